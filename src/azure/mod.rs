@@ -1,0 +1,1 @@
+//! Azure: credentials, the ARM pipeline, site recovery and compute.

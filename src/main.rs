@@ -1,0 +1,2 @@
+//! The failback binary.
+fn main() {}

@@ -1,0 +1,122 @@
+//! The traits that effects hide behind. Reconcilers know these; only `cli` names what implements them.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+
+use crate::core::{
+    action::Action,
+    observed::{AzureVm, Datastore, Fabric, Host, Job, Replication, VCenterAbout, Vault, VirtualMachine},
+};
+
+pub use crate::core::failure::{Failure, FailureClass, Remote};
+
+/// What is left of a page-by-page read in which some entries could not be decoded.
+#[derive(Clone, Debug, Default)]
+pub struct Listing<T> {
+    /// What could be read.
+    pub entries: Vec<T>,
+    /// One line for each entry that could not, with its id where it has one.
+    pub odd: Vec<String>,
+}
+
+/// A mutating call that Azure accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Submitted {
+    /// Id of the job, to be read from the vault's job list; `None` when the answer named none.
+    pub job_id: Option<String>,
+}
+
+/// One Recovery Services vault, and the failed-over machines of its items.
+///
+/// Reads may be retried inside; [`Self::submit`] sends at most once.
+#[async_trait]
+pub trait SiteRecovery: Send + Sync {
+    /// Reads the vault itself: proves address, credentials and permission.
+    async fn vault(&self) -> Result<Vault, Failure>;
+    /// All items of the vault, as the summary that a LIST gives.
+    async fn items(&self) -> Result<Listing<Replication>, Failure>;
+    /// One item, complete and uncached.
+    async fn item(&self, id: &str) -> Result<Replication, Failure>;
+    /// The vault's jobs, newest first as the service gives them.
+    async fn jobs(&self) -> Result<Listing<Job>, Failure>;
+    /// One job by the last segment of its id.
+    async fn job(&self, id: &str) -> Result<Job, Failure>;
+    /// All fabrics with their complete details.
+    async fn fabrics(&self) -> Result<Listing<Fabric>, Failure>;
+    /// The failed-over machine, by ARM id. A definite 404 is [`AzureVm::Absent`], never an error.
+    async fn azure_vm(&self, id: &str) -> Result<AzureVm, Failure>;
+    /// Sends a mutating call once. [`FailureClass::Lost`] when no answer came.
+    async fn submit(&self, item_id: &str, action: &Action) -> Result<Submitted, Failure>;
+}
+
+/// What a vCenter's inventory tells while it is followed.
+#[derive(Clone, Debug)]
+pub enum VCenterChange {
+    /// Everything, read anew: replaces what was known.
+    All {
+        /// All VMs.
+        vms: Vec<VirtualMachine>,
+        /// All hosts.
+        hosts: Vec<Host>,
+        /// All datastores.
+        datastores: Vec<Datastore>,
+    },
+    /// These objects changed or are new; each is complete.
+    Changed {
+        /// VMs.
+        vms: Vec<VirtualMachine>,
+        /// Hosts.
+        hosts: Vec<Host>,
+        /// Datastores.
+        datastores: Vec<Datastore>,
+    },
+    /// These objects are gone (managed object ids).
+    Gone(Vec<String>),
+    /// Nothing changed, and the connection is alive.
+    Alive,
+}
+
+/// One vCenter, through one session.
+#[async_trait]
+pub trait VirtualCenter: Send + Sync {
+    /// Connects and logs in if there is no session yet.
+    async fn about(&self) -> Result<VCenterAbout, Failure>;
+    /// Follows the inventory until it fails or the receiver is dropped. The first message is [`VCenterChange::All`].
+    /// Re-login on an expired session happens inside; a wrong password ends it.
+    async fn follow(&self, changes: mpsc::Sender<VCenterChange>) -> Failure;
+    /// One VM, uncached. `None` only on a definite ManagedObjectNotFound.
+    async fn vm(&self, moref: &str) -> Result<Option<VirtualMachine>, Failure>;
+    /// Logs out; errors do not matter any more.
+    async fn close(&self);
+}
+
+/// The time, so that a simulated run can go faster than the wall.
+pub trait Clock: Send + Sync {
+    /// Now.
+    fn now(&self) -> Timestamp;
+    /// How long to wait on the wall for a span of this clock.
+    fn wall(&self, span: Duration) -> Duration;
+}
+
+/// A shared clock.
+pub type SharedClock = Arc<dyn Clock>;
+
+/// The metrics that adapters report of each remote call, without knowing of any registry.
+pub trait CallMeter: Send + Sync {
+    /// A call ended. `code` is an HTTP status, or 0 when there was no answer.
+    fn called(&self, remote: Remote, code: u16, took: Duration);
+    /// The other side throttled us.
+    fn throttled(&self, remote: Remote);
+}
+
+/// A meter that counts nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct NoMeter;
+
+impl CallMeter for NoMeter {
+    fn called(&self, _: Remote, _: u16, _: Duration) {}
+    fn throttled(&self, _: Remote) {}
+}

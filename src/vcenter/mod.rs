@@ -1,0 +1,1 @@
+//! vCenter: session, inventory, wire models.
