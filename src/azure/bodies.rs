@@ -1,0 +1,226 @@
+//! The requests for each action: the verb in the path, and the body (protocol reference §1.2 and §1.3).
+
+use serde_json::{Value, json};
+
+use crate::core::{
+    action::{Action, RecoveryPoint},
+    failure::{Failure, FailureClass, Remote},
+    observed::Generation,
+};
+
+/// A mutating call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Request {
+    /// Last segment of the path.
+    pub(crate) verb: &'static str,
+    /// `None`: the verb takes no body.
+    pub(crate) body: Option<Value>,
+}
+
+/// The request of an action.
+pub(crate) fn request(action: &Action) -> Result<Request, Failure> {
+    let (verb, body) = match action {
+        Action::Commit => ("failoverCommit", None),
+        Action::Cancel => ("failoverCancel", None),
+        Action::FailBack { generation: Generation::Modernized, point } => ("plannedFailover", Some(planned(*point))),
+        Action::FailBack { generation: Generation::Classic, point } => ("unplannedFailover", Some(unplanned(*point))),
+        Action::Reprotect { generation: Generation::Modernized, target_id, datastore, log_storage_account_id } => {
+            required("a reprotect agent", target_id)?;
+            required("a datastore", datastore)?;
+            required("a cache storage account", log_storage_account_id)?;
+            ("reProtect", Some(reprotect(target_id, datastore, log_storage_account_id)))
+        }
+        Action::Reprotect { generation: Generation::Classic, .. } => {
+            // The classic body also requires these three, which only the fabric and the policies know.
+            return Err(missing("processServerId, retentionDrive and profileId (the failback policy)"));
+        }
+        Action::Protect { generation, process_server_id, policy_id, run_as_account_id } => {
+            required("a process server", process_server_id)?;
+            required("a replication policy", policy_id)?;
+            let account = run_as_account_id.as_deref();
+            let details = match generation {
+                Generation::Modernized => protect(process_server_id, policy_id, account),
+                Generation::Classic => protect_classic(process_server_id, policy_id, account),
+            };
+            ("reProtect", Some(details))
+        }
+    };
+    Ok(Request { verb, body })
+}
+
+/// `InMageRcm` is the provider that the item has now, not the one that it is to get (recorded).
+fn reprotect(agent: &str, datastore: &str, log_storage_account_id: &str) -> Value {
+    json!({"properties": {
+        "failoverDirection": "RecoveryToPrimary",
+        "providerSpecificDetails": {
+            "instanceType": "InMageRcm",
+            "reprotectAgentId": agent,
+            "datastoreName": datastore,
+            "logStorageAccountId": log_storage_account_id,
+        }
+    }})
+}
+
+/// Without a direction (recorded), and without a recovery point id: the service makes a fresh point.
+fn planned(point: RecoveryPoint) -> Value {
+    let point = match point {
+        RecoveryPoint::Latest => "CrashConsistent",
+        RecoveryPoint::LatestAppConsistent => "ApplicationConsistent",
+    };
+    json!({"properties": {
+        "providerSpecificDetails": {"instanceType": "InMageRcmFailback", "recoveryPointType": point}
+    }})
+}
+
+/// After a classic reprotect the service calls Azure the primary side, hence this direction (recorded).
+fn unplanned(point: RecoveryPoint) -> Value {
+    let point = match point {
+        RecoveryPoint::Latest => "LatestTime",
+        RecoveryPoint::LatestAppConsistent => "LatestTag",
+    };
+    json!({"properties": {
+        "failoverDirection": "PrimaryToRecovery",
+        "sourceSiteOperations": "NotRequired",
+        "providerSpecificDetails": {"instanceType": "InMage", "recoveryPointType": point}
+    }})
+}
+
+/// Never recorded publicly; composed from the service's models and the vendor's PowerShell source.
+fn protect(process_server: &str, policy: &str, account: Option<&str>) -> Value {
+    let mut details = json!({
+        "instanceType": "InMageRcmFailback",
+        "processServerId": process_server,
+        "policyId": policy,
+    });
+    insert(&mut details, "runAsAccountId", account);
+    json!({"properties": {"failoverDirection": "PrimaryToRecovery", "providerSpecificDetails": details}})
+}
+
+/// Here `masterTargetId` is the process server's id too (recorded), and the provider is the one that the item is to get.
+fn protect_classic(process_server: &str, policy: &str, account: Option<&str>) -> Value {
+    let mut details = json!({
+        "instanceType": "InMageAzureV2",
+        "masterTargetId": process_server,
+        "processServerId": process_server,
+        "policyId": policy,
+    });
+    insert(&mut details, "runAsAccountId", account);
+    json!({"properties": {"failoverDirection": "RecoveryToPrimary", "providerSpecificDetails": details}})
+}
+
+fn insert(details: &mut Value, key: &str, value: Option<&str>) {
+    if let (Some(details), Some(value)) = (details.as_object_mut(), value) {
+        details.insert(key.to_owned(), Value::from(value));
+    }
+}
+
+fn required(what: &str, value: &str) -> Result<(), Failure> {
+    if value.trim().is_empty() { Err(missing(what)) } else { Ok(()) }
+}
+
+fn missing(what: &str) -> Failure {
+    Failure::new(Remote::Arm, FailureClass::Invalid, format!("the call cannot be made: it needs {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::azure::testing::{classic_requests, recorded};
+
+    fn reprotect_action(generation: Generation) -> Action {
+        let account = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rgtestsrv2arcm/providers/\
+                       Microsoft.Storage/storageAccounts/cliteststoragev2arcm1";
+        Action::Reprotect {
+            generation,
+            target_id: "83629832-8201-4d31-b9cd-a644185d035a".into(),
+            datastore: "Datastore 3".into(),
+            log_storage_account_id: account.into(),
+        }
+    }
+
+    const fn fail_back(generation: Generation, point: RecoveryPoint) -> Action {
+        Action::FailBack { generation, point }
+    }
+
+    fn body(action: &Action) -> Value {
+        request(action).unwrap().body.unwrap()
+    }
+
+    #[test]
+    fn modernized_bodies_equal_the_recorded_ones() {
+        let fail_back = fail_back(Generation::Modernized, RecoveryPoint::Latest);
+        for (number, action, verb) in
+            [("132", reprotect_action(Generation::Modernized), "reProtect"), ("163", fail_back, "plannedFailover")]
+        {
+            let Some(exchange) = recorded(number) else { return };
+            assert_eq!(request(&action).unwrap().verb, verb);
+            assert_eq!(body(&action), exchange["requestBody"]);
+        }
+    }
+
+    #[test]
+    fn classic_bodies_equal_the_recorded_ones() {
+        let Some(requests) = classic_requests() else { return };
+        let fail_back = fail_back(Generation::Classic, RecoveryPoint::Latest);
+        assert_eq!(request(&fail_back).unwrap().verb, "unplannedFailover");
+        assert_eq!(body(&fail_back), requests["unplannedFailover_failback"]);
+        let recorded = &requests["reProtect_onprem_to_azure"];
+        let policy = recorded.pointer("/properties/providerSpecificDetails/policyId").unwrap();
+        let protect = Action::Protect {
+            generation: Generation::Classic,
+            process_server_id: "14968BDF-E18E-7F45-A9B0E3EFAC2DDCA2".into(),
+            policy_id: policy.as_str().unwrap().into(),
+            run_as_account_id: Some("2".into()),
+        };
+        assert_eq!(&body(&protect), recorded);
+    }
+
+    #[test]
+    fn protection_to_azure_is_as_documented() {
+        let protect = |account: Option<&str>| {
+            body(&Action::Protect {
+                generation: Generation::Modernized,
+                process_server_id: "ps".into(),
+                policy_id: "/policy".into(),
+                run_as_account_id: account.map(str::to_owned),
+            })
+        };
+        assert_eq!(
+            protect(Some("/account")),
+            json!({"properties": {"failoverDirection": "PrimaryToRecovery", "providerSpecificDetails": {
+                "instanceType": "InMageRcmFailback", "processServerId": "ps", "policyId": "/policy",
+                "runAsAccountId": "/account"}}})
+        );
+        assert_eq!(protect(None).pointer("/properties/providerSpecificDetails/runAsAccountId"), None);
+    }
+
+    #[test]
+    fn points_are_named_in_each_generations_words() {
+        let word = |generation| {
+            let body = body(&fail_back(generation, RecoveryPoint::LatestAppConsistent));
+            body.pointer("/properties/providerSpecificDetails/recoveryPointType").unwrap().clone()
+        };
+        assert_eq!(word(Generation::Modernized), "ApplicationConsistent");
+        assert_eq!(word(Generation::Classic), "LatestTag");
+    }
+
+    #[test]
+    fn commit_and_cancel_have_no_body() {
+        assert_eq!(request(&Action::Commit), Ok(Request { verb: "failoverCommit", body: None }));
+        assert_eq!(request(&Action::Cancel), Ok(Request { verb: "failoverCancel", body: None }));
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let failure = request(&reprotect_action(Generation::Classic)).unwrap_err();
+        assert_eq!(failure.class, FailureClass::Invalid);
+        assert!(failure.message.contains("retentionDrive"), "{failure}");
+        let without = Action::Reprotect {
+            generation: Generation::Modernized,
+            target_id: "a".into(),
+            datastore: " ".into(),
+            log_storage_account_id: "b".into(),
+        };
+        assert!(request(&without).unwrap_err().message.contains("a datastore"));
+    }
+}

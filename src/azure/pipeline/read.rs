@@ -1,0 +1,106 @@
+//! GET: may be repeated, and must yield JSON.
+
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use serde_json::Value;
+use url::Url;
+
+use super::{Arm, Call, DEFAULT_PAUSE, MOST_ATTEMPTS, Patience, patience::backoff};
+use crate::{
+    azure::{
+        arm_error::ArmError,
+        http::{Answer, Sent},
+    },
+    core::failure::{Failure, FailureClass},
+};
+
+/// What an attempt came to.
+enum Attempt {
+    Done(Value),
+    /// The same call would fail again.
+    Failed(Failure),
+    /// Worth another attempt, after the pause that the other side named, if it named one.
+    Again(Failure, Option<Duration>),
+}
+
+impl Arm {
+    /// Reads a resource. Repeated on 5xx, 429 and trouble in the transport, as long as the waits together stay short;
+    /// a longer pause becomes [`FailureClass::Throttled`].
+    pub(crate) async fn read(&self, url: &Url) -> Result<Value, Failure> {
+        let call = Call::new(self, Method::GET, url, None);
+        let mut patience = Patience::new();
+        let mut attempt = 1;
+        loop {
+            let (failure, pause) = match self.attempt(&call, &mut patience).await? {
+                Attempt::Done(body) => return Ok(body),
+                Attempt::Failed(failure) => return Err(failure),
+                Attempt::Again(failure, pause) => (failure, pause),
+            };
+            let wait = pause.unwrap_or_else(|| backoff(attempt));
+            let too_long = !patience.allows(wait);
+            if attempt >= MOST_ATTEMPTS || too_long {
+                return Err(match pause {
+                    Some(retry_after) if too_long => {
+                        Failure { class: FailureClass::Throttled { retry_after }, ..failure }
+                    }
+                    Some(_) | None => failure,
+                });
+            }
+            attempt += 1;
+            patience.spend(wait).await;
+        }
+    }
+
+    async fn attempt(&self, call: &Call<'_>, patience: &mut Patience) -> Result<Attempt, Failure> {
+        Ok(match self.exchange(call, patience).await? {
+            Ok(answer) => self.judge(call, &answer),
+            Err(fault) if fault.sent == Sent::Refused => {
+                Attempt::Failed(call.unanswered(&fault, FailureClass::Invalid))
+            }
+            Err(fault) => Attempt::Again(call.unanswered(&fault, FailureClass::Transient), None),
+        })
+    }
+
+    fn judge(&self, call: &Call<'_>, answer: &Answer) -> Attempt {
+        let status = answer.status;
+        let pause = self.pause_of(answer);
+        if status.is_success() {
+            return match answer.body.as_ref().ok().and_then(|body| serde_json::from_slice(body).ok()) {
+                Some(body) => Attempt::Done(body),
+                // A cut body may be whole the next time; a web page will not turn into JSON.
+                None if answer.body.is_err() => Attempt::Again(call.unreadable(FailureClass::Invalid, answer), None),
+                None => Attempt::Failed(call.unreadable(FailureClass::Invalid, answer)),
+            };
+        }
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            let retry_after = pause.unwrap_or(DEFAULT_PAUSE);
+            return Attempt::Again(call.said(FailureClass::Throttled { retry_after }, answer), Some(retry_after));
+        }
+        let readable = answer.body.as_ref().is_ok_and(|body| ArmError::parse(body).is_some());
+        if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT {
+            let failure = if readable || answer.body.as_ref().is_ok_and(|body| body.is_empty()) {
+                call.said(FailureClass::Transient, answer)
+            } else {
+                call.unreadable(FailureClass::Transient, answer)
+            };
+            return Attempt::Again(failure, pause);
+        }
+        // Only ARM itself can say that something is denied or absent: not the login page of a proxy.
+        if !readable && status != StatusCode::UNAUTHORIZED {
+            return Attempt::Failed(call.unreadable(FailureClass::Invalid, answer));
+        }
+        Attempt::Failed(call.said(definite_class(status), answer))
+    }
+}
+
+/// The class of a client error that ARM itself has spoken.
+pub(super) fn definite_class(status: StatusCode) -> FailureClass {
+    match status {
+        StatusCode::UNAUTHORIZED => FailureClass::Unauthenticated,
+        StatusCode::FORBIDDEN => FailureClass::Denied,
+        StatusCode::NOT_FOUND => FailureClass::NotFound,
+        StatusCode::CONFLICT | StatusCode::PRECONDITION_FAILED => FailureClass::Conflict,
+        _ => FailureClass::Invalid,
+    }
+}

@@ -1,0 +1,70 @@
+//! What all vaults of the process share.
+
+use std::sync::Arc;
+
+use crate::{
+    azure::{
+        budget::Budgets,
+        http::{HttpOptions, Network, Transport},
+    },
+    core::failure::Failure,
+    ports::{CallMeter, SharedClock},
+};
+
+/// The HTTP client, the budgets, the meter and the clock. Clones share them; made once for the process.
+#[derive(Clone)]
+pub struct AzureShared {
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) budgets: Budgets,
+    pub(crate) meter: Arc<dyn CallMeter>,
+    pub(crate) clock: SharedClock,
+    pub(crate) allow_plain_http: bool,
+    pub(crate) trust_custom_endpoints: bool,
+    pub(crate) metadata_service: String,
+}
+
+/// The instance metadata service, the same in every cloud.
+const METADATA_SERVICE: &str = "http://169.254.169.254";
+
+impl AzureShared {
+    /// Over the network.
+    pub fn new(clock: SharedClock, meter: Arc<dyn CallMeter>, options: &HttpOptions) -> Result<Self, Failure> {
+        let network = Network::new(options)?;
+        let shared = Self::over(network, clock, meter);
+        Ok(Self { allow_plain_http: options.allow_plain_http, ..shared })
+    }
+
+    /// Over any other transport.
+    pub fn over(transport: Arc<dyn Transport>, clock: SharedClock, meter: Arc<dyn CallMeter>) -> Self {
+        Self {
+            transport,
+            budgets: Budgets::default(),
+            meter,
+            clock,
+            allow_plain_http: false,
+            trust_custom_endpoints: false,
+            metadata_service: METADATA_SERVICE.to_owned(),
+        }
+    }
+
+    /// Another address of the instance metadata service.
+    #[must_use]
+    pub fn with_metadata_service(mut self, base: impl Into<String>) -> Self {
+        self.metadata_service = base.into();
+        self
+    }
+
+    /// Allows vaults with custom endpoints to use this pod's own identity (workload or managed identity). Whoever may
+    /// write such an object then has that identity's tokens sent to an address of their choice.
+    #[must_use]
+    pub fn trusting_custom_endpoints(mut self) -> Self {
+        self.trust_custom_endpoints = true;
+        self
+    }
+}
+
+impl std::fmt::Debug for AzureShared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AzureShared").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,224 @@
+//! One Recovery Services vault, spoken to over ARM.
+
+use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+use url::Url;
+
+use crate::{
+    azure::{
+        arm_error::unexpected,
+        bodies,
+        cloud::{Cloud, is_loopback},
+        compute,
+        credentials::Credential,
+        ids::{self, ArmId},
+        observe::{self, Odd},
+        paging::{Next, pages},
+        pipeline::Arm,
+        shared::AzureShared,
+        token_request::{TokenRequest, source},
+    },
+    core::{
+        action::Action,
+        failure::{Failure, FailureClass, Remote},
+        observed::{AzureVm, Fabric, Job, Replication, Vault},
+    },
+    ports::{Listing, SiteRecovery, Submitted},
+};
+
+/// The version of the RecoveryServices API that is spoken. Newer stable ones exist; the models of failback are the same
+/// since 2022-08-01.
+const API_VERSION: &str = "2025-08-01";
+
+/// Jobs are read up to this many, …
+const MOST_JOBS: usize = 1000;
+
+/// … and not further back than this: no job of a failback runs for so long.
+const OLDEST_JOB: SignedDuration = SignedDuration::from_hours(31 * 24);
+
+/// Which vault, and who we are to it.
+#[derive(Clone, Debug)]
+pub struct AzureConfig {
+    /// The cloud.
+    pub cloud: Cloud,
+    /// Subscription id.
+    pub subscription: String,
+    /// Resource group.
+    pub resource_group: String,
+    /// Name of the vault.
+    pub vault: String,
+    /// How to sign in.
+    pub credential: Credential,
+}
+
+/// A vault. Cheap to make: a changed Secret makes a new one.
+#[derive(Clone)]
+pub struct AzureVault {
+    arm: Arm,
+    id: ArmId,
+}
+
+impl AzureVault {
+    /// Checks the configuration; nothing is sent.
+    pub fn new(config: AzureConfig, shared: &AzureShared) -> Result<Self, Failure> {
+        let AzureConfig { cloud, subscription, resource_group, vault, credential } = config;
+        for (what, name) in [("subscription", &subscription), ("resource group", &resource_group), ("vault", &vault)] {
+            if !ids::is_name(name) {
+                return Err(invalid(format!("{name:?} cannot be the name of a {what}")));
+            }
+        }
+        let id = format!(
+            "/subscriptions/{subscription}/resourceGroups/{resource_group}\
+             /providers/Microsoft.RecoveryServices/vaults/{vault}"
+        );
+        let id = ArmId::parse(&id).ok_or_else(|| invalid(format!("{id:?} is not the id of a vault")))?;
+        let endpoints = cloud.endpoints(shared.allow_plain_http)?;
+        let away = !is_loopback(&endpoints.authority) || !is_loopback(&endpoints.management);
+        let own = match &credential {
+            Credential::WorkloadIdentity { .. } | Credential::ManagedIdentity { .. } => true,
+            Credential::ClientSecret { .. } => false,
+        };
+        if matches!(cloud, Cloud::Custom { .. }) && own && away && !shared.trust_custom_endpoints {
+            return Err(invalid("custom endpoints are not trusted with the controller's own identity".to_owned()));
+        }
+        let tokens = source(TokenRequest { shared: shared.clone(), endpoints: endpoints.clone(), credential });
+        Ok(Self { arm: Arm { shared: shared.clone(), endpoints, tokens }, id })
+    }
+
+    /// A URL below the vault.
+    fn below<'a>(&'a self, segments: impl IntoIterator<Item = &'a str>) -> Url {
+        let base = self.id.segments().iter().map(String::as_str);
+        self.arm.endpoints.arm(base.chain(segments), &[("api-version", API_VERSION)])
+    }
+
+    fn at<'a>(&'a self, id: &'a ArmId, verb: Option<&'a str>) -> Url {
+        let segments = id.segments().iter().map(String::as_str).chain(verb);
+        self.arm.endpoints.arm(segments, &[("api-version", API_VERSION)])
+    }
+
+    /// The id of an item of this vault; nothing else is read or touched.
+    fn own_item(&self, id: &str) -> Result<ArmId, Failure> {
+        let item =
+            ArmId::parse(id).filter(|item| item.is_within(&self.id) && item.is_of_type("replicationProtectedItems"));
+        item.ok_or_else(|| invalid(format!("{id:?} is not a replicated item of this vault")))
+    }
+
+    async fn list<T: Send>(
+        &self,
+        list: &str,
+        mut enough: impl FnMut(&Listing<T>, usize) -> bool + Send,
+        mut read: impl FnMut(Value) -> Result<T, Odd> + Send,
+    ) -> Result<Listing<T>, Failure> {
+        let mut listing = Listing { entries: Vec::new(), odd: Vec::new() };
+        pages(&self.arm, self.below([list]), |entries| {
+            let before = listing.entries.len();
+            for entry in entries {
+                match read(entry) {
+                    Ok(entry) => listing.entries.push(entry),
+                    Err(odd) => listing.odd.push(odd.to_string()),
+                }
+            }
+            if enough(&listing, before) { Next::Enough } else { Next::More }
+        })
+        .await?;
+        Ok(listing)
+    }
+}
+
+#[async_trait]
+impl SiteRecovery for AzureVault {
+    async fn vault(&self) -> Result<Vault, Failure> {
+        let body = self.arm.read(&self.below([])).await?;
+        let text = |key: &str| body.get(key).and_then(Value::as_str).map(str::to_owned);
+        let id = text("id").ok_or_else(|| unexpected("the vault"))?;
+        Ok(Vault { id, location: text("location").unwrap_or_default() })
+    }
+
+    async fn items(&self) -> Result<Listing<Replication>, Failure> {
+        self.list("replicationProtectedItems", |_, _| false, |entry| observe::item::observe(entry, false)).await
+    }
+
+    async fn item(&self, id: &str) -> Result<Replication, Failure> {
+        let item = self.own_item(id)?;
+        let body = self.arm.read(&self.at(&item, None)).await?;
+        observe::item::observe(body, true).map_err(|odd| unexpected(&odd.to_string()))
+    }
+
+    /// Newest first; at most some 1,000, and not further back than the first page that holds only ended jobs of more than
+    /// 31 days ago. The service's filter is undocumented, so that none is used.
+    async fn jobs(&self) -> Result<Listing<Job>, Failure> {
+        let since = self.arm.shared.clock.now().checked_sub(OLDEST_JOB).unwrap_or(Timestamp::UNIX_EPOCH);
+        let is_old = |job: &Job| !job.in_flight() && job.started.is_some_and(|started| started < since);
+        let enough = |listing: &Listing<Job>, before: usize| {
+            let page = listing.entries.get(before..).unwrap_or_default();
+            listing.entries.len() >= MOST_JOBS || (!page.is_empty() && page.iter().all(is_old))
+        };
+        let mut listing = self.list("replicationJobs", enough, observe::job::observe).await?;
+        // The order is nowhere promised. Jobs that have not started yet are the newest.
+        listing.entries.sort_by_key(|job| std::cmp::Reverse(job.started.unwrap_or(Timestamp::MAX)));
+        Ok(listing)
+    }
+
+    async fn job(&self, id: &str) -> Result<Job, Failure> {
+        if !ids::is_name(id) {
+            return Err(invalid(format!("{id:?} is not the id of a job")));
+        }
+        let body = self.arm.read(&self.below(["replicationJobs", id])).await?;
+        observe::job::observe(body).map_err(|odd| unexpected(&odd.to_string()))
+    }
+
+    /// A LIST shows no components (recorded), so that each VMware fabric is read again by itself. One that cannot be read
+    /// now fails the whole: a fabric without its appliances would look as if they were gone. One that cannot be understood,
+    /// or is gone since, harms only itself.
+    async fn fabrics(&self) -> Result<Listing<Fabric>, Failure> {
+        let summaries = self.list("replicationFabrics", |_, _| false, Ok).await?;
+        let mut listing = Listing { entries: Vec::new(), odd: summaries.odd };
+        for summary in summaries.entries {
+            let id = summary.get("id").and_then(Value::as_str).and_then(ArmId::parse);
+            let fabric = match id.filter(|id| observe::fabric::is_vmware(&summary) && id.is_within(&self.id)) {
+                Some(id) => match self.arm.read(&self.at(&id, None)).await {
+                    Ok(body) => body,
+                    Err(failure) if failure.class == FailureClass::NotFound => continue,
+                    Err(failure) if failure.class == FailureClass::Invalid => {
+                        listing.odd.push(failure.message);
+                        continue;
+                    }
+                    Err(failure) => return Err(failure),
+                },
+                None => summary,
+            };
+            match observe::fabric::observe(fabric) {
+                Ok(fabric) => listing.entries.push(fabric),
+                Err(odd) => listing.odd.push(odd.to_string()),
+            }
+        }
+        Ok(listing)
+    }
+
+    async fn azure_vm(&self, id: &str) -> Result<AzureVm, Failure> {
+        let vm = ArmId::parse(id).filter(|id| id.is_of_type("virtualMachines"));
+        let vm = vm.ok_or_else(|| invalid(format!("{id:?} is not the id of a virtual machine")))?;
+        compute::azure_vm(&self.arm, &vm).await
+    }
+
+    async fn submit(&self, item_id: &str, action: &Action) -> Result<Submitted, Failure> {
+        let item = self.own_item(item_id)?;
+        let request = bodies::request(action)?;
+        let url = self.at(&item, Some(request.verb));
+        let submitted = self.arm.mutate(&url, request.body.as_ref()).await;
+        match &submitted {
+            Ok(Submitted { job_id }) => {
+                tracing::info!(item = item_id, verb = request.verb, job_id, "accepted by Azure")
+            }
+            Err(failure) => {
+                tracing::warn!(item = item_id, verb = request.verb, class = failure.class.label(), %failure, "not accepted");
+            }
+        }
+        submitted
+    }
+}
+
+fn invalid(why: String) -> Failure {
+    Failure::new(Remote::Arm, FailureClass::Invalid, why)
+}
