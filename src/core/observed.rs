@@ -588,6 +588,8 @@ pub struct Host {
     pub maintenance: Option<bool>,
     /// Managed object ids of the datastores that it mounts.
     pub datastores: Vec<String>,
+    /// Properties that this account may not read.
+    pub unreadable: Vec<String>,
 }
 
 /// Who a vCenter is.
@@ -609,7 +611,7 @@ pub enum OnPremisesVm {
     /// More than one VM has it: never guessed. Their names.
     Ambiguous(Vec<String>),
     /// Exactly one.
-    Found(VirtualMachine),
+    Found(Box<VirtualMachine>),
 }
 
 /// A modernized appliance's reprotect agent, or a classic master target.

@@ -1,0 +1,26 @@
+//! Virtual disks, from `config.hardware.device`.
+
+use super::xml::Element;
+use crate::core::observed::VirtualDisk;
+
+/// The disks among an `ArrayOfVirtualDevice`.
+pub(super) fn disks(devices: &Element) -> Vec<VirtualDisk> {
+    devices.all("VirtualDevice").filter(|d| d.kind() == "VirtualDisk").map(disk).collect()
+}
+
+fn disk(device: &Element) -> VirtualDisk {
+    let bytes = device.child("capacityInBytes").and_then(Element::number);
+    // ESX 5.0 and older hosts fill this older field alone.
+    let kilobytes = device.child("capacityInKB").and_then(Element::number);
+    let backing = |name: &str| device.at("backing").and_then(|b| b.child(name));
+    VirtualDisk {
+        label: device.text_at("deviceInfo.label").unwrap_or_default().to_owned(),
+        uuid: backing("uuid").map(|u| u.text.to_lowercase()).filter(|u| !u.is_empty()),
+        capacity_bytes: bytes.or_else(|| kilobytes.and_then(|kb| kb.checked_mul(1024))),
+        datastore: backing("datastore").map(|d| d.text.clone()).filter(|d| !d.is_empty()),
+        // `VirtualDiskRawDiskMappingVer1BackingInfo` is the mapping file; `VirtualDiskRawDiskVer2BackingInfo` and
+        // `VirtualDiskPartitionedRawDiskVer2BackingInfo` are devices without one.
+        raw_device: device.at("backing").is_some_and(|b| b.kind().contains("RawDisk")),
+        delta: backing("parent").is_some(),
+    }
+}
