@@ -1,4 +1,5 @@
 //! Failback.
+pub mod api;
 #[cfg(feature = "operator")]
 pub mod azure;
 pub mod core;

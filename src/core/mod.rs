@@ -1,5 +1,17 @@
-//! The pure core: from what was seen to what is to be done. No clock, no socket, no environment.
+//! The pure core: from what is declared, recorded and observed to what is to be done.
+//!
+//! Nothing here reads a clock, an environment variable or a socket; `cargo check --no-default-features` builds
+//! this room without anything that could.
 
 pub mod action;
+pub mod backoff;
+pub mod checks;
+pub mod conditions;
+pub mod decide;
+pub mod facts;
 pub mod failure;
+pub mod guard;
+pub mod journal;
 pub mod observed;
+pub mod stage;
+pub mod waiting;

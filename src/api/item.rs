@@ -1,0 +1,285 @@
+//! `ReplicatedItem`: one protected machine. By itself it only observes; a plan that has claimed it lets it act.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    common::{CheckStatus, Reference},
+    plan::DesiredPhase,
+};
+
+/// Which recovery point a failback uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum RecoveryPointChoice {
+    /// The newest state: crash-consistent, and nothing that was replicated is lost.
+    #[default]
+    Latest,
+    /// An application-consistent state.
+    LatestAppConsistent,
+}
+
+/// How the machine is protected again once it is home.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReprotectionSpec {
+    /// ARM id of the replication policy; by default the one that was used before the failover.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub policy_id: Option<String>,
+    /// Name or id of the process server; by default that of the appliance that brought the machine home.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub process_server: Option<String>,
+    /// ARM id of the run-as account for installing the agent, where one is needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub run_as_account_id: Option<String>,
+}
+
+/// One machine that Azure Site Recovery protects. Safe to apply at any time: it observes and shows readiness, and
+/// nothing is changed for it unless a FailbackPlan claims it.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "failback.dev",
+    version = "v1alpha1",
+    kind = "ReplicatedItem",
+    namespaced,
+    status = "ReplicatedItemStatus",
+    shortname = "rpi",
+    category = "failback",
+    category = "dr",
+    derive = "PartialEq",
+    doc = "One machine protected by Azure Site Recovery, and where it should come home.",
+    selectable = "spec.vaultRef.name",
+    selectable = "status.phase",
+    printcolumn(name = "Machine", type_ = "string", json_path = ".spec.machine"),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Progress", type_ = "string", json_path = ".status.progress.text"),
+    printcolumn(name = "Location", type_ = "string", json_path = ".status.runsIn"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason"),
+    printcolumn(name = "Plan", type_ = "string", json_path = ".status.claim.plan"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.claim) || (self.spec.vaultRef == oldSelf.spec.vaultRef && self.spec.vcenterRef == oldSelf.spec.vcenterRef && self.spec.machine == oldSelf.spec.machine)")
+        .message("vaultRef, vcenterRef and machine cannot change while a plan has claimed this item")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplicatedItemSpec {
+    /// The RecoveryVault that protects the machine.
+    pub vault_ref: Reference,
+    /// The vCenter that it comes home to: the original one.
+    pub vcenter_ref: Reference,
+    /// The machine: its friendly name in the vault, or the ARM id of its replicated item.
+    #[schemars(length(min = 1, max = 1024))]
+    pub machine: String,
+    /// The MasterTarget to come home through; by default the vault's only healthy appliance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub master_target_ref: Option<Reference>,
+    /// Display name of the datastore to come home to; by default the original VM's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub datastore: Option<String>,
+    /// ARM id of the cache storage account in the Azure VM's region; by default the one that replication to Azure
+    /// used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub log_storage_account_id: Option<String>,
+    /// Which recovery point the failback uses.
+    #[serde(default)]
+    pub recovery_point: RecoveryPointChoice,
+    /// How it is protected again.
+    #[serde(default)]
+    pub reprotection: ReprotectionSpec,
+}
+
+/// Where a machine stands on its journey. For display: the conditions carry the meaning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum ItemPhase {
+    /// Not seen yet, or what is seen cannot be placed.
+    #[default]
+    Unknown,
+    /// Runs in Azure; the copy at home is stale.
+    FailedOver,
+    /// Reprotect runs, or its first synchronisation.
+    Reprotecting,
+    /// Runs in Azure and replicates to VMware; ready to fail back.
+    Reprotected,
+    /// The failback runs.
+    FailingBack,
+    /// Runs at home; the copy in Azure is stopped and can still be returned to.
+    FailedBack,
+    /// The failback is being undone.
+    Cancelling,
+    /// The commit runs.
+    Committing,
+    /// Home for good, not protected yet.
+    Committed,
+    /// Reprotect toward Azure runs, or its first synchronisation.
+    Protecting,
+    /// Runs at home and replicates to Azure.
+    Protected,
+}
+
+/// Which plan has claimed the item, and how far it may go. Written by the plan's reconciler alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Claim {
+    /// Name of the plan.
+    pub plan: String,
+    /// UID of the plan.
+    pub plan_uid: String,
+    /// How far the plan lets this item go now: its desired phase, less what a wave, an approval or a suspension holds
+    /// back.
+    pub up_to: DesiredPhase,
+    /// Why it is less than the plan's desired phase: a reason word. Empty when it is not.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub held_by: String,
+    /// The same in a sentence.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub held_message: String,
+    /// Seconds for which verification must hold before a commit.
+    #[serde(default)]
+    pub soak_seconds: i32,
+    /// The plan's retry token, when the item was claimed or retried last.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub retry_token: String,
+}
+
+/// How an operation ended, or stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum OperationOutcome {
+    /// The intent is written; the call may or may not have been made.
+    Intended,
+    /// Azure accepted the call, or a job that someone else started was adopted.
+    Submitted,
+    /// Done.
+    Succeeded,
+    /// Azure refused the call, or the job failed.
+    Failed,
+    /// The call was not made after all: its precondition no longer held.
+    NotMade,
+}
+
+/// One mutating operation: the journal entry that is written before the call and completed after it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OperationRecord {
+    /// Unique key of this operation: plan UID, verb, retry token and attempt.
+    pub key: String,
+    /// The verb: Reprotect, FailBack, Commit, Cancel or Protect.
+    pub verb: String,
+    /// Which attempt this is, from 1.
+    pub attempt: i32,
+    /// When the intent was written, before the call.
+    pub intended_at: Time,
+    /// How it stands.
+    pub outcome: OperationOutcome,
+    /// The job's id in the vault.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job_id: Option<String>,
+    /// True when the job was found rather than started: after a restart, or begun in the portal.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub adopted: bool,
+    /// The plan under which it was begun.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub plan_uid: String,
+    /// The plan's retry token at that time.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub retry_token: String,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Time>,
+    /// What Azure said, where it said something.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+}
+
+/// Who the machine is, on both sides. Kept, since site recovery shows some of it in one direction only.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Identity {
+    /// ARM id of the replicated item.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item_id: Option<String>,
+    /// ARM id of the machine in Azure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub azure_vm_id: Option<String>,
+    /// Instance UUID of the VM in vCenter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance_uuid: Option<String>,
+    /// BIOS UUID of the VM in vCenter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bios_uuid: Option<String>,
+    /// Managed object id of the VM in vCenter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moref: Option<String>,
+}
+
+/// Where the machine comes home to, as decided.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TargetStatus {
+    /// Name of the appliance.
+    pub appliance: String,
+    /// Id of the appliance's reprotect agent.
+    pub appliance_id: String,
+    /// Display name of the datastore.
+    pub datastore: String,
+}
+
+/// How far the step at hand has come.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Progress {
+    /// For the PROGRESS column: a percentage, or the task at hand.
+    pub text: String,
+    /// 0–100, where Azure gives it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub percent: Option<i32>,
+}
+
+/// What was seen of the machine, and what is done for it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplicatedItemStatus {
+    /// The generation that this status describes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Where the machine stands.
+    #[serde(default)]
+    pub phase: ItemPhase,
+    /// `Azure` or `VMware`: where the workload runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runs_in: Option<String>,
+    /// `Ready`, `Reconciling`, `Stalled`, `PreflightPassed`, `Reprotected`, `FailedBack`, `Verified`, `Committed`,
+    /// `Protected`, `SourceStopped`, `ReplicationHealthy`.
+    #[serde(default)]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+    /// Every check with what was observed.
+    #[serde(default)]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub checks: Vec<CheckStatus>,
+    /// Which plan lets it act. Written by the plan's reconciler alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(merge_strategy = StructMerge::Atomic)]
+    pub claim: Option<Claim>,
+    /// The operation at hand, or the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<OperationRecord>,
+    /// The last ten operations before that, newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
+    pub history: Vec<OperationRecord>,
+    /// How far the step at hand has come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Progress>,
+    /// Who the machine is.
+    #[serde(default)]
+    pub identity: Identity,
+    /// Where it comes home to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<TargetStatus>,
+}

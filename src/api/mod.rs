@@ -1,0 +1,43 @@
+//! The custom resources of `failback.dev/v1alpha1`: types, validation rules, printer columns. Nothing else.
+//!
+//! Field documentation here becomes the CRDs' documentation (`kubectl explain`).
+
+#![allow(
+    clippy::duplicated_attributes,
+    unreachable_pub,
+    reason = "printer columns repeat keys by their nature, and the schema derive copies each type into a private scope"
+)]
+
+pub mod approval;
+pub mod common;
+pub mod crds;
+pub mod item;
+pub mod master_target;
+pub mod plan;
+pub mod vault;
+pub mod vcenter;
+
+pub use approval::{ApprovalStep, FailbackApproval, FailbackApprovalSpec, FailbackApprovalStatus};
+pub use common::{CheckResult, CheckStatus, Reference, SecretReference};
+pub use crds::{crds, crds_yaml};
+pub use item::{
+    Claim, Identity, ItemPhase, OperationOutcome, OperationRecord, Progress, RecoveryPointChoice, ReplicatedItem,
+    ReplicatedItemSpec, ReplicatedItemStatus, ReprotectionSpec, TargetStatus,
+};
+pub use master_target::{MasterTarget, MasterTargetSpec, MasterTargetStatus};
+pub use plan::{
+    Approval, CommitSpec, DeletionPolicy, DesiredPhase, FailbackPlan, FailbackPlanSpec, FailbackPlanStatus, Issue,
+    Summary, Wave, WaveStatus,
+};
+pub use vault::{
+    AzureCloud, AzureCredential, ClientSecretCredential, CustomEndpoints, ManagedIdentityCredential, RecoveryVault,
+    RecoveryVaultSpec, RecoveryVaultStatus, WorkloadIdentityCredential,
+};
+pub use vcenter::{VCenter, VCenterSpec, VCenterStatus};
+
+/// The API group of all resources.
+pub const GROUP: &str = "failback.dev";
+/// Set on plans and items, so that a deletion half-way is noticed.
+pub const FINALIZER: &str = "failback.dev/hold";
+/// `failback.dev/abandon: <plan UID>` lets a deleted plan go although its work is half done.
+pub const ABANDON_ANNOTATION: &str = "failback.dev/abandon";

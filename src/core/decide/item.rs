@@ -1,0 +1,439 @@
+//! What to do about one machine.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Next, RESYNC, SOON, item_action::action, item_conditions};
+use crate::{
+    api::{
+        CheckStatus, Claim, Identity, ItemPhase, OperationOutcome, OperationRecord, Progress as ProgressStatus,
+        ReplicatedItemSpec, ReplicatedItemStatus,
+    },
+    core::{
+        action::Verb,
+        backoff,
+        checks::{self, CheckOutcome},
+        conditions,
+        facts::{HomeIdentity, ItemFacts},
+        guard::{Guarded, Precondition},
+        journal::{self, Progress},
+        observed::{AzureVm, Fact, JobState, Replication, RunsIn},
+        stage::{Stage, verb_of_job},
+        waiting::{HELD_REASONS, WaitingOn},
+    },
+};
+
+/// How often a failed Reprotect or Protect is tried again by itself. A failover and a commit never are.
+const MOST_ATTEMPTS: i32 = 5;
+/// Wait before the second attempt after a failed job.
+const AFTER_FAILURE: Duration = Duration::from_secs(120);
+/// Wait after a call that was refused, or not made.
+const AFTER_REFUSAL: Duration = Duration::from_secs(10);
+/// The longest wait between two attempts.
+const LONGEST: Duration = Duration::from_secs(900);
+
+/// Everything that a decision about a machine depends on.
+#[derive(Clone, Debug)]
+pub struct ItemInput<'a> {
+    /// What is declared.
+    pub spec: &'a ReplicatedItemSpec,
+    /// What was recorded: claims to verify.
+    pub status: &'a ReplicatedItemStatus,
+    /// `metadata.generation`.
+    pub generation: Option<i64>,
+    /// What was observed.
+    pub facts: &'a ItemFacts,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// What is decided: the status to record, and one thing to do.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ItemDecision {
+    /// The complete status to record. Its claim is the input's: another hand writes that.
+    pub status: ReplicatedItemStatus,
+    /// What to do after that.
+    pub next: Next,
+}
+
+impl ItemDecision {
+    /// Whether the machine should be read often: it moves, or is about to.
+    pub fn in_motion(&self) -> bool {
+        match &self.next {
+            Next::Act(..) | Next::Again => true,
+            Next::Done => false,
+            Next::Wait(on, _) => match on {
+                WaitingOn::Plan | WaitingOn::Held { .. } | WaitingOn::UnsupportedProvider(_) => false,
+                WaitingOn::Observation(_)
+                | WaitingOn::Transition(_)
+                | WaitingOn::Checks { .. }
+                | WaitingOn::Input { .. }
+                | WaitingOn::Job { .. }
+                | WaitingOn::AnotherOperation(_)
+                | WaitingOn::Settling(_)
+                | WaitingOn::Synchronisation { .. }
+                | WaitingOn::Soak { .. }
+                | WaitingOn::Retry { .. }
+                | WaitingOn::Outcome(_)
+                | WaitingOn::OperationFailed { .. }
+                | WaitingOn::OperationOutcomeUnknown { .. }
+                | WaitingOn::ExternalChange(_) => true,
+            },
+        }
+    }
+}
+
+/// Decides.
+pub fn decide(input: &ItemInput<'_>) -> ItemDecision {
+    let ItemInput { status, facts, now, .. } = *input;
+    let item = facts.replication.value();
+    let stage = item.map_or(Stage::Unknown, Stage::of);
+    let checks = checks::run(facts, stage, now);
+
+    let looked = journal::look(status.operation.as_ref(), &status.history, facts, stage, now);
+    let (record, open, mut next) = match looked {
+        Progress::Record(record) => (Some(*record), None, Next::Again),
+        Progress::Open(verb, on) => {
+            // A new retry token is a person's word that the fate of the call was looked into.
+            let settled = on.stalled() && status.claim.as_ref().is_some_and(|claim| is_fresh_token(status, claim));
+            if settled {
+                (status.operation.clone().map(|record| given_up(record, now)), None, Next::Again)
+            } else {
+                (None, Some(verb), Next::Wait(on, SOON))
+            }
+        }
+        Progress::Idle => match idle(input, item, stage, &checks) {
+            Idle::Adopt(record) => (Some(record), None, Next::Again),
+            Idle::Next(next) => (None, None, next),
+        },
+    };
+
+    if matches!(next, Next::Act(..)) && status.phase != stage.phase() {
+        // The resting point is recorded before it is left, so that each phase shows and each condition has its time.
+        next = Next::Again;
+    }
+    let phase = phase_to_show(status, stage, open, record.as_ref(), &next);
+    let (operation, history) = journal_lists(status, record);
+    let mut after = ReplicatedItemStatus {
+        observed_generation: input.generation,
+        phase,
+        runs_in: item.and_then(Replication::runs_in).map(|place| match place {
+            RunsIn::Azure => "Azure".to_owned(),
+            RunsIn::VMware => "VMware".to_owned(),
+        }),
+        conditions: Vec::new(),
+        checks: check_rows(&status.checks, &checks, now),
+        claim: status.claim.clone(),
+        operation,
+        history,
+        progress: progress(item, stage, &next),
+        identity: identity(facts, &status.identity),
+        target: super::item_action::target(input.spec, facts).ok().or_else(|| status.target.clone()),
+    };
+    let drafts = item_conditions::drafts(input, stage, &checks, &next);
+    after.conditions = conditions::merge(&status.conditions, drafts, input.generation, now);
+    ItemDecision { status: after, next }
+}
+
+/// The phase of the operation that runs or is about to, else of the resting point. Where neither is known, the phase
+/// that was shown before stays.
+fn phase_to_show(
+    status: &ReplicatedItemStatus,
+    stage: Stage,
+    open: Option<Verb>,
+    record: Option<&OperationRecord>,
+    next: &Next,
+) -> ItemPhase {
+    let begun = || record.filter(|record| journal::is_open(record)).and_then(|record| Verb::parse(&record.verb));
+    let about_to = || match next {
+        Next::Act(guarded, _) => Some(guarded.action.verb()),
+        Next::Again | Next::Wait(..) | Next::Done => None,
+    };
+    match (open.or_else(begun).or_else(about_to), stage) {
+        (Some(verb), _) => verb.running_phase(),
+        (None, Stage::InTransition | Stage::Unknown) => status.phase,
+        (None, resting) => resting.phase(),
+    }
+}
+
+/// What follows when no operation is open.
+enum Idle {
+    Adopt(OperationRecord),
+    Next(Next),
+}
+
+fn idle(input: &ItemInput<'_>, item: Option<&Replication>, stage: Stage, checks: &[CheckOutcome]) -> Idle {
+    let facts = input.facts;
+    let wait = |on| Idle::Next(Next::Wait(on, RESYNC));
+    let Some(item) = item else {
+        let why = facts.replication.known().err().unwrap_or("not seen yet");
+        return wait(WaitingOn::Observation(why.to_owned()));
+    };
+    if stage == Stage::Unknown {
+        return wait(WaitingOn::UnsupportedProvider(item.instance_type.clone()));
+    }
+    if let Some(found) = foreign_operation(input, item, stage) {
+        return found;
+    }
+    if stage == Stage::InTransition {
+        return wait(WaitingOn::Transition(item.protection_state.clone()));
+    }
+    let Some(claim) = &input.status.claim else { return wait(WaitingOn::Plan) };
+    if stage.reached().is_some_and(|reached| reached >= claim.up_to) {
+        return match held(claim) {
+            Some(on) => wait(on),
+            None => Idle::Next(Next::Done),
+        };
+    }
+    match stage.next_verb() {
+        None => wait(WaitingOn::Synchronisation { progress: synchronisation(item) }),
+        Some(verb) => Idle::Next(step(input, item, stage, claim, verb, checks)),
+    }
+}
+
+/// A job that this controller did not start: adopted when it is the step that the plan would take, else waited for.
+fn foreign_operation(input: &ItemInput<'_>, item: &Replication, stage: Stage) -> Option<Idle> {
+    let jobs = input.facts.jobs.value().map(Vec::as_slice).unwrap_or_default();
+    let running = jobs.iter().find(|job| {
+        job.in_flight()
+            && job.state != JobState::Suspended
+            && !matches!(
+                job.scenario,
+                crate::core::observed::Scenario::InitialReplication | crate::core::observed::Scenario::Other(_)
+            )
+    });
+    let generation = item.generation?;
+    if let (Some(job), Some(claim)) = (running, &input.status.claim)
+        && let Some(verb) = verb_of_job(&job.scenario, stage, generation)
+        && verb != Verb::Cancel
+        && claim.up_to >= verb.leads_to()
+    {
+        let last = input.status.operation.as_ref();
+        return Some(Idle::Adopt(journal::adopt(verb, job, claim, last, input.now)));
+    }
+    let what = match (running, &item.scenario) {
+        (Some(job), _) => format!("A job runs that this operator did not start: {:?}, {}", job.scenario, job.id),
+        (None, Some(scenario)) => format!("The item is busy with {}", scenario.name),
+        (None, None) => return None,
+    };
+    Some(Idle::Next(Next::Wait(WaitingOn::AnotherOperation(what), SOON)))
+}
+
+fn held(claim: &Claim) -> Option<WaitingOn> {
+    let reason = HELD_REASONS.into_iter().find(|reason| *reason == claim.held_by)?;
+    Some(WaitingOn::Held { reason, message: claim.held_message.clone() })
+}
+
+/// The step that leads on, unless something stands in its way.
+fn step(
+    input: &ItemInput<'_>,
+    item: &Replication,
+    stage: Stage,
+    claim: &Claim,
+    verb: Verb,
+    checks: &[CheckOutcome],
+) -> Next {
+    if let Some(on) = earlier_attempt(input.status, claim, verb, &input.facts.replication, input.now) {
+        let recheck = if let WaitingOn::Retry { at, .. } = &on { until(*at, input.now) } else { RESYNC };
+        return Next::Wait(on, recheck);
+    }
+    if let Some(on) = commit_unsettled(input.facts, verb) {
+        return Next::Wait(on, SOON);
+    }
+    let failing: Vec<String> = checks::blocking(checks, verb)
+        .into_iter()
+        .map(|outcome| format!("{}: {}", outcome.check.name, outcome.message.trim_end_matches('.')))
+        .collect();
+    if !failing.is_empty() {
+        return Next::Wait(WaitingOn::Checks { step: verb, failing }, RESYNC);
+    }
+    if verb == Verb::Commit
+        && let Some(until_when) = soaking(input.status, claim, input.now)
+    {
+        return Next::Wait(WaitingOn::Soak { until: until_when }, until(until_when, input.now));
+    }
+    if !item.complete {
+        return Next::Wait(WaitingOn::Observation("only its summary was read so far.".to_owned()), SOON);
+    }
+    let action = match action(verb, input.spec, input.facts) {
+        Ok(action) => action,
+        Err(message) => return Next::Wait(WaitingOn::Input { step: verb, message }, RESYNC),
+    };
+    let Some(generation) = item.generation else {
+        return Next::Wait(WaitingOn::UnsupportedProvider(item.instance_type.clone()), RESYNC);
+    };
+    let identity = HomeIdentity::of(Some(item), &identity(input.facts, &input.status.identity));
+    let expect = Precondition {
+        item_id: item.id.clone(),
+        generation,
+        stage,
+        azure_vm_id: item.azure_vm_id.clone().or_else(|| input.status.identity.azure_vm_id.clone()),
+        home_vm: (verb == Verb::Commit).then(|| input.facts.home_vm().map(|vm| (vm.moref.clone(), identity))).flatten(),
+    };
+    let record = journal::intend(verb, claim, input.status.operation.as_ref(), input.now);
+    Next::Act(Box::new(Guarded { action, expect }), Box::new(record))
+}
+
+/// What an earlier attempt of the same step, under the same plan and retry token, means for a new one.
+fn earlier_attempt(
+    status: &ReplicatedItemStatus,
+    claim: &Claim,
+    verb: Verb,
+    replication: &Fact<Replication>,
+    now: Timestamp,
+) -> Option<WaitingOn> {
+    let same = |record: &&OperationRecord| {
+        record.verb == verb.as_str() && record.plan_uid == claim.plan_uid && record.retry_token == claim.retry_token
+    };
+    let records = || status.operation.iter().chain(&status.history);
+    if let Some(done) = records().filter(same).find(|record| record.outcome == OperationOutcome::Succeeded) {
+        // A completed step is not repeated. Either this reading is older than the step's end, or somebody undid it.
+        let ended = done.ended_at.as_ref().map_or(now, |time| time.0);
+        if replication.at().is_none_or(|at| at < ended + journal::SETTLE) {
+            return Some(WaitingOn::Settling(verb));
+        }
+        return Some(WaitingOn::ExternalChange(format!(
+            "{verb} succeeded at {ended:.0}, and the machine is back where it was before it."
+        )));
+    }
+    let last = status.operation.as_ref().filter(|record| same(record))?;
+    let ended = last.ended_at.as_ref().map_or(now, |time| time.0);
+    let attempt = u32::try_from(last.attempt).unwrap_or(1);
+    let retry = |first| {
+        let wait = backoff::jittered(backoff::exponential(attempt, first, LONGEST), &last.key);
+        let at = ended + SignedDuration::try_from(wait).unwrap_or(SignedDuration::from_mins(15));
+        (at > now).then(|| WaitingOn::Retry { verb, at, message: last.message.clone() })
+    };
+    match last.outcome {
+        OperationOutcome::NotMade => retry(AFTER_REFUSAL),
+        OperationOutcome::Failed if matches!(verb, Verb::Reprotect | Verb::Protect) && last.attempt < MOST_ATTEMPTS => {
+            retry(AFTER_FAILURE)
+        }
+        OperationOutcome::Failed => Some(WaitingOn::OperationFailed { verb, message: last.message.clone() }),
+        OperationOutcome::Intended | OperationOutcome::Submitted | OperationOutcome::Succeeded => None,
+    }
+}
+
+/// A machine is protected again only after its copy in Azure is seen gone.
+fn commit_unsettled(facts: &ItemFacts, verb: Verb) -> Option<WaitingOn> {
+    if verb != Verb::Protect {
+        return None;
+    }
+    match facts.azure_vm.known() {
+        Ok(AzureVm::Absent) => None,
+        Ok(AzureVm::Present { .. }) => Some(WaitingOn::Settling(Verb::Commit)),
+        Err(why) => Some(WaitingOn::Observation(why.to_owned())),
+    }
+}
+
+/// Until when verification must hold, if that is not over.
+fn soaking(status: &ReplicatedItemStatus, claim: &Claim, now: Timestamp) -> Option<Timestamp> {
+    let soak = SignedDuration::from_secs(claim.soak_seconds.max(0).into());
+    let verified = conditions::find(&status.conditions, "Verified").filter(|condition| condition.status == "True");
+    let until = verified.map_or(now + soak, |condition| condition.last_transition_time.0 + soak);
+    // Not recorded as verified yet: that comes first, in any case.
+    (verified.is_none() || until > now).then_some(until)
+}
+
+fn is_fresh_token(status: &ReplicatedItemStatus, claim: &Claim) -> bool {
+    status.operation.as_ref().is_some_and(|record| record.retry_token != claim.retry_token)
+}
+
+fn given_up(record: OperationRecord, now: Timestamp) -> OperationRecord {
+    OperationRecord {
+        outcome: OperationOutcome::NotMade,
+        message: "Given up by a new retry token; its effect was never seen.".to_owned(),
+        ended_at: Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(now)),
+        ..record
+    }
+}
+
+/// The operation, and the last ten before it. Calls that were not made leave no history.
+fn journal_lists(
+    status: &ReplicatedItemStatus,
+    record: Option<OperationRecord>,
+) -> (Option<OperationRecord>, Vec<OperationRecord>) {
+    let Some(record) = record else { return (status.operation.clone(), status.history.clone()) };
+    push_record(status, record)
+}
+
+/// Makes `record` the operation at hand and moves a different one before it to the history.
+pub fn push_record(
+    status: &ReplicatedItemStatus,
+    record: OperationRecord,
+) -> (Option<OperationRecord>, Vec<OperationRecord>) {
+    let mut history = status.history.clone();
+    if let Some(before) = status.operation.as_ref().filter(|before| before.key != record.key)
+        && before.outcome != OperationOutcome::NotMade
+    {
+        history.insert(0, before.clone());
+        history.truncate(10);
+    }
+    (Some(record), history)
+}
+
+fn check_rows(before: &[CheckStatus], outcomes: &[CheckOutcome], now: Timestamp) -> Vec<CheckStatus> {
+    outcomes
+        .iter()
+        .map(|outcome| {
+            let row = CheckStatus {
+                name: outcome.check.name.to_owned(),
+                result: outcome.result,
+                message: outcome.message.clone(),
+                remedy: outcome.remedy.clone(),
+                gates: outcome.check.gates.iter().map(|verb| verb.as_str().to_owned()).collect(),
+                observed_at: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(now),
+            };
+            match before.iter().find(|old| old.name == row.name) {
+                Some(old) if old.result == row.result && old.message == row.message => {
+                    CheckStatus { observed_at: old.observed_at.clone(), ..row }
+                }
+                Some(_) | None => row,
+            }
+        })
+        .collect()
+}
+
+/// What is known of who the machine is: what is seen now wins, what was learned before stays.
+pub(super) fn identity(facts: &ItemFacts, known: &Identity) -> Identity {
+    let item = facts.replication.value();
+    let vm = facts.home_vm();
+    let newer = |now: Option<String>, before: &Option<String>| now.or_else(|| before.clone());
+    Identity {
+        item_id: newer(item.map(|item| item.id.clone()), &known.item_id),
+        azure_vm_id: newer(item.and_then(|item| item.azure_vm_id.clone()), &known.azure_vm_id),
+        instance_uuid: newer(
+            vm.and_then(|vm| vm.instance_uuid.clone()).or_else(|| item.and_then(|item| item.instance_uuid.clone())),
+            &known.instance_uuid,
+        ),
+        bios_uuid: newer(vm.and_then(|vm| vm.bios_uuid.clone()), &known.bios_uuid),
+        moref: newer(vm.map(|vm| vm.moref.clone()), &known.moref),
+    }
+}
+
+fn synchronisation(item: &Replication) -> String {
+    match item.progress.percent {
+        Some(percent) => format!("{percent}%"),
+        None if item.protection_state_description.is_empty() => item.protection_state.clone(),
+        None => item.protection_state_description.clone(),
+    }
+}
+
+fn progress(item: Option<&Replication>, stage: Stage, next: &Next) -> Option<ProgressStatus> {
+    if let Next::Wait(WaitingOn::Job { task, .. }, _) = next {
+        let text = if task.is_empty() { "job runs".to_owned() } else { task.clone() };
+        return Some(ProgressStatus { text, percent: None });
+    }
+    if !matches!(stage, Stage::SyncingToVMware | Stage::SyncingToAzure) {
+        return None;
+    }
+    let percent = item?.progress.percent?;
+    Some(ProgressStatus { text: format!("{percent}%"), percent: Some(percent.into()) })
+}
+
+/// The wait until a time, a moment longer so that it has come.
+fn until(at: Timestamp, now: Timestamp) -> Duration {
+    let wait = now.duration_until(at).unsigned_abs();
+    if at <= now { Duration::from_secs(1) } else { wait + Duration::from_millis(100) }
+}

@@ -1,0 +1,207 @@
+//! The conditions of a machine. Each can be set anew from Azure and vCenter alone.
+
+use super::{Next, item::ItemInput};
+use crate::core::{
+    action::Verb,
+    checks::{self, CheckOutcome},
+    conditions::{Draft, Truth, summary},
+    observed::{AzureVm, Health, Replication},
+    stage::Stage,
+};
+
+pub(super) fn drafts(input: &ItemInput<'_>, stage: Stage, checks: &[CheckOutcome], next: &Next) -> Vec<Draft> {
+    let item = input.facts.replication.value();
+    let mut drafts = readiness(input, stage, checks, next);
+    drafts.push(preflight(stage, checks));
+    drafts.push(reprotected(stage));
+    drafts.push(failed_back(stage));
+    drafts.push(verified(stage, checks));
+    drafts.push(committed(stage, input.facts.azure_vm.known()));
+    drafts.push(protected(stage));
+    drafts.push(source_stopped(stage, input.facts.azure_vm.known()));
+    drafts.push(replication_healthy(item));
+    drafts
+}
+
+fn readiness(input: &ItemInput<'_>, stage: Stage, checks: &[CheckOutcome], next: &Next) -> Vec<Draft> {
+    match next {
+        Next::Done => {
+            let reached = stage.reached().map_or("where it should be", |phase| phase.as_str());
+            summary(true, false, false, "PhaseReached", &format!("The machine is {reached}."))
+        }
+        Next::Act(guarded, _) => {
+            let message = format!("{} is being called.", guarded.action.verb());
+            summary(false, true, false, "Calling", &message)
+        }
+        // What follows shows in the next pass, which comes at once.
+        Next::Again => summary(false, true, false, "Recording", "The machine moved on; looking again."),
+        Next::Wait(crate::core::waiting::WaitingOn::Plan, _) => {
+            let upcoming = upcoming(stage);
+            let failing = upcoming.map(|verb| checks::blocking(checks, verb)).unwrap_or_default();
+            match failing.first() {
+                None => summary(true, false, false, "Observed", "Observed; no plan has claimed this machine."),
+                Some(first) => {
+                    let message = format!("{}: {}", first.check.name, first.message);
+                    summary(false, false, false, "WaitingForChecks", &message)
+                }
+            }
+        }
+        Next::Wait(on, _) => {
+            let moving = input.status.claim.is_some();
+            summary(false, moving, on.stalled(), on.reason(), &on.message())
+        }
+    }
+}
+
+/// The step whose checks are of interest at a stage.
+const fn upcoming(stage: Stage) -> Option<Verb> {
+    match stage {
+        Stage::SyncingToVMware => Some(Verb::FailBack),
+        Stage::FailedOver
+        | Stage::ReadyToFailBack
+        | Stage::FailedBack
+        | Stage::HomeCommitted
+        | Stage::SyncingToAzure
+        | Stage::ProtectedToAzure
+        | Stage::InTransition
+        | Stage::Unknown => stage.next_verb(),
+    }
+}
+
+fn preflight(stage: Stage, checks: &[CheckOutcome]) -> Draft {
+    let kind = "PreflightPassed";
+    if matches!(stage, Stage::Unknown | Stage::InTransition) {
+        return unseen(kind);
+    }
+    let Some(verb) = upcoming(stage) else {
+        return Draft::new(kind, true, "NothingAhead", "No step lies ahead.");
+    };
+    let failing = checks::blocking(checks, verb);
+    if failing.is_empty() {
+        return Draft::new(kind, true, "AllPassed", format!("All checks that gate {verb} passed."));
+    }
+    let names: Vec<_> = failing.iter().map(|outcome| outcome.check.name).collect();
+    Draft::new(kind, false, "ChecksFailed", format!("{verb} is gated by: {}.", names.join(", ")))
+}
+
+fn unseen(kind: &'static str) -> Draft {
+    Draft::new(kind, Truth::Unknown, "NotObserved", "What site recovery shows cannot be placed.")
+}
+
+/// A condition that a machine reaches at one stage and keeps in all later ones.
+fn reached(kind: &'static str, stage: Stage, since: Stage, yes: &str, no: &str) -> Draft {
+    const ORDER: [Stage; 7] = [
+        Stage::FailedOver,
+        Stage::SyncingToVMware,
+        Stage::ReadyToFailBack,
+        Stage::FailedBack,
+        Stage::HomeCommitted,
+        Stage::SyncingToAzure,
+        Stage::ProtectedToAzure,
+    ];
+    let rank = |stage: Stage| ORDER.iter().position(|other| *other == stage);
+    match (rank(stage), rank(since)) {
+        (Some(at), Some(from)) if at > from => Draft::new(kind, true, "AlreadyFurther", yes),
+        (Some(at), Some(from)) if at == from => Draft::new(kind, true, "Reached", yes),
+        (Some(_), Some(_)) => Draft::new(kind, false, "NotReached", no),
+        (None, _) | (_, None) => unseen(kind),
+    }
+}
+
+fn reprotected(stage: Stage) -> Draft {
+    if stage == Stage::SyncingToVMware {
+        return Draft::new("Reprotected", false, "Synchronising", "Data is being synchronised to VMware.");
+    }
+    reached(
+        "Reprotected",
+        stage,
+        Stage::ReadyToFailBack,
+        "The machine replicates, or has come home.",
+        "The machine does not replicate to VMware.",
+    )
+}
+
+fn failed_back(stage: Stage) -> Draft {
+    reached("FailedBack", stage, Stage::FailedBack, "The machine runs at home.", "The machine runs in Azure.")
+}
+
+fn verified(stage: Stage, checks: &[CheckOutcome]) -> Draft {
+    if stage == Stage::FailedBack {
+        let failing = checks::blocking(checks, Verb::Commit);
+        return match failing.first() {
+            None => Draft::new("Verified", true, "Reached", "The machine at home is the right one, runs and answers."),
+            Some(first) => {
+                Draft::new("Verified", false, "ChecksFailed", format!("{}: {}", first.check.name, first.message))
+            }
+        };
+    }
+    reached("Verified", stage, Stage::HomeCommitted, "The machine is home.", "The machine was not failed back.")
+}
+
+fn committed(stage: Stage, azure_vm: Result<&AzureVm, &str>) -> Draft {
+    if stage == Stage::HomeCommitted {
+        return match azure_vm {
+            Ok(AzureVm::Absent) => Draft::new("Committed", true, "Reached", "Committed; the copy in Azure is gone."),
+            Ok(AzureVm::Present { .. }) => {
+                Draft::new("Committed", false, "AzureVmPresent", "Committed; Azure has not deleted its copy yet.")
+            }
+            Err(why) => Draft::new("Committed", Truth::Unknown, "NotObserved", why),
+        };
+    }
+    reached("Committed", stage, Stage::HomeCommitted, "Committed; the copy in Azure is gone.", "Not committed.")
+}
+
+fn protected(stage: Stage) -> Draft {
+    if stage == Stage::SyncingToAzure {
+        return Draft::new("Protected", false, "Synchronising", "Data is being synchronised to Azure.");
+    }
+    reached(
+        "Protected",
+        stage,
+        Stage::ProtectedToAzure,
+        "The machine runs at home and replicates to Azure.",
+        "The machine does not replicate from home to Azure.",
+    )
+}
+
+fn source_stopped(stage: Stage, azure_vm: Result<&AzureVm, &str>) -> Draft {
+    let kind = "SourceStopped";
+    match stage {
+        Stage::FailedBack | Stage::HomeCommitted => match azure_vm {
+            Ok(AzureVm::Absent) => Draft::new(kind, true, "Absent", "The machine in Azure does not exist any more."),
+            Ok(AzureVm::Present { power, .. }) if power.is_off() => {
+                Draft::new(kind, true, "Stopped", format!("The machine in Azure is {power}."))
+            }
+            Ok(AzureVm::Present { power, .. }) => {
+                Draft::new(kind, false, "NotStopped", format!("The machine in Azure is {power}."))
+            }
+            Err(why) => Draft::new(kind, Truth::Unknown, "NotObserved", why),
+        },
+        Stage::FailedOver | Stage::SyncingToVMware | Stage::ReadyToFailBack => {
+            Draft::new(kind, false, "RunsInAzure", "The machine runs in Azure.")
+        }
+        Stage::SyncingToAzure | Stage::ProtectedToAzure => {
+            Draft::new(kind, true, "RunsAtHome", "The machine runs at home.")
+        }
+        Stage::InTransition | Stage::Unknown => unseen(kind),
+    }
+}
+
+fn replication_healthy(item: Option<&Replication>) -> Draft {
+    let kind = "ReplicationHealthy";
+    match item.map(|item| (&item.health, item.health_errors.first())) {
+        None => unseen(kind),
+        Some((Health::Normal, _)) => Draft::new(kind, true, "Normal", "The replication is healthy."),
+        Some((Health::Unclear(_), _)) => {
+            Draft::new(kind, Truth::Unknown, "NotReported", "The vault reports no health for this machine.")
+        }
+        Some((health @ (Health::Warning | Health::Critical), error)) => {
+            let reason = if *health == Health::Warning { "Warning" } else { "Critical" };
+            let message = error.map_or_else(
+                || format!("The health of the replication is {health}."),
+                |error| format!("{} (code {}) {}", error.message, error.code, error.action),
+            );
+            Draft::new(kind, false, reason, message)
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Everything that was gathered about one machine, and about what it depends on.
+
+use jiff::Timestamp;
+
+use super::observed::{
+    AzureVm, Fabric, Fact, Job, OnPremisesVm, Replication, VCenterAbout, VirtualDisk, VirtualMachine,
+};
+use crate::api::Identity;
+
+/// What is known of one machine at a moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ItemFacts {
+    /// Its replicated item. `NotFound` in the vault is Unknown with that reason.
+    pub replication: Fact<Replication>,
+    /// The vault's jobs that concern it, newest first.
+    pub jobs: Fact<Vec<Job>>,
+    /// The failed-over machine.
+    pub azure_vm: Fact<AzureVm>,
+    /// The vCenter that it comes home to, when this controller is connected.
+    pub vcenter: Fact<VCenterAbout>,
+    /// The machine at home.
+    pub on_premises: Fact<OnPremisesVm>,
+    /// Display names of the datastores of the VM at home.
+    pub home_datastores: Vec<String>,
+    /// The fabric that holds the item, complete.
+    pub fabric: Fact<Fabric>,
+    /// Name or id of the appliance to come home through, where one is declared.
+    pub appliance: Fact<Option<String>>,
+}
+
+impl ItemFacts {
+    /// Nothing is known, for this reason.
+    pub fn unknown(why: &str) -> Self {
+        Self {
+            replication: Fact::unknown(why),
+            jobs: Fact::unknown(why),
+            azure_vm: Fact::unknown(why),
+            vcenter: Fact::unknown(why),
+            on_premises: Fact::unknown(why),
+            home_datastores: Vec::new(),
+            fabric: Fact::unknown(why),
+            appliance: Fact::seen(None, Timestamp::UNIX_EPOCH),
+        }
+    }
+
+    /// The VM at home, when exactly one was found.
+    pub fn home_vm(&self) -> Option<&VirtualMachine> {
+        match self.on_premises.value() {
+            Some(OnPremisesVm::Found(vm)) => Some(vm),
+            Some(OnPremisesVm::NotFound | OnPremisesVm::Ambiguous(_)) | None => None,
+        }
+    }
+}
+
+/// What identifies the VM at home: never its name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HomeIdentity {
+    /// Instance UUID, lower case.
+    pub instance_uuid: Option<String>,
+    /// BIOS UUID, lower case.
+    pub bios_uuid: Option<String>,
+    /// UUIDs of its virtual disks, lower case.
+    pub disk_uuids: Vec<String>,
+}
+
+impl HomeIdentity {
+    /// What site recovery tells now, completed by what was learned earlier: the provider towards VMware names the
+    /// disks but not the VM, the one towards Azure names the VM but not the disks.
+    pub fn of(item: Option<&Replication>, known: &Identity) -> Self {
+        Self {
+            instance_uuid: item.and_then(|item| item.instance_uuid.clone()).or_else(|| known.instance_uuid.clone()),
+            bios_uuid: known.bios_uuid.clone(),
+            disk_uuids: item
+                .map(|item| item.disks.iter().filter_map(|disk| disk.vmdk_uuid.clone()).collect())
+                .unwrap_or_default(),
+        }
+    }
+
+    /// Whether there is anything to look for.
+    pub fn is_empty(&self) -> bool {
+        self.instance_uuid.is_none() && self.bios_uuid.is_none() && self.disk_uuids.is_empty()
+    }
+
+    /// Finds the VM: by instance UUID, then by BIOS UUID, then by a disk. More than one is ambiguous, and a
+    /// template is not a machine.
+    pub fn find<'a>(&self, vms: impl Iterator<Item = &'a VirtualMachine> + Clone) -> OnPremisesVm {
+        let by = |test: &dyn Fn(&VirtualMachine) -> bool| -> Vec<&'a VirtualMachine> {
+            vms.clone().filter(|vm| !vm.template && test(vm)).collect()
+        };
+        let mut found = match &self.instance_uuid {
+            Some(uuid) => by(&|vm| vm.instance_uuid.as_ref() == Some(uuid)),
+            None => Vec::new(),
+        };
+        if found.is_empty()
+            && let Some(uuid) = &self.bios_uuid
+        {
+            found = by(&|vm| vm.bios_uuid.as_ref() == Some(uuid));
+        }
+        if found.is_empty() && !self.disk_uuids.is_empty() {
+            let is_ours = |disk: &VirtualDisk| disk.uuid.as_ref().is_some_and(|uuid| self.disk_uuids.contains(uuid));
+            found = by(&|vm| vm.disks.iter().any(is_ours));
+        }
+        match found.as_slice() {
+            [] => OnPremisesVm::NotFound,
+            [one] => OnPremisesVm::Found(Box::new((*one).clone())),
+            many => OnPremisesVm::Ambiguous(many.iter().map(|vm| format!("{} ({})", vm.name, vm.moref)).collect()),
+        }
+    }
+}

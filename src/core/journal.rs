@@ -1,0 +1,260 @@
+//! The write-ahead journal of one item: what is concluded from an operation record and from what Azure shows now.
+//!
+//! Site recovery's verbs have no idempotency key. So an intent is written before each call; whatever happened after
+//! that (a crash, a lost answer, a job that somebody started in the portal) is found out by looking, and a call is
+//! repeated only when Azure shows positively that none was started.
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::{
+    action::Verb,
+    facts::ItemFacts,
+    failure::{Failure, FailureClass},
+    observed::{Fact, Generation, Job, JobState},
+    stage::Stage,
+    waiting::WaitingOn,
+};
+use crate::api::{Claim, OperationOutcome, OperationRecord};
+
+/// Azure's lists may lag behind a call by this long: only a look later than this shows that nothing was started.
+pub const SETTLE: SignedDuration = SignedDuration::from_mins(2);
+/// A job's start, by Azure's clock, may lie this much before our intent, by our clock.
+const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(5);
+/// How long the effect of a job that succeeded may take to show on the item.
+const EFFECT: SignedDuration = SignedDuration::from_mins(15);
+/// How long the fate of a call is looked for before a person is asked.
+const SEARCH: SignedDuration = SignedDuration::from_mins(30);
+/// The longest that a job may run before a person is asked. Azure ends its own jobs long before.
+const JOB_DEADLINE: SignedDuration = SignedDuration::from_hours(48);
+
+/// What is concluded.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Progress {
+    /// No operation is open: go on.
+    Idle,
+    /// The record changes; write it, then look again.
+    Record(Box<OperationRecord>),
+    /// The operation is open: wait.
+    Open(Verb, WaitingOn),
+}
+
+/// Whether a record may still have an effect that is not known.
+pub const fn is_open(record: &OperationRecord) -> bool {
+    matches!(record.outcome, OperationOutcome::Intended | OperationOutcome::Submitted)
+}
+
+/// A new intent, following the record before it.
+pub fn intend(verb: Verb, claim: &Claim, last: Option<&OperationRecord>, now: Timestamp) -> OperationRecord {
+    let again = last.filter(|last| {
+        last.verb == verb.as_str() && last.plan_uid == claim.plan_uid && last.retry_token == claim.retry_token
+    });
+    let attempt = again.map_or(1, |last| last.attempt + 1);
+    OperationRecord {
+        key: format!("{}/{}/{}/{attempt}", claim.plan_uid, verb, claim.retry_token),
+        verb: verb.as_str().to_owned(),
+        attempt,
+        intended_at: Time(now),
+        outcome: OperationOutcome::Intended,
+        job_id: None,
+        adopted: false,
+        plan_uid: claim.plan_uid.clone(),
+        retry_token: claim.retry_token.clone(),
+        ended_at: None,
+        message: String::new(),
+    }
+}
+
+/// A record for a job that somebody else started: the same step that the plan would have taken.
+pub fn adopt(verb: Verb, job: &Job, claim: &Claim, last: Option<&OperationRecord>, now: Timestamp) -> OperationRecord {
+    OperationRecord {
+        outcome: OperationOutcome::Submitted,
+        job_id: Some(job.id.clone()),
+        adopted: true,
+        intended_at: Time(job.started.unwrap_or(now)),
+        ..intend(verb, claim, last, now)
+    }
+}
+
+/// The record after the call was made, or was not.
+pub fn after_call(
+    record: &OperationRecord,
+    result: &Result<Option<String>, Failure>,
+    now: Timestamp,
+) -> OperationRecord {
+    let mut next = record.clone();
+    match result {
+        Ok(job_id) => {
+            next.outcome = OperationOutcome::Submitted;
+            next.job_id = job_id.clone();
+            next.message = String::new();
+        }
+        Err(failure) => {
+            next.message = clipped(&failure.message);
+            match failure.class {
+                // It may have taken effect: the intent stays open, and its fate is looked for.
+                FailureClass::Lost => {}
+                FailureClass::Transient
+                | FailureClass::Throttled { .. }
+                | FailureClass::Conflict
+                | FailureClass::Unauthenticated => {
+                    next.outcome = OperationOutcome::NotMade;
+                    next.ended_at = Some(Time(now));
+                }
+                FailureClass::NotFound | FailureClass::Denied | FailureClass::Invalid => {
+                    next.outcome = OperationOutcome::Failed;
+                    next.ended_at = Some(Time(now));
+                }
+            }
+        }
+    }
+    next
+}
+
+/// Concludes from the record and from what is seen now.
+pub fn look(
+    record: Option<&OperationRecord>,
+    history: &[OperationRecord],
+    facts: &ItemFacts,
+    stage: Stage,
+    now: Timestamp,
+) -> Progress {
+    let Some(record) = record.filter(|record| is_open(record)) else { return Progress::Idle };
+    let Some(verb) = Verb::parse(&record.verb) else {
+        let mut unreadable = record.clone();
+        unreadable.outcome = OperationOutcome::Failed;
+        unreadable.message = format!("The journal names an unknown verb \"{}\".", record.verb);
+        return Progress::Record(Box::new(unreadable));
+    };
+    match &record.job_id {
+        Some(job_id) => follow_job(record, verb, job_id, facts, stage, now),
+        None => find_job(record, verb, history, facts, stage, now),
+    }
+}
+
+fn follow_job(
+    record: &OperationRecord,
+    verb: Verb,
+    job_id: &str,
+    facts: &ItemFacts,
+    stage: Stage,
+    now: Timestamp,
+) -> Progress {
+    let overdue = |message: String| Progress::Open(verb, WaitingOn::OperationOutcomeUnknown { verb, message });
+    let jobs = match &facts.jobs {
+        Fact::Seen { value, .. } => value,
+        Fact::Unknown(why) => return Progress::Open(verb, WaitingOn::Observation(why.clone())),
+    };
+    let Some(job) = jobs.iter().find(|job| job.id.eq_ignore_ascii_case(job_id)) else {
+        if verb.took_effect(stage) && seen_after(&facts.replication, record.intended_at.0, SETTLE) {
+            return ended(record, OperationOutcome::Succeeded, String::new(), now);
+        }
+        return if record.intended_at.0 + SEARCH < now {
+            overdue(format!("Job {job_id} is not in the vault's list, and the item does not show its effect."))
+        } else {
+            Progress::Open(verb, WaitingOn::Job { verb, job_id: job_id.to_owned(), task: String::new() })
+        };
+    };
+    match job.state {
+        JobState::Succeeded if verb.took_effect(stage) => {
+            ended(record, OperationOutcome::Succeeded, String::new(), now)
+        }
+        JobState::Succeeded => {
+            if job.ended.unwrap_or(record.intended_at.0) + EFFECT < now {
+                overdue(format!("Job {job_id} succeeded, and the item still does not show its effect."))
+            } else {
+                Progress::Open(verb, WaitingOn::Settling(verb))
+            }
+        }
+        JobState::Failed | JobState::Cancelled => {
+            // Which state a failed job leaves behind shows on the item only after it settled.
+            if job.ended.is_some_and(|at| !seen_after(&facts.replication, at, SignedDuration::ZERO)) {
+                return Progress::Open(verb, WaitingOn::Settling(verb));
+            }
+            ended(record, OperationOutcome::Failed, job_message(job), now)
+        }
+        JobState::NotStarted | JobState::InProgress | JobState::Suspended | JobState::Other(_) => {
+            if record.intended_at.0 + JOB_DEADLINE < now {
+                return overdue(format!("Job {job_id} has been running for more than 48 hours."));
+            }
+            let task = job.current_task.clone().unwrap_or_else(|| job.state_description.clone());
+            Progress::Open(verb, WaitingOn::Job { verb, job_id: job_id.to_owned(), task })
+        }
+    }
+}
+
+/// No job id: the process died between intent and answer, or the answer was lost.
+fn find_job(
+    record: &OperationRecord,
+    verb: Verb,
+    history: &[OperationRecord],
+    facts: &ItemFacts,
+    stage: Stage,
+    now: Timestamp,
+) -> Progress {
+    let intended = record.intended_at.0;
+    let item = facts.replication.value();
+    let generation = item.and_then(|item| item.generation).unwrap_or(Generation::Modernized);
+    let known = |job: &Job| history.iter().any(|old| old.job_id.as_deref() == Some(job.id.as_str()));
+    let is_ours = |job: &&Job| {
+        job.scenario == verb.scenario(generation)
+            && job.started.is_some_and(|at| at + CLOCK_SKEW >= intended)
+            && !known(job)
+    };
+    if let Some(job) = facts.jobs.value().and_then(|jobs| jobs.iter().find(is_ours)) {
+        return Progress::Record(Box::new(OperationRecord {
+            job_id: Some(job.id.clone()),
+            adopted: true,
+            outcome: OperationOutcome::Submitted,
+            ..record.clone()
+        }));
+    }
+    if verb.took_effect(stage) {
+        return ended(record, OperationOutcome::Succeeded, "Its effect shows; its job was not found.".to_owned(), now);
+    }
+    let nothing_runs = item.is_some_and(|item| item.complete && item.scenario.is_none());
+    let looked_late_enough =
+        seen_after(&facts.replication, intended, SETTLE) && seen_after(&facts.jobs, intended, SETTLE);
+    if nothing_runs && looked_late_enough && stage == verb.starts_from() {
+        let message = "No job was started: neither the item nor the vault's list of jobs shows one.".to_owned();
+        return ended(record, OperationOutcome::NotMade, message, now);
+    }
+    if intended + SEARCH < now {
+        let message = "Neither a job nor its effect was found, and nor could it be shown that none was started.";
+        return Progress::Open(verb, WaitingOn::OperationOutcomeUnknown { verb, message: message.to_owned() });
+    }
+    Progress::Open(verb, WaitingOn::Outcome(verb))
+}
+
+fn ended(record: &OperationRecord, outcome: OperationOutcome, message: String, now: Timestamp) -> Progress {
+    Progress::Record(Box::new(OperationRecord {
+        outcome,
+        message: clipped(&message),
+        ended_at: Some(Time(now)),
+        ..record.clone()
+    }))
+}
+
+fn seen_after<T>(fact: &Fact<T>, than: Timestamp, by: SignedDuration) -> bool {
+    fact.at().is_some_and(|at| at >= than + by)
+}
+
+/// A job's errors in the vendor's words.
+fn job_message(job: &Job) -> String {
+    let Some(error) = job.errors.first() else {
+        return format!("Job {} ended as {:?} without naming an error.", job.id, job.state);
+    };
+    let mut message = format!("Job {}: {} (code {}).", job.id, error.message.trim_end_matches('.'), error.code);
+    if !error.causes.is_empty() {
+        message.push_str(&format!(" Possible causes: {}", error.causes.trim()));
+    }
+    if !error.action.is_empty() {
+        message.push_str(&format!(" Recommended: {}", error.action.trim()));
+    }
+    message
+}
+
+/// Status fields stay small: at most 1,000 characters.
+fn clipped(message: &str) -> String {
+    message.chars().take(1000).collect()
+}

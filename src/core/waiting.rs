@@ -1,0 +1,259 @@
+//! Everything that a machine or a plan can wait for.
+//!
+//! One enum yields the condition's reason, the event's reason, the metric's label and the row in the docs, so that no
+//! wait is without a name, a sentence and a remedy.
+
+use jiff::Timestamp;
+
+use super::action::Verb;
+
+/// What is waited for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WaitingOn {
+    /// No plan has claimed the item.
+    Plan,
+    /// The plan holds the item back; its reason and sentence.
+    Held {
+        /// The plan's reason, one of [`HELD_REASONS`].
+        reason: &'static str,
+        /// The plan's sentence.
+        message: String,
+    },
+    /// Nothing is known of the item in the vault.
+    Observation(String),
+    /// The item's provider is none that this operator handles.
+    UnsupportedProvider(String),
+    /// Site recovery is between two states.
+    Transition(String),
+    /// These checks, which gate the step, have not passed.
+    Checks {
+        /// The step.
+        step: Verb,
+        /// The checks' names with their messages.
+        failing: Vec<String>,
+    },
+    /// A value that the step's call needs is neither declared nor known.
+    Input {
+        /// The step.
+        step: Verb,
+        /// Field and remedy.
+        message: String,
+    },
+    /// A job runs.
+    Job {
+        /// What it does.
+        verb: Verb,
+        /// Its id, once known.
+        job_id: String,
+        /// The vendor's task at hand.
+        task: String,
+    },
+    /// A job that this operator did not start and will not adopt.
+    AnotherOperation(String),
+    /// The job ended and the item does not show its effect yet.
+    Settling(Verb),
+    /// The first synchronisation after a reprotect.
+    Synchronisation {
+        /// Percentage or state, for people.
+        progress: String,
+    },
+    /// Verification must hold a while longer.
+    Soak {
+        /// Until when.
+        until: Timestamp,
+    },
+    /// A call was refused for now, or a job failed, and it is tried again.
+    Retry {
+        /// What is tried again.
+        verb: Verb,
+        /// When.
+        at: Timestamp,
+        /// Why.
+        message: String,
+    },
+    /// A call was sent, no answer came, and its effect is being looked for.
+    Outcome(Verb),
+    /// The last step failed; a person decides.
+    OperationFailed {
+        /// The step.
+        verb: Verb,
+        /// The vendor's words.
+        message: String,
+    },
+    /// It cannot be found out whether a call took effect; a person decides.
+    OperationOutcomeUnknown {
+        /// The step.
+        verb: Verb,
+        /// What is known.
+        message: String,
+    },
+    /// Somebody undid what the plan had done.
+    ExternalChange(String),
+}
+
+/// A row of the documentation: reason, meaning, remedy, whether it stalls.
+pub type ReasonRow = (&'static str, &'static str, &'static str, bool);
+
+/// Reasons for which a plan holds an item back.
+pub const HELD_REASONS: [&str; 6] =
+    ["Suspended", "ApprovalRequired", "WaveNotStarted", "ConcurrencyLimit", "ItemFailed", "PlanDeleted"];
+
+/// Every reason with its meaning and remedy; `docs/reasons.md` is generated from it.
+pub const REASONS: [ReasonRow; 23] = [
+    ("NotClaimed", "No plan has claimed the item; it is only observed.", "Name it in a FailbackPlan.", false),
+    ("Suspended", "The plan is suspended.", "Set spec.suspend to false.", false),
+    ("ApprovalRequired", "The next step needs an approval.", "Create a FailbackApproval.", false),
+    ("WaveNotStarted", "An earlier wave is not verified yet.", "None; see that wave's machines.", false),
+    (
+        "ConcurrencyLimit",
+        "As many machines as the wave allows are on their way.",
+        "None, or raise maxConcurrent.",
+        false,
+    ),
+    (
+        "ItemFailed",
+        "Another machine of the plan needs a person, so nothing new starts.",
+        "Resolve that machine, or name it in spec.skip.",
+        false,
+    ),
+    (
+        "PlanDeleted",
+        "The plan is being deleted, so nothing new starts.",
+        "Approve the commit, or abandon the plan.",
+        false,
+    ),
+    (
+        "WaitingForObservation",
+        "The machine has not been seen in the vault.",
+        "See the RecoveryVault's conditions, and the spelling of spec.machine.",
+        false,
+    ),
+    (
+        "UnsupportedProvider",
+        "The item is not protected by a VMware provider of a generation handled here.",
+        "None.",
+        true,
+    ),
+    (
+        "WaitingForTransition",
+        "Site recovery is between two states.",
+        "None, unless it lasts; then look in the portal.",
+        false,
+    ),
+    (
+        "WaitingForChecks",
+        "Checks that gate the next step have not passed.",
+        "See the remedy of each check in status.checks.",
+        false,
+    ),
+    (
+        "WaitingForInput",
+        "A value that the next call needs is neither declared nor known.",
+        "Set the field that the message names.",
+        false,
+    ),
+    ("WaitingForJob", "A site recovery job runs.", "None.", false),
+    (
+        "WaitingForAnotherOperation",
+        "A job runs that this operator did not start.",
+        "None; it goes on when that job has ended.",
+        false,
+    ),
+    ("WaitingForSettling", "The job ended; the item does not show its effect yet.", "None.", false),
+    ("WaitingForSynchronisation", "Data is being synchronised.", "None.", false),
+    (
+        "WaitingForSoak",
+        "Verification must hold a while longer before the commit.",
+        "None, or lower spec.commit.soakSeconds.",
+        false,
+    ),
+    ("WaitingForRetry", "A call was refused or a job failed; it is tried again later.", "See the message.", false),
+    ("WaitingForOutcome", "A call was sent and no answer came; its effect is being looked for.", "None.", false),
+    (
+        "OperationFailed",
+        "A step failed and is not repeated by itself.",
+        "Resolve the cause, then change the plan's spec.retryToken.",
+        true,
+    ),
+    (
+        "OperationOutcomeUnknown",
+        "It cannot be found out whether a call took effect.",
+        "Look at the item and its jobs in the portal; then change the plan's spec.retryToken to try again, or finish the step there.",
+        true,
+    ),
+    (
+        "ExternalChange",
+        "What the plan had done was undone by somebody else.",
+        "Change the plan's spec.retryToken to do it again, or name the item in spec.skip.",
+        true,
+    ),
+    ("ItemClaimed", "Another plan has claimed the item.", "Wait for that plan, or delete it.", false),
+];
+
+impl WaitingOn {
+    /// The reason word: condition reason, event reason and metric label.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Plan => "NotClaimed",
+            Self::Held { reason, .. } => reason,
+            Self::Observation(_) => "WaitingForObservation",
+            Self::UnsupportedProvider(_) => "UnsupportedProvider",
+            Self::Transition(_) => "WaitingForTransition",
+            Self::Checks { .. } => "WaitingForChecks",
+            Self::Input { .. } => "WaitingForInput",
+            Self::Job { .. } => "WaitingForJob",
+            Self::AnotherOperation(_) => "WaitingForAnotherOperation",
+            Self::Settling(_) => "WaitingForSettling",
+            Self::Synchronisation { .. } => "WaitingForSynchronisation",
+            Self::Soak { .. } => "WaitingForSoak",
+            Self::Retry { .. } => "WaitingForRetry",
+            Self::Outcome(_) => "WaitingForOutcome",
+            Self::OperationFailed { .. } => "OperationFailed",
+            Self::OperationOutcomeUnknown { .. } => "OperationOutcomeUnknown",
+            Self::ExternalChange(_) => "ExternalChange",
+        }
+    }
+
+    /// Whether only a person can move it on.
+    pub fn stalled(&self) -> bool {
+        row(self.reason()).is_some_and(|row| row.3)
+    }
+
+    /// A sentence for a person, remedy included where there is one.
+    pub fn message(&self) -> String {
+        let what = match self {
+            Self::Plan => "No plan has claimed this machine; it is only observed.".to_owned(),
+            Self::Held { message, .. } => message.clone(),
+            Self::Observation(why) => format!("The machine has not been seen in the vault: {why}"),
+            Self::UnsupportedProvider(provider) => {
+                format!("The item is protected by the provider \"{provider}\", which is not one of VMware's.")
+            }
+            Self::Transition(state) => format!("Site recovery is between two states: {state}."),
+            Self::Checks { step, failing } => format!("{step} waits for: {}", failing.join("; ")),
+            Self::Input { step, message } => format!("{step} waits for a value: {message}"),
+            Self::Job { verb, job_id, task } if task.is_empty() => format!("{verb} runs as job {job_id}."),
+            Self::Job { verb, job_id, task } => format!("{verb} runs as job {job_id}: {task}."),
+            Self::AnotherOperation(what) => format!("{what}; nothing is started beside it."),
+            Self::Settling(verb) => format!("The job of {verb} ended; the item does not show its effect yet."),
+            Self::Synchronisation { progress } => format!("Data is being synchronised: {progress}."),
+            Self::Soak { until } => format!("Verified; the commit follows if it stays so until {until:.0}."),
+            Self::Retry { verb, at, message } => format!("{verb} is tried again at {at:.0}: {message}"),
+            Self::Outcome(verb) => {
+                format!("{verb} was sent and no answer came; its job is being looked for before anything else.")
+            }
+            Self::OperationFailed { verb, message } => format!("{verb} failed: {message}"),
+            Self::OperationOutcomeUnknown { verb, message } => {
+                format!("It cannot be told whether {verb} took effect: {message}")
+            }
+            Self::ExternalChange(what) => what.clone(),
+        };
+        match row(self.reason()).filter(|row| row.3) {
+            Some((_, _, remedy, _)) => format!("{what} Remedy: {remedy}"),
+            None => what,
+        }
+    }
+}
+
+fn row(reason: &str) -> Option<ReasonRow> {
+    REASONS.into_iter().find(|row| row.0 == reason)
+}
