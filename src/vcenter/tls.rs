@@ -159,7 +159,9 @@ impl ServerCertVerifier for Judge {
 
 fn explain(error: &rustls::Error, whose: &str) -> String {
     if let rustls::Error::InvalidCertificate(reason) = error {
-        if *reason == CertificateError::UnknownIssuer {
+        // Every vCenter's own authority has the same name (`CN=CA,DC=vsphere,DC=local`), so a bundle of another one shows
+        // as a bad signature.
+        if matches!(reason, CertificateError::UnknownIssuer | CertificateError::BadSignature) {
             return format!("none of {whose} vouches for it");
         }
         if matches!(reason, CertificateError::Expired | CertificateError::ExpiredContext { .. }) {
