@@ -126,7 +126,8 @@ mod tests {
         assert_eq!(
             parse(
                 r#"{"error":{"code":"NotFound","message":"Not found.","details":[{"code":"ArmResourceDoesNotExist",
-                "message":"The item does not exist.","possibleCauses":"It was removed.","recommendedAction":"Look."}]}}"#
+                "message":"The item does not exist.","possibleCauses":"It was removed.",
+                "recommendedAction":"Look."}]}}"#
             ),
             Some((
                 code("NotFound"),

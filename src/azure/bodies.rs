@@ -96,7 +96,8 @@ fn protect(process_server: &str, policy: &str, account: Option<&str>) -> Value {
     json!({"properties": {"failoverDirection": "PrimaryToRecovery", "providerSpecificDetails": details}})
 }
 
-/// Here `masterTargetId` is the process server's id too (recorded), and the provider is the one that the item is to get.
+/// Here `masterTargetId` is the process server's id too (recorded), and the provider is the one that the item is to
+/// get.
 fn protect_classic(process_server: &str, policy: &str, account: Option<&str>) -> Value {
     let mut details = json!({
         "instanceType": "InMageAzureV2",

@@ -2,12 +2,12 @@
 //!
 //! * [`AzureVault`] implements [`crate::ports::SiteRecovery`] for one Recovery Services vault. All vaults share an
 //!   [`AzureShared`]: the HTTP client, the call budgets per subscription, the meter and the clock.
-//! * `credentials` and `token_request` turn a [`Credential`] into tokens; `cloud` knows where they come from and where they
-//!   may go.
-//! * `pipeline` is one call: `read` may repeat it, `mutate` sends it once. `http` is the transport below, `budget` holds
-//!   calls back before Azure has to.
-//! * `wire` is what Azure sends, decoded so leniently that nothing fails; `observe` makes observed facts of it and refuses
-//!   what must not be guessed; `bodies` is what we send.
+//! * `credentials` and `token_request` turn a [`Credential`] into tokens; `cloud` knows where they come from and where
+//!   they may go.
+//! * `pipeline` is one call: `read` may repeat it, `mutate` sends it once. `http` is the transport below, `budget`
+//!   holds calls back before Azure has to.
+//! * `wire` is what Azure sends, decoded so leniently that nothing fails; `observe` makes observed facts of it and
+//!   refuses what must not be guessed; `bodies` is what we send.
 //!
 //! The rules that keep a failover from being started twice are in `pipeline::write`; they hold for every caller because
 //! there is no other way to send a POST from here.

@@ -145,8 +145,8 @@ impl SiteRecovery for AzureVault {
         observe::item::observe(body, true).map_err(|odd| unexpected(&odd.to_string()))
     }
 
-    /// Newest first; at most some 1,000, and not further back than the first page that holds only ended jobs of more than
-    /// 31 days ago. The service's filter is undocumented, so that none is used.
+    /// Newest first; at most some 1,000, and not further back than the first page that holds only ended jobs of more
+    /// than 31 days ago. The service's filter is undocumented, so that none is used.
     async fn jobs(&self) -> Result<Listing<Job>, Failure> {
         let since = self.arm.shared.clock.now().checked_sub(OLDEST_JOB).unwrap_or(Timestamp::UNIX_EPOCH);
         let is_old = |job: &Job| !job.in_flight() && job.started.is_some_and(|started| started < since);
@@ -168,9 +168,9 @@ impl SiteRecovery for AzureVault {
         observe::job::observe(body).map_err(|odd| unexpected(&odd.to_string()))
     }
 
-    /// A LIST shows no components (recorded), so that each VMware fabric is read again by itself. One that cannot be read
-    /// now fails the whole: a fabric without its appliances would look as if they were gone. One that cannot be understood,
-    /// or is gone since, harms only itself.
+    /// A LIST shows no components (recorded), so that each VMware fabric is read again by itself. One that cannot be
+    /// read now fails the whole: a fabric without its appliances would look as if they were gone. One that cannot be
+    /// understood, or is gone since, harms only itself.
     async fn fabrics(&self) -> Result<Listing<Fabric>, Failure> {
         let summaries = self.list("replicationFabrics", |_, _| false, Ok).await?;
         let mut listing = Listing { entries: Vec::new(), odd: summaries.odd };
@@ -212,7 +212,8 @@ impl SiteRecovery for AzureVault {
                 tracing::info!(item = item_id, verb = request.verb, job_id, "accepted by Azure")
             }
             Err(failure) => {
-                tracing::warn!(item = item_id, verb = request.verb, class = failure.class.label(), %failure, "not accepted");
+                let class = failure.class.label();
+                tracing::warn!(item = item_id, verb = request.verb, class, %failure, "not accepted");
             }
         }
         submitted

@@ -231,6 +231,8 @@ pub(crate) fn source(request: TokenRequest) -> Arc<dyn crate::azure::credentials
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn refusal(text: &str) -> Option<Refusal> {
@@ -239,15 +241,12 @@ mod tests {
 
     #[test]
     fn the_real_message_is_kept_in_one_line() {
-        let entra = refusal(
-            r#"{"error":"invalid_client","error_codes":[7000215],"error_description":"AADSTS7000215: Invalid client secret provided. Ensure the secret being sent is the client secret value.\r\nTrace ID: 0b2b-1\r\nCorrelation ID: c\r\nTimestamp: 2026-01-01 00:00:00Z"}"#,
-        )
-        .unwrap();
+        let description = "AADSTS7000215: Invalid client secret provided.\r\nTrace ID: 0b2b-1\r\nCorrelation ID: c\r\n\
+                           Timestamp: 2026-01-01 00:00:00Z";
+        let body = json!({"error": "invalid_client", "error_codes": [7000215], "error_description": description});
+        let entra = refusal(&body.to_string()).unwrap();
         assert_eq!(entra.code.as_deref(), Some("AADSTS7000215"));
-        assert_eq!(
-            entra.message,
-            "AADSTS7000215: Invalid client secret provided. Ensure the secret being sent is the client secret value. (trace id 0b2b-1)"
-        );
+        assert_eq!(entra.message, "AADSTS7000215: Invalid client secret provided. (trace id 0b2b-1)");
         assert_eq!(entra.trace_id.as_deref(), Some("0b2b-1"));
         assert!(!entra.is_temporary());
     }

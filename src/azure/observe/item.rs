@@ -174,8 +174,8 @@ fn os(provider: &Provider) -> Option<OsFamily> {
     }
 }
 
-/// The machine in Azure. The forward direction of the modernized generation only lets it be derived, and the service may
-/// have added a suffix to the name (recorded); the direction towards VMware names the real one.
+/// The machine in Azure. The forward direction of the modernized generation only lets it be derived, and the service
+/// may have added a suffix to the name (recorded); the direction towards VMware names the real one.
 fn azure_vm_id(instance_type: &str, provider: &Provider) -> Option<String> {
     let named = match instance_type {
         "InMageRcmFailback" => provider.azure_virtual_machine_id.owned(),

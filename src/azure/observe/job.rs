@@ -110,7 +110,10 @@ mod tests {
 
     #[test]
     fn errors_of_the_job_and_of_its_tasks_are_joined() {
-        let service = |code: &str| json!({"serviceErrorDetails": {"code": code, "message": format!("m{code}")}, "errorLevel": "Error"});
+        let service = |code: &str| {
+            let details = json!({"code": code, "message": format!("m{code}")});
+            json!({"serviceErrorDetails": details, "errorLevel": "Error"})
+        };
         let job = observe(json!({
             "id": "/Subscriptions/s/replicationJobs/j1",
             "properties": {

@@ -9,6 +9,9 @@ pub(crate) mod item;
 pub(crate) mod job;
 pub(crate) mod vm;
 
+#[cfg(test)]
+mod recorded_tests;
+
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 

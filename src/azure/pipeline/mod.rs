@@ -79,6 +79,9 @@ impl<'a> Call<'a> {
             .header(headers::CLIENT_REQUEST_ID, &self.id);
         if self.body.is_some() {
             builder = builder.header(header::CONTENT_TYPE, "application/json");
+        } else if self.method == Method::POST {
+            // HTTP clients leave the length out of a POST without a body, and front ends answer that with 411.
+            builder = builder.header(header::CONTENT_LENGTH, "0");
         }
         builder.body(self.body.clone().unwrap_or_default()).map_err(invalid)
     }

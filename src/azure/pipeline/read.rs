@@ -10,7 +10,7 @@ use super::{Arm, Call, DEFAULT_PAUSE, MOST_ATTEMPTS, Patience, patience::backoff
 use crate::{
     azure::{
         arm_error::ArmError,
-        http::{Answer, Sent},
+        http::{Answer, BodyFault, Sent},
     },
     core::failure::{Failure, FailureClass},
 };
@@ -69,7 +69,9 @@ impl Arm {
             return match answer.body.as_ref().ok().and_then(|body| serde_json::from_slice(body).ok()) {
                 Some(body) => Attempt::Done(body),
                 // A cut body may be whole the next time; a web page will not turn into JSON.
-                None if answer.body.is_err() => Attempt::Again(call.unreadable(FailureClass::Invalid, answer), None),
+                None if answer.body == Err(BodyFault::Cut) => {
+                    Attempt::Again(call.unreadable(FailureClass::Invalid, answer), None)
+                }
                 None => Attempt::Failed(call.unreadable(FailureClass::Invalid, answer)),
             };
         }

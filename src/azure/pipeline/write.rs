@@ -1,7 +1,7 @@
 //! POST: sent once.
 //!
-//! Site recovery's verbs have no idempotency key, so that a second request could start a second failover. Only a request
-//! that never left is tried again. Whatever else keeps a clear answer away makes the outcome unknown: `Lost`.
+//! Site recovery's verbs have no idempotency key, so that a second request could start a second failover. Only a
+//! request that never left is tried again. Whatever else keeps a clear answer away makes the outcome unknown: `Lost`.
 
 use bytes::Bytes;
 use http::{Method, StatusCode};

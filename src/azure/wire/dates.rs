@@ -78,7 +78,9 @@ mod tests {
         }
 
         #[test]
-        fn nothing_like_a_date_makes_it_panic(text in "[-+0-9]{1,9}[-/][0-9A-Za-z]{1,4}[-/][0-9]{1,9}[T ][0-9:.]{0,30}[ZAPM+ -]{0,4}") {
+        fn nothing_like_a_date_makes_it_panic(
+            text in "[-+0-9]{1,9}[-/][0-9A-Za-z]{1,4}[-/][0-9]{1,9}[T ][0-9:.]{0,30}[ZAPM+ -]{0,4}"
+        ) {
             parse(&text);
         }
     }

@@ -1,5 +1,5 @@
-//! Replicated items of both generations in both directions, in one flat model of provider details: the names of the four
-//! providers do not collide, and a field that a provider lacks is simply absent.
+//! Replicated items of both generations in both directions, in one flat model of provider details: the names of the
+//! four providers do not collide, and a field that a provider lacks is simply absent.
 
 use serde::Deserialize;
 
