@@ -1,0 +1,59 @@
+//! What the stages are called on the wire: protection states, allowed operations and instance types (protocol reference §2, §3).
+
+use crate::scenario::{Generation, Unknowns};
+use crate::world::Stage;
+
+/// `providerSpecificDetails.instanceType` of an item.
+pub(crate) fn instance_type(generation: Generation, stage: Stage) -> &'static str {
+    match (generation, stage.is_reverse()) {
+        (Generation::Modernized, false) => "InMageRcm",
+        (Generation::Modernized, true) => "InMageRcmFailback",
+        (Generation::Classic, false) => "InMageAzureV2",
+        (Generation::Classic, true) => "InMage",
+    }
+}
+
+/// `protectionState` and its description.
+pub(crate) fn protection_state(generation: Generation, stage: Stage, unknowns: &Unknowns) -> (String, &'static str) {
+    let classic = generation == Generation::Classic;
+    let (state, description) = match stage {
+        Stage::ForwardInitial | Stage::ReverseInitial => ("InitialReplicationInProgress", "Initial replication is in progress"),
+        Stage::ForwardPointPending => ("InitialReplicationRecoveryCompletionPending", "Waiting for first recovery point"),
+        Stage::ForwardProtected | Stage::ReverseProtected => ("Protected", "Protected"),
+        Stage::FailedOver => ("UnplannedFailoverCommitPendingStatesBegin", "Failover completed"),
+        Stage::FailedOverCommitted => ("UnplannedFailoverCommitted", "Failover committed"),
+        Stage::FailedBack if classic => (unknowns.classic_state_after_failback.as_str(), "Failover completed"),
+        Stage::FailedBack => (unknowns.state_after_planned_failover.as_str(), "Planned failover finished"),
+        Stage::FailedBackCommitted if classic => ("UnplannedFailoverCommitted", "Failover committed"),
+        Stage::FailedBackCommitted => (unknowns.state_after_failback_commit.as_str(), "Failover committed"),
+        Stage::Migrated => ("MigrationCompleted", "Migration completed"),
+    };
+    (state.to_owned(), description)
+}
+
+/// `activeLocation`: relative to the present direction of replication (protocol reference §2).
+pub(crate) fn active_location(generation: Generation, stage: Stage, unknowns: &Unknowns) -> String {
+    match stage {
+        Stage::ForwardInitial | Stage::ForwardPointPending | Stage::ForwardProtected | Stage::ReverseInitial | Stage::ReverseProtected => "Primary".to_owned(),
+        Stage::FailedOver | Stage::FailedOverCommitted | Stage::Migrated => "Recovery".to_owned(),
+        Stage::FailedBack | Stage::FailedBackCommitted if generation == Generation::Classic => "Recovery".to_owned(),
+        Stage::FailedBack | Stage::FailedBackCommitted => unknowns.location_after_failback.clone(),
+    }
+}
+
+/// `allowedOperations` of an idle item.
+pub(crate) fn allowed_operations(generation: Generation, stage: Stage) -> &'static [&'static str] {
+    let classic = generation == Generation::Classic;
+    match stage {
+        Stage::ForwardInitial | Stage::ForwardPointPending | Stage::ReverseInitial | Stage::Migrated => &["DisableProtection"],
+        Stage::ForwardProtected => &["UnplannedFailover", "DisableProtection", "TestFailover"],
+        Stage::FailedOver => &["CompleteMigration", "Commit", "DisableProtection", "ChangePit", "SwitchProtection"],
+        Stage::FailedOverCommitted => &["CompleteMigration", "DisableProtection", "SwitchProtection"],
+        Stage::ReverseProtected if classic => &["UnplannedFailover", "DisableProtection"],
+        Stage::ReverseProtected => &["PlannedFailover", "DisableProtection"],
+        Stage::FailedBack if classic => &["Commit", "DisableProtection"],
+        Stage::FailedBack => &["Commit", "CancelFailover"],
+        Stage::FailedBackCommitted if classic => &["CompleteMigration", "DisableProtection", "SwitchProtection"],
+        Stage::FailedBackCommitted => &["SwitchProtection", "DisableProtection"],
+    }
+}
