@@ -3,7 +3,7 @@
 //!
 //! [`ApiServer::service`] is a tower service for `kube::Client::new`; [`ApiServer::serve`] serves the same over HTTP to
 //! kubectl. What it does is what a real kube-apiserver does, as far as the conformance suite in `tests/` compares them;
-//! what it leaves out (protobuf bodies, RBAC, admission policies, pods) it refuses with a clear answer.
+//! what it leaves out (most protobuf bodies, RBAC, admission policies, pods) it refuses with a clear answer.
 //!
 //! The way of a request: [`service`](ApiService) takes it apart into a call, `admission` decodes, defaults and validates
 //! its object, `apply` keeps track of who owns which field, `store` keeps it and logs the change, `watch` tells.
@@ -26,6 +26,7 @@ mod openapi;
 mod options;
 mod patch;
 mod persist;
+mod protobuf;
 mod read;
 mod record;
 mod registry;

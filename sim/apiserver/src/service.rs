@@ -23,6 +23,7 @@ use crate::discovery;
 use crate::error::{Failure, Outcome};
 use crate::faults::Effect;
 use crate::openapi;
+use crate::protobuf;
 use crate::record::RequestRecord;
 use crate::state::Shared;
 
@@ -287,9 +288,12 @@ fn decode(call: &Call, body: &[u8]) -> Outcome<Value> {
     match call.content_type.as_str() {
         "" | "application/json" => serde_json::from_slice(body).map_err(|e| unreadable(&e)),
         "application/yaml" => serde_yaml::from_slice(body).map_err(|e| unreadable(&e)),
-        "application/vnd.kubernetes.protobuf" => Err(Failure::unsupported_media(
-            "application/json, application/yaml (this server reads no protobuf: use `kubectl apply -f` instead of `kubectl create KIND`)",
-        )),
+        "application/vnd.kubernetes.protobuf" => protobuf::decode(body).ok_or_else(|| {
+            Failure::unsupported_media(
+                "application/json, application/yaml (this server does not read this kind as protobuf: use `kubectl \
+                 apply -f` instead of `kubectl create`)",
+            )
+        }),
         _ => Err(Failure::unsupported_media("application/json, application/yaml")),
     }
 }

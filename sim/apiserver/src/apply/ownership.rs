@@ -175,8 +175,8 @@ fn apply_tracked(
         entry.fields = entry.fields.difference(&entry.fields.intersection(&changed));
         entry.fields = entry.fields.difference_below(&comparison.removed);
     }
-    let is_same = changed.is_empty() && comparison.removed.is_empty();
-    let time = match (is_same, mine) {
+    // An apply that changes nothing leaves the time; an order of items is a change, though not a field's.
+    let time = match (new == live, mine) {
         (false, _) => own.time.clone(),
         (true, Some(mine)) => mine.time,
         (true, None) => String::new(),

@@ -244,7 +244,8 @@ fn merge_items(at: At<'_>, shape: Shape, live: Option<&Value>, applied: Option<&
     }
 }
 
-/// `value` without the fields in `set`. A map that loses everything stays as an empty one; a list goes.
+/// `value` without the fields in `set`. A map that loses its own fields stays, if only as an empty one; a list without
+/// items goes, and so does a map of which nothing is left for that reason.
 pub(crate) fn remove(at: At<'_>, value: &Value, set: &FieldSet) -> Value {
     removed(at, value, set).unwrap_or_default()
 }
@@ -254,18 +255,21 @@ fn removed(at: At<'_>, value: &Value, set: &FieldSet) -> Option<Value> {
         Shape::Scalar | Shape::AtomicMap | Shape::AtomicList => Some(value.clone()),
         Shape::Map | Shape::Unknown => {
             let Some(fields) = fields(Some(value)) else { return Some(value.clone()) };
-            let keep = |(name, below): (&String, &Value)| {
+            let mut kept = Map::new();
+            let mut lost_own = false;
+            for (name, below) in fields {
                 let step = Step::Field(name.clone());
                 if set.has(&step) {
-                    return None;
+                    lost_own = true;
+                    continue;
                 }
                 let rest = match set.below(&step) {
-                    Some(set) => removed(child(at, name).at(), below, set)?,
-                    None => below.clone(),
+                    Some(set) => removed(child(at, name).at(), below, set),
+                    None => Some(below.clone()),
                 };
-                Some((name.clone(), rest))
-            };
-            Some(Value::Object(fields.iter().filter_map(keep).collect()))
+                kept.extend(rest.map(|rest| (name.clone(), rest)));
+            }
+            (lost_own || !kept.is_empty()).then_some(Value::Object(kept))
         }
         shape @ (Shape::MapList | Shape::SetList) => {
             let Some(list) = list(Some(value)) else { return Some(value.clone()) };
