@@ -166,12 +166,14 @@ impl Arm {
             }
             if answer.status == StatusCode::TOO_MANY_REQUESTS {
                 self.shared.meter.throttled(Remote::Arm);
-                call.budget.pause(call.class, self.pause_of(answer).unwrap_or(DEFAULT_PAUSE));
+                let pause = self.pause_of(answer).unwrap_or(DEFAULT_PAUSE);
+                call.budget.pause(call.class, pause);
             }
         }
         Ok(answer)
     }
 
+    /// The pause that the other side asks for. Like all of HTTP it is on the wall's time, whatever our clock does.
     fn pause_of(&self, answer: &Answer) -> Option<Duration> {
         headers::retry_after(&answer.headers, self.shared.clock.now())
     }
