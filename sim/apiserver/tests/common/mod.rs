@@ -1,6 +1,9 @@
 //! What the tests share: a server over HTTP, and the resources of the recordings.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub(crate) mod http;
+pub(crate) mod normal;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -35,7 +38,9 @@ pub(crate) async fn serve(server: &ApiServer) -> SocketAddr {
 pub(crate) async fn http_client(addr: SocketAddr) -> kube::Client {
     let kubeconfig = kube::config::Kubeconfig::from_yaml(&ApiServer::kubeconfig(addr)).unwrap();
     let options = kube::config::KubeConfigOptions::default();
-    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.unwrap();
+    let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.unwrap();
+    // Tests look at the first answer.
+    config.default_retry = false;
     kube::Client::try_from(config).unwrap()
 }
 

@@ -1,0 +1,129 @@
+//! A real kube-apiserver with its etcd on loopback, as envtest runs them: no cluster, no controllers.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use kube::Client;
+
+pub(crate) struct RealServer {
+    processes: Vec<Child>,
+    directory: PathBuf,
+    url: String,
+}
+
+const TOKEN: &str = "conformance";
+
+impl RealServer {
+    /// Starts both, or `None` without binaries.
+    pub(crate) async fn start() -> Option<RealServer> {
+        let assets = PathBuf::from(std::env::var_os("KUBEBUILDER_ASSETS")?);
+        if !assets.join("kube-apiserver").exists() || !assets.join("etcd").exists() {
+            return None;
+        }
+        let directory = std::env::temp_dir().join(format!("apiserver-conformance-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let [etcd_client, etcd_peer, api] = free_ports();
+        let etcd = format!("http://127.0.0.1:{etcd_client}");
+        let peer = format!("http://127.0.0.1:{etcd_peer}");
+        let etcd_process = spawn(
+            &assets.join("etcd"),
+            &[
+                ("--name", "t"),
+                ("--data-dir", &directory.join("etcd").display().to_string()),
+                ("--log-level", "warn"),
+                ("--listen-client-urls", &etcd),
+                ("--advertise-client-urls", &etcd),
+                ("--listen-peer-urls", &peer),
+                ("--initial-advertise-peer-urls", &peer),
+                ("--initial-cluster", &format!("t={peer}")),
+                ("--unsafe-no-fsync", "true"),
+            ],
+            &directory.join("etcd.log"),
+        );
+        let key = rcgen::KeyPair::generate().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = directory.join(name);
+            fs::write(&path, text).unwrap();
+            path.display().to_string()
+        };
+        let private = file("sa.key", &key.serialize_pem());
+        let public = file("sa.pub", &key.public_key_pem());
+        let tokens = file("tokens.csv", &format!("{TOKEN},admin,admin,\"system:masters\"\n"));
+        let api_process = spawn(
+            &assets.join("kube-apiserver"),
+            &[
+                ("--etcd-servers", &etcd),
+                ("--bind-address", "127.0.0.1"),
+                ("--advertise-address", "127.0.0.1"),
+                ("--secure-port", &api.to_string()),
+                ("--endpoint-reconciler-type", "none"),
+                ("--cert-dir", &directory.join("certs").display().to_string()),
+                ("--token-auth-file", &tokens),
+                ("--service-account-issuer", "https://kubernetes.default.svc"),
+                ("--service-account-key-file", &public),
+                ("--service-account-signing-key-file", &private),
+                ("--service-cluster-ip-range", "10.0.0.0/24"),
+                ("--authorization-mode", "RBAC"),
+                ("--disable-admission-plugins", "ServiceAccount"),
+            ],
+            &directory.join("apiserver.log"),
+        );
+        let server = RealServer {
+            processes: vec![api_process, etcd_process],
+            directory,
+            url: format!("https://127.0.0.1:{api}"),
+        };
+        server.wait_until_ready().await;
+        Some(server)
+    }
+
+    async fn wait_until_ready(&self) {
+        let client = self.client().await;
+        for _ in 0..600 {
+            let request = http::Request::get("/readyz").body(Vec::new()).unwrap();
+            if client.request_text(request).await.is_ok() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("kube-apiserver is not ready; see {}", self.directory.display());
+    }
+
+    pub(crate) async fn client(&self) -> Client {
+        let mut config = kube::Config::new(self.url.parse().unwrap());
+        config.accept_invalid_certs = true;
+        config.default_retry = false;
+        config.auth_info.token = Some(TOKEN.to_owned().into());
+        Client::try_from(config).unwrap()
+    }
+}
+
+impl Drop for RealServer {
+    fn drop(&mut self) {
+        for process in &mut self.processes {
+            process.kill().ok();
+            process.wait().ok();
+        }
+        fs::remove_dir_all(&self.directory).ok();
+    }
+}
+
+/// Ports that were free just now.
+fn free_ports() -> [u16; 3] {
+    let listeners = [(); 3].map(|()| TcpListener::bind(("127.0.0.1", 0)).unwrap());
+    listeners.map(|l| l.local_addr().unwrap().port())
+}
+
+fn spawn(program: &Path, flags: &[(&str, &str)], log: &Path) -> Child {
+    let log = fs::File::create(log).unwrap();
+    Command::new(program)
+        .args(flags.iter().map(|(name, value)| format!("{name}={value}")))
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .unwrap()
+}
