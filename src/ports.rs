@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
+use crate::api::{RecoveryVaultSpec, VCenterSpec};
 use crate::core::{
     action::Action,
     observed::{AzureVm, Datastore, Fabric, Host, Job, Replication, VCenterAbout, Vault, VirtualMachine},
@@ -91,6 +92,68 @@ pub trait VirtualCenter: Send + Sync {
     async fn vm(&self, moref: &str) -> Result<Option<VirtualMachine>, Failure>;
     /// Logs out; errors do not matter any more.
     async fn close(&self);
+}
+
+/// A text that never shows in a log: its Debug is `***`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps it.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself, to be sent and nothing else.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// Everything that is needed to reach a vault. Two equal ones share a connection.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VaultConnection {
+    /// What is declared.
+    pub spec: RecoveryVaultSpec,
+    /// The client secret, when the credential is one.
+    pub client_secret: Option<Secret>,
+}
+
+/// Everything that is needed to reach a vCenter. Two equal ones share a session.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VCenterConnection {
+    /// What is declared.
+    pub spec: VCenterSpec,
+    /// User name.
+    pub user: String,
+    /// Password.
+    pub password: Secret,
+}
+
+/// Makes adapters. Only `cli` knows which.
+pub trait Connect: Send + Sync {
+    /// An adapter for a vault. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// When what is declared cannot be a vault's address or credential.
+    fn vault(&self, connection: &VaultConnection) -> Result<Arc<dyn SiteRecovery>, Failure>;
+    /// An adapter for a vCenter. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// When what is declared cannot be a vCenter's address or certificate.
+    fn vcenter(&self, connection: &VCenterConnection) -> Result<Arc<dyn VirtualCenter>, Failure>;
+}
+
+/// Whether this process is the one that may act. Asked right before each mutating call.
+pub trait Leadership: Send + Sync {
+    /// True only while the lease is certain to be ours.
+    fn is_valid_now(&self) -> bool;
 }
 
 /// The time, so that a simulated run can go faster than the wall.

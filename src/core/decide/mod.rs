@@ -1,6 +1,7 @@
 //! The decisions. Each is a function of its input: what is declared, what was recorded, what was observed, and the
 //! time. Nothing else goes in, so the same input gives the same decision.
 
+pub mod connection;
 pub mod events;
 pub mod item;
 mod item_action;

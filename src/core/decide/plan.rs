@@ -372,3 +372,32 @@ pub(super) fn blocking_deletion<'a>(input: &PlanInput<'_>, standings: &[Standing
         .map(|standing| standing.name)
         .collect()
 }
+
+/// Whether a plan, read again right before a call, still wants a step of a machine.
+///
+/// # Errors
+/// A sentence that says why not.
+pub fn may_still(
+    spec: &FailbackPlanSpec,
+    deleting: bool,
+    item: &str,
+    verb: crate::core::action::Verb,
+) -> Result<(), String> {
+    use crate::core::action::Verb;
+    if deleting && verb != Verb::Commit {
+        return Err("The plan is being deleted.".to_owned());
+    }
+    if spec.suspend {
+        return Err("The plan is suspended.".to_owned());
+    }
+    if spec.skip.iter().any(|name| name == item) {
+        return Err("The plan skips this machine.".to_owned());
+    }
+    if !spec.waves.iter().any(|wave| wave.items.iter().any(|name| name == item)) {
+        return Err("The plan does not name this machine.".to_owned());
+    }
+    if spec.desired_phase < verb.leads_to() {
+        return Err(format!("The plan wants {} only.", spec.desired_phase.as_str()));
+    }
+    Ok(())
+}

@@ -1,0 +1,128 @@
+//! What the demo shows while it runs: a table that is drawn again on a terminal, lines elsewhere.
+
+use std::{
+    collections::BTreeMap,
+    io::{IsTerminal, Write},
+};
+
+use futures::StreamExt;
+use jiff::Timestamp;
+use kube::{
+    Api, Client, ResourceExt,
+    runtime::{WatchStreamExt, watcher},
+};
+
+use crate::{
+    api::{FailbackPlan, ReplicatedItem},
+    cli::Failed,
+    core::conditions,
+    ports::SharedClock,
+};
+
+/// One machine's line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Row {
+    phase: String,
+    runs_in: String,
+    progress: String,
+    doing: String,
+}
+
+/// Shows machines until every plan is ready.
+pub(super) async fn until_ready(client: Client, clock: SharedClock) -> Result<(), Failed> {
+    let items = watcher(Api::<ReplicatedItem>::all(client.clone()), watcher::Config::default());
+    let plans = watcher(Api::<FailbackPlan>::all(client), watcher::Config::default());
+    let mut items = std::pin::pin!(items.default_backoff().applied_objects());
+    let mut plans = std::pin::pin!(plans.default_backoff().applied_objects());
+    let mut screen = Screen::new(clock);
+    let mut standing: BTreeMap<String, bool> = BTreeMap::new();
+    loop {
+        tokio::select! {
+            Some(Ok(item)) = items.next() => screen.show(&item.name_any(), row(&item)),
+            Some(Ok(plan)) = plans.next() => {
+                let status = plan.status.clone().unwrap_or_default();
+                let current = status.observed_generation == plan.metadata.generation;
+                let ready = current && conditions::is_true(&status.conditions, "Ready");
+                standing.insert(plan.name_any(), ready);
+                if !standing.is_empty() && standing.values().all(|ready| *ready) {
+                    screen.end();
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+fn row(item: &ReplicatedItem) -> Row {
+    let status = item.status.clone().unwrap_or_default();
+    let ready = conditions::find(&status.conditions, "Ready");
+    Row {
+        phase: format!("{:?}", status.phase),
+        runs_in: status.runs_in.unwrap_or_default(),
+        progress: status.progress.map(|progress| progress.text).unwrap_or_default(),
+        doing: ready.map(|ready| ready.reason.clone()).unwrap_or_default(),
+    }
+}
+
+struct Screen {
+    clock: SharedClock,
+    began: Timestamp,
+    rows: BTreeMap<String, Row>,
+    drawn: usize,
+    terminal: bool,
+}
+
+impl Screen {
+    fn new(clock: SharedClock) -> Self {
+        let began = clock.now();
+        Self { clock, began, rows: BTreeMap::new(), drawn: 0, terminal: std::io::stdout().is_terminal() }
+    }
+
+    fn show(&mut self, name: &str, row: Row) {
+        if self.rows.get(name) == Some(&row) {
+            return;
+        }
+        if self.terminal {
+            self.rows.insert(name.to_owned(), row);
+            self.draw();
+            return;
+        }
+        let moved = self.rows.get(name).is_none_or(|before| before.phase != row.phase || before.doing != row.doing);
+        if moved {
+            println!("{}  {name:<16} {:<13} {:<7} {}", self.elapsed(), row.phase, row.runs_in, row.doing);
+        }
+        self.rows.insert(name.to_owned(), row);
+    }
+
+    /// Simulated time since the start.
+    fn elapsed(&self) -> String {
+        let seconds = self.began.duration_until(self.clock.now()).as_secs().max(0);
+        format!("{:>3}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+    }
+
+    fn draw(&mut self) {
+        let mut text = String::new();
+        if self.drawn > 0 {
+            text.push_str(&format!("\x1b[{}A", self.drawn));
+        }
+        text.push_str(&format!("\x1b[2K{:<16} {:<13} {:<8} {:<28} {}\n", "MACHINE", "PHASE", "RUNS IN", "DOING", "PROGRESS"));
+        for (name, row) in &self.rows {
+            text.push_str(&format!(
+                "\x1b[2K{name:<16} {:<13} {:<8} {:<28} {}\n",
+                row.phase, row.runs_in, row.doing, row.progress
+            ));
+        }
+        text.push_str(&format!("\x1b[2K{} since the start, by the site's clock\n", self.elapsed()));
+        self.drawn = self.rows.len() + 2;
+        let mut out = std::io::stdout().lock();
+        if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
+            self.terminal = false;
+        }
+    }
+
+    fn end(&mut self) {
+        if self.terminal {
+            self.draw();
+        }
+    }
+}

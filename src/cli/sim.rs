@@ -1,0 +1,62 @@
+//! `failback sim`: the simulated site alone.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::Args;
+use sim_site::{Options, Scenario, SelfSigned, Site};
+use tokio::net::TcpListener;
+
+use super::{Failed, clock::WallClock, controller::stop_signal};
+use crate::ports::Clock;
+
+/// Flags.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Flags {
+    /// Where to listen, on loopback.
+    #[arg(long, default_value = "127.0.0.1:8443")]
+    listen: SocketAddr,
+    /// Serve TLS with a certificate made at the start; its thumbprint is printed.
+    #[arg(long)]
+    tls: bool,
+    /// What the site holds, as YAML.
+    #[arg(long)]
+    scenario: PathBuf,
+    /// Simulated seconds in one second; 0 stops the clock, to be advanced through /_world.
+    #[arg(long, default_value_t = 1.0)]
+    speed: f64,
+    /// Seed of the ids that it makes.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Which logs are written to standard error.
+    #[arg(long, env = "FAILBACK_LOG", default_value = "warn")]
+    log: String,
+}
+
+pub(super) async fn run(flags: Flags) -> Result<(), Failed> {
+    crate::observability::logging::init(crate::config::LogFormat::Text, &flags.log)?;
+    if !flags.listen.ip().is_loopback() {
+        return Err(Failed::because(format!(
+            "--listen {}: the simulated site has well-known passwords and serves loopback only",
+            flags.listen
+        )));
+    }
+    let text = std::fs::read_to_string(&flags.scenario)
+        .map_err(|error| Failed::because(format!("--scenario {}: {error}", flags.scenario.display())))?;
+    let scenario = Scenario::from_yaml(&text)
+        .map_err(|error| Failed::because(format!("--scenario {}: {error}", flags.scenario.display())))?;
+    let started = WallClock.now();
+    let site = Site::new(scenario, Options::at_speed(flags.speed).with_seed(flags.seed).with_origin(started))?;
+    let listener = TcpListener::bind(flags.listen).await?;
+    let address = listener.local_addr()?;
+    println!("clock {started}={started}@{}", flags.speed);
+    if flags.tls {
+        let certificate = SelfSigned::new(&[])?;
+        println!("thumbprint {}", certificate.thumbprint);
+        println!("site https://{address}");
+        site.serve_tls(listener, certificate.config, stop_signal()).await?;
+    } else {
+        println!("site http://{address}");
+        site.serve(listener, stop_signal()).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,77 @@
+//! What the controller was started with, validated. All reading of the environment happens here, at the start.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, ValueEnum};
+
+use crate::cli::clock::FastClock;
+
+/// How logs are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Flags of `failback controller`; each has an environment variable of the same meaning.
+#[derive(Clone, Debug, Args)]
+pub struct ControllerFlags {
+    /// Watch this namespace only; all namespaces by default.
+    #[arg(long, env = "FAILBACK_NAMESPACE")]
+    pub namespace: Option<String>,
+    /// How many objects of each kind are worked on at the same time.
+    #[arg(long, env = "FAILBACK_CONCURRENCY", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub concurrency: u16,
+    /// Where /livez, /readyz and /metrics are served.
+    #[arg(long, env = "FAILBACK_LISTEN", default_value = "0.0.0.0:8080")]
+    pub listen: SocketAddr,
+    /// How logs are written.
+    #[arg(long, env = "FAILBACK_LOG_FORMAT", value_enum, default_value_t)]
+    pub log_format: LogFormat,
+    /// Which logs are written, such as `info` or `failback=debug`.
+    #[arg(long, env = "FAILBACK_LOG", default_value = "info")]
+    pub log: String,
+    /// Name of this process in events and in the lease; by default the host's name.
+    #[arg(long, env = "FAILBACK_INSTANCE")]
+    pub instance: Option<String>,
+    /// Namespace of the lease that decides which of several replicas acts.
+    #[arg(long, env = "FAILBACK_LEASE_NAMESPACE", default_value = "failback-system")]
+    pub lease_namespace: String,
+    /// Kubeconfig to use instead of the pod's service account or the usual files.
+    #[arg(long, env = "FAILBACK_KUBECONFIG")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Run on the clock of a simulated site: WALL_TIME=SIMULATED_TIME@SPEED, as `failback sim` prints it.
+    #[arg(long, env = "FAILBACK_CLOCK", hide = true, value_parser = FastClock::parse)]
+    pub clock: Option<FastClock>,
+    #[command(flatten)]
+    /// Defaults of workload identity.
+    pub azure: AzureDefaults,
+}
+
+/// What AKS, Arc or the chart puts into the pod's environment for workload identity.
+#[derive(Clone, Debug, Default, Args)]
+pub struct AzureDefaults {
+    /// Entra tenant.
+    #[arg(long = "azure-tenant-id", env = "AZURE_TENANT_ID")]
+    pub tenant_id: Option<String>,
+    /// Application (client) id.
+    #[arg(long = "azure-client-id", env = "AZURE_CLIENT_ID")]
+    pub client_id: Option<String>,
+    /// File with the federated token.
+    #[arg(long = "azure-federated-token-file", env = "AZURE_FEDERATED_TOKEN_FILE")]
+    pub federated_token_file: Option<PathBuf>,
+}
+
+impl ControllerFlags {
+    /// The name of this process: what was given, else the host's name, else its process id.
+    pub fn instance_name(&self) -> String {
+        self.instance
+            .clone()
+            .or_else(|| std::fs::read_to_string("/etc/hostname").ok().map(|name| name.trim().to_owned()))
+            .filter(|name| !name.is_empty())
+            .unwrap_or_else(|| format!("failback-{}", std::process::id()))
+    }
+}

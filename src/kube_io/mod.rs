@@ -1,0 +1,5 @@
+//! The Kubernetes API: watches, status writes, finalizers, events, the leader's lease.
+
+pub mod feed;
+pub mod report;
+pub mod write;

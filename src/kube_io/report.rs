@@ -1,0 +1,61 @@
+//! Events. A failed event never fails a reconcile, and never holds it up.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::{
+    Client,
+    runtime::events::{Event, EventType, Recorder, Reporter},
+};
+
+use crate::core::decide::events::EventDraft;
+
+/// Notes may have 1,024 bytes; the server refuses longer ones.
+const NOTE: usize = 1000;
+
+/// Publishes events.
+#[derive(Clone)]
+pub struct Events {
+    recorder: Recorder,
+}
+
+impl Events {
+    /// Events of this controller instance.
+    pub fn new(client: Client, instance: &str) -> Self {
+        let reporter = Reporter { controller: "failback".to_owned(), instance: Some(instance.to_owned()) };
+        Self { recorder: Recorder::new(client, reporter) }
+    }
+
+    /// Publishes in the background.
+    pub fn publish(&self, about: ObjectReference, drafts: Vec<EventDraft>) {
+        if drafts.is_empty() {
+            return;
+        }
+        let recorder = self.recorder.clone();
+        tokio::spawn(async move {
+            for draft in drafts {
+                let event = Event {
+                    type_: if draft.warning { EventType::Warning } else { EventType::Normal },
+                    reason: draft.reason.to_owned(),
+                    note: Some(clipped(&draft.note)),
+                    action: draft.action.to_owned(),
+                    secondary: None,
+                };
+                let published = tokio::time::timeout(Duration::from_secs(10), recorder.publish(&event, &about)).await;
+                match published {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => tracing::warn!(%error, reason = draft.reason, "an event was not published"),
+                    Err(_) => tracing::warn!(reason = draft.reason, "an event was not published within 10 s"),
+                }
+            }
+        });
+    }
+}
+
+fn clipped(note: &str) -> String {
+    let mut end = note.len().min(NOTE);
+    while !note.is_char_boundary(end) {
+        end -= 1;
+    }
+    note.get(..end).unwrap_or_default().to_owned()
+}

@@ -1,0 +1,85 @@
+//! Writes to the API server: status by server-side apply, finalizers, and what went wrong.
+
+use std::fmt::Debug;
+
+use kube::{
+    Api, Resource, ResourceExt,
+    api::{Patch, PatchParams},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::json;
+
+/// Field manager of the status of each kind.
+pub const MANAGER: &str = "failback";
+/// Field manager of a plan's claims on items.
+pub const CLAIMS: &str = "failback-claims";
+
+/// A write that did not go through.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The object is no longer as it was read: look again.
+    #[error("the object changed meanwhile")]
+    Conflict,
+    /// The object is gone.
+    #[error("the object is gone")]
+    Gone,
+    /// Anything else.
+    #[error("the API server refused or did not answer a write")]
+    Kube(#[source] Box<kube::Error>),
+}
+
+impl From<kube::Error> for WriteError {
+    fn from(error: kube::Error) -> Self {
+        match &error {
+            kube::Error::Api(status) if status.code == 409 => Self::Conflict,
+            kube::Error::Api(status) if status.code == 404 => Self::Gone,
+            _ => Self::Kube(Box::new(error)),
+        }
+    }
+}
+
+/// Applies the complete status, as it must look when the object is still at the version that was read.
+///
+/// # Errors
+/// [`WriteError::Conflict`] when it is not.
+pub async fn apply_status<K>(
+    api: &Api<K>,
+    object: &K,
+    manager: &str,
+    status: &impl Serialize,
+) -> Result<K, WriteError>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
+{
+    let body = json!({
+        "apiVersion": K::api_version(&()),
+        "kind": K::kind(&()),
+        "metadata": { "name": object.name_any(), "resourceVersion": object.resource_version() },
+        "status": status,
+    });
+    let params = PatchParams::apply(manager).force();
+    Ok(api.patch_status(&object.name_any(), &params, &Patch::Apply(&body)).await?)
+}
+
+/// Adds or removes our finalizer, if the object is still at the version that was read.
+///
+/// # Errors
+/// [`WriteError::Conflict`] when it is not; [`WriteError::Gone`] when it went meanwhile.
+pub async fn hold<K>(api: &Api<K>, object: &K, finalizer: &str, wanted: bool) -> Result<Option<K>, WriteError>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
+{
+    let has = object.finalizers().iter().any(|name| name == finalizer);
+    if has == wanted {
+        return Ok(None);
+    }
+    let mut finalizers: Vec<String> = object.finalizers().iter().filter(|name| *name != finalizer).cloned().collect();
+    if wanted {
+        finalizers.push(finalizer.to_owned());
+    }
+    let body = json!({
+        "metadata": { "finalizers": finalizers, "resourceVersion": object.resource_version() }
+    });
+    let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+    Ok(Some(api.patch(&object.name_any(), &params, &Patch::Merge(&body)).await?))
+}

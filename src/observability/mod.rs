@@ -1,0 +1,3 @@
+//! What the process tells of itself: logs, metrics, health.
+
+pub mod logging;

@@ -1,0 +1,144 @@
+//! The only place that makes mutating calls: intent, consent, compare, call, record. Each at most once.
+
+use std::time::Duration;
+
+use kube::ResourceExt;
+
+use super::{Error, context::Context, item::record};
+use crate::{
+    api::{FailbackPlan, ReplicatedItem, ReplicatedItemStatus, OperationRecord},
+    core::{
+        action::Verb,
+        decide::{item::push_record, plan::may_still},
+        guard::{Fresh, Guarded},
+        journal,
+    },
+    inventory::Key,
+    kube_io::write::WriteError,
+    ports::{Failure, FailureClass, Remote},
+};
+
+/// Carries out one guarded action.
+///
+/// The intent is written under the version of the item that was decided on: if anything changed since (the claim, or
+/// another process's intent), the write is refused and nothing is called.
+pub(super) async fn act(
+    context: &Context,
+    key: &Key,
+    item: &ReplicatedItem,
+    status: ReplicatedItemStatus,
+    guarded: Guarded,
+    intent: OperationRecord,
+) -> Result<(), Error> {
+    let (operation, history) = push_record(&status, intent.clone());
+    let intended = ReplicatedItemStatus { operation, history, ..status };
+    let Some(written) = record(context, item, intended).await? else { return Ok(()) };
+
+    let verb = guarded.action.verb();
+    let result = match compare(context, key, item, &guarded).await {
+        Ok(()) => call(context, key, item, &guarded).await,
+        Err(failure) => Err(failure),
+    };
+    let outcome = match &result {
+        Ok(_) => "submitted",
+        Err(failure) => failure.class.label(),
+    };
+    tracing::info!(item = %key.name, namespace = %key.namespace, %verb, attempt = intent.attempt, outcome, job = result.as_ref().ok().and_then(Option::as_deref), error = result.as_ref().err().map(tracing::field::display), "mutating call");
+    context.tally.operated(verb.as_str(), outcome);
+
+    let concluded = journal::after_call(&intent, &result, context.clock.now());
+    let stored = conclude(context, key, written, concluded).await;
+    let vault = Key { namespace: key.namespace.clone(), name: item.spec.vault_ref.name.clone() };
+    if let Some(vault) = context.registry.vault(&vault) {
+        vault.refresh();
+    }
+    stored
+}
+
+/// Reads again, uncached, what the action depends on, and the consent to it.
+async fn compare(context: &Context, key: &Key, item: &ReplicatedItem, guarded: &Guarded) -> Result<(), Failure> {
+    let refused = |message: String| Failure::new(Remote::Kubernetes, FailureClass::Conflict, message);
+    consent(context, key, item, guarded.action.verb()).await.map_err(refused)?;
+    let vault = Key { namespace: key.namespace.clone(), name: item.spec.vault_ref.name.clone() };
+    let vault = context.registry.vault(&vault).ok_or_else(|| refused("The vault is not connected.".to_owned()))?;
+    let port = vault.port();
+    let fresh_item = port.item(&guarded.expect.item_id).await.map_err(not_sent)?;
+    let azure_vm = match &guarded.expect.azure_vm_id {
+        Some(id) => Some(port.azure_vm(id).await.map_err(not_sent)?),
+        None => None,
+    };
+    let home_vm = match &guarded.expect.home_vm {
+        Some((moref, _)) => {
+            let vcenter = Key { namespace: key.namespace.clone(), name: item.spec.vcenter_ref.name.clone() };
+            let vcenter =
+                context.registry.vcenter(&vcenter).ok_or_else(|| refused("vCenter is not connected.".to_owned()))?;
+            Some(vcenter.port().vm(moref).await.map_err(not_sent)?)
+        }
+        None => None,
+    };
+    guarded.check(&Fresh { item: fresh_item, azure_vm, home_vm }).map_err(refused)
+}
+
+/// The plan as it is now, not as the cache has it: still there, still wanting this step.
+async fn consent(context: &Context, key: &Key, item: &ReplicatedItem, verb: Verb) -> Result<(), String> {
+    let claim = item.status.as_ref().and_then(|status| status.claim.as_ref()).ok_or("No plan has claimed the item.")?;
+    let plan = context
+        .api::<FailbackPlan>(&key.namespace)
+        .get(&claim.plan)
+        .await
+        .map_err(|error| format!("Plan \"{}\" cannot be read: {error}", claim.plan))?;
+    if plan.uid().as_deref() != Some(claim.plan_uid.as_str()) {
+        return Err(format!("Plan \"{}\" is another one now.", claim.plan));
+    }
+    may_still(&plan.spec, plan.metadata.deletion_timestamp.is_some(), &item.name_any(), verb)
+}
+
+/// A read that failed before the call: nothing was sent, whatever its class.
+fn not_sent(failure: Failure) -> Failure {
+    let class = match failure.class {
+        FailureClass::Throttled { retry_after } => FailureClass::Throttled { retry_after },
+        FailureClass::Transient
+        | FailureClass::Conflict
+        | FailureClass::NotFound
+        | FailureClass::Unauthenticated
+        | FailureClass::Denied
+        | FailureClass::Invalid
+        | FailureClass::Lost => FailureClass::Transient,
+    };
+    Failure { class, ..failure }
+}
+
+async fn call(context: &Context, key: &Key, item: &ReplicatedItem, guarded: &Guarded) -> Result<Option<String>, Failure> {
+    let vault = Key { namespace: key.namespace.clone(), name: item.spec.vault_ref.name.clone() };
+    let vault = context.registry.vault(&vault).ok_or_else(|| {
+        Failure::new(Remote::Kubernetes, FailureClass::Conflict, "The vault is not connected.")
+    })?;
+    if !context.leadership.is_valid_now() {
+        return Err(Failure::new(Remote::Kubernetes, FailureClass::Conflict, "This process no longer holds the lease."));
+    }
+    vault.port().submit(&guarded.expect.item_id, &guarded.action).await.map(|submitted| submitted.job_id)
+}
+
+/// Writes the answer. The intent is on record already: if this write is lost, the answer is found again by looking.
+async fn conclude(
+    context: &Context,
+    key: &Key,
+    mut item: ReplicatedItem,
+    concluded: OperationRecord,
+) -> Result<(), Error> {
+    for attempt in 0..5_u32 {
+        let mut status = item.status.clone().unwrap_or_default();
+        if status.operation.as_ref().is_none_or(|record| record.key != concluded.key) {
+            return Ok(());
+        }
+        status.operation = Some(concluded.clone());
+        match record(context, &item, status).await {
+            Ok(_) => return Ok(()),
+            Err(Error::Write(WriteError::Gone)) => return Ok(()),
+            Err(error) if attempt == 4 => return Err(error),
+            Err(_) => tokio::time::sleep(Duration::from_millis(100 << attempt)).await,
+        }
+        item = context.api::<ReplicatedItem>(&key.namespace).get(&key.name).await.map_err(WriteError::from)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,45 @@
+//! An approval: whether it counts.
+
+use std::sync::Arc;
+
+use kube::{ResourceExt, runtime::controller::Action};
+
+use super::{Error, context::{Context, key_of}};
+use crate::{
+    api::{FailbackApproval, FailbackApprovalStatus},
+    core::{
+        conditions::{self, Draft},
+        decide::{RESYNC, plan::why_invalid},
+    },
+    kube_io::{
+        feed::lookup,
+        write::{MANAGER, apply_status},
+    },
+};
+
+pub(super) async fn reconcile(approval: Arc<FailbackApproval>, context: Arc<Context>) -> Result<Action, Error> {
+    let key = key_of(approval.as_ref())?;
+    let now = context.clock.now();
+    let plan_name = &approval.spec.plan_ref.name;
+    let draft = match lookup(&context.stores.plans, &key.namespace, plan_name) {
+        None => {
+            let message = format!("spec.planRef: there is no FailbackPlan \"{plan_name}\" in this namespace.");
+            Draft::new("Valid", false, "PlanNotFound", message)
+        }
+        Some(plan) => match why_invalid(&approval.spec, &plan.uid().unwrap_or_default(), &plan.spec, now) {
+            Some((reason, message)) => Draft::new("Valid", false, reason, message),
+            None => Draft::new("Valid", true, "Valid", format!("It counts until {:.0}.", approval.spec.expires_at.0)),
+        },
+    };
+    let before = approval.status.clone().unwrap_or_default();
+    let after = FailbackApprovalStatus {
+        observed_generation: approval.metadata.generation,
+        conditions: conditions::merge(&before.conditions, vec![draft], approval.metadata.generation, now),
+    };
+    if before != after {
+        apply_status(&context.api::<FailbackApproval>(&key.namespace), approval.as_ref(), MANAGER, &after).await?;
+    }
+    let left = now.duration_until(approval.spec.expires_at.0);
+    let wait = if left.is_positive() { left.unsigned_abs().min(RESYNC) } else { RESYNC };
+    Ok(Action::requeue(context.clock.wall(wait)))
+}

@@ -1,0 +1,115 @@
+//! What every pass has at hand.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use kube::{Api, Client, Resource, ResourceExt, core::NamespaceResourceScope, runtime::reflector::Store};
+use serde::de::DeserializeOwned;
+
+use super::Error;
+use crate::{
+    api::{FailbackApproval, FailbackPlan, MasterTarget, RecoveryVault, ReplicatedItem, VCenter},
+    core::backoff,
+    inventory::{Key, Registry},
+    kube_io::{report::Events, write::WriteError},
+    ports::{Leadership, NoMeter, SharedClock},
+};
+
+/// What a controller is started with.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Watch this namespace only; all by default.
+    pub namespace: Option<String>,
+    /// How many objects of a kind are worked on at the same time.
+    pub concurrency: u16,
+    /// Name of this process in events and in the lease.
+    pub instance: String,
+}
+
+/// The shared stores.
+pub struct Stores {
+    pub(super) vaults: Store<RecoveryVault>,
+    pub(super) vcenters: Store<VCenter>,
+    pub(super) targets: Store<MasterTarget>,
+    pub(super) items: Store<ReplicatedItem>,
+    pub(super) plans: Store<FailbackPlan>,
+    pub(super) approvals: Store<FailbackApproval>,
+}
+
+/// Counts what happens, without knowing of any registry.
+pub trait Tally: Send + Sync {
+    /// A pass ended.
+    fn reconciled(&self, kind: &'static str, outcome: &'static str);
+    /// A mutating call ended, or was not made.
+    fn operated(&self, verb: &'static str, outcome: &'static str);
+}
+
+impl Tally for NoMeter {
+    fn reconciled(&self, _: &'static str, _: &'static str) {}
+    fn operated(&self, _: &'static str, _: &'static str) {}
+}
+
+/// What every pass has at hand.
+pub struct Context {
+    pub(super) client: Client,
+    pub(super) clock: SharedClock,
+    pub(super) registry: Registry,
+    pub(super) leadership: Arc<dyn Leadership>,
+    pub(super) events: Events,
+    pub(super) stores: Stores,
+    pub(super) tally: Arc<dyn Tally>,
+    failures: Mutex<HashMap<(&'static str, Key), u32>>,
+}
+
+impl Context {
+    /// Puts it together.
+    pub fn new(
+        client: Client,
+        clock: SharedClock,
+        registry: Registry,
+        leadership: Arc<dyn Leadership>,
+        events: Events,
+        stores: Stores,
+        tally: Arc<dyn Tally>,
+    ) -> Self {
+        Self { client, clock, registry, leadership, events, stores, tally, failures: Mutex::default() }
+    }
+
+    pub(super) fn api<K>(&self, namespace: &str) -> Api<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + DeserializeOwned,
+    {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
+    /// How long to wait after a failed pass, by how many failed in a row.
+    pub(super) fn after_error(&self, kind: &'static str, key: Key, error: &Error) -> Duration {
+        match error {
+            // The newer object is on its way through the watch.
+            Error::Write(WriteError::Conflict) => Duration::from_millis(100),
+            Error::Write(WriteError::Gone) => Duration::from_secs(300),
+            Error::Write(WriteError::Kube(_)) | Error::Malformed(_) | Error::Panicked(_) => {
+                let seed = key.name.clone();
+                let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+                let count = failures.entry((kind, key)).or_insert(0);
+                *count += 1;
+                backoff::jittered(
+                    backoff::exponential(*count, Duration::from_secs(1), Duration::from_secs(120)),
+                    &seed,
+                )
+            }
+        }
+    }
+
+    pub(super) fn succeeded(&self, kind: &'static str, key: &Key) {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(&(kind, key.clone()));
+    }
+}
+
+/// Namespace and name of a namespaced object.
+pub(super) fn key_of(object: &impl ResourceExt) -> Result<Key, Error> {
+    Ok(Key { namespace: object.namespace().ok_or(Error::Malformed("namespace"))?, name: object.name_any() })
+}

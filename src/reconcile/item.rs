@@ -1,0 +1,104 @@
+//! A machine: gather, decide, record, and at most one call.
+
+use std::{sync::Arc, time::Duration};
+
+use kube::{Resource, runtime::controller::Action};
+
+use super::{Error, act, context::{Context, key_of}, gather};
+use crate::{
+    api::{FINALIZER, ReplicatedItem, ReplicatedItemStatus},
+    core::{
+        decide::{
+            Next, events,
+            item::{ItemDecision, ItemInput, decide},
+        },
+        journal,
+    },
+    inventory::Key,
+    kube_io::write::{MANAGER, apply_status, hold},
+};
+
+pub(super) async fn reconcile(item: Arc<ReplicatedItem>, context: Arc<Context>) -> Result<Action, Error> {
+    let key = key_of(item.as_ref())?;
+    let before = item.status.clone().unwrap_or_default();
+    let facts = gather::facts(&context, &key, &item);
+    let decision = decide(&ItemInput {
+        spec: &item.spec,
+        status: &before,
+        generation: item.metadata.generation,
+        facts: &facts,
+        now: context.clock.now(),
+    });
+    watch(&context, &key, &item, &decision);
+
+    let api = context.api::<ReplicatedItem>(&key.namespace);
+    if item.metadata.deletion_timestamp.is_some() {
+        return let_go(&context, &key, &item, decision).await;
+    }
+    if before.claim.is_some() && hold(&api, item.as_ref(), FINALIZER, true).await?.is_some() {
+        // The held object comes back through the watch; the claim is acted on then.
+        return Ok(Action::requeue(Duration::from_millis(50)));
+    }
+    match decision.next {
+        Next::Act(guarded, intent) => {
+            act::act(&context, &key, &item, decision.status, *guarded, *intent).await?;
+            Ok(Action::requeue(Duration::from_millis(50)))
+        }
+        Next::Again => {
+            record(&context, &item, decision.status).await?;
+            Ok(Action::requeue(Duration::from_millis(20)))
+        }
+        Next::Wait(_, recheck) => {
+            record(&context, &item, decision.status).await?;
+            Ok(Action::requeue(context.clock.wall(recheck)))
+        }
+        Next::Done => {
+            record(&context, &item, decision.status).await?;
+            Ok(Action::requeue(context.clock.wall(crate::core::decide::RESYNC)))
+        }
+    }
+}
+
+/// Tells the vault's inventory what is of interest.
+fn watch(context: &Context, key: &Key, item: &ReplicatedItem, decision: &ItemDecision) {
+    let vault = Key { namespace: key.namespace.clone(), name: item.spec.vault_ref.name.clone() };
+    if let Some(vault) = context.registry.vault(&vault) {
+        let azure_vm = decision.status.identity.azure_vm_id.as_deref();
+        vault.watch(key, &item.spec.machine, azure_vm, decision.in_motion());
+    }
+}
+
+/// Writes the status, if it differs, and tells what changed.
+pub(super) async fn record(
+    context: &Context,
+    item: &ReplicatedItem,
+    after: ReplicatedItemStatus,
+) -> Result<Option<ReplicatedItem>, Error> {
+    let before = item.status.clone().unwrap_or_default();
+    if before == after {
+        return Ok(None);
+    }
+    let api = context.api::<ReplicatedItem>(&key_of(item)?.namespace);
+    // The claim has another owner.
+    let ours = ReplicatedItemStatus { claim: None, ..after.clone() };
+    let written = apply_status(&api, item, MANAGER, &ours).await?;
+    context.events.publish(item.object_ref(&()), events::of_item(&before, &after));
+    Ok(Some(written))
+}
+
+/// A deleted item stays only while the fate of a call is open: its journal is the only memory of it.
+async fn let_go(
+    context: &Context,
+    key: &Key,
+    item: &ReplicatedItem,
+    decision: ItemDecision,
+) -> Result<Action, Error> {
+    let open = decision.status.operation.as_ref().is_some_and(journal::is_open);
+    if open {
+        record(context, item, decision.status).await?;
+        return Ok(Action::requeue(context.clock.wall(crate::core::decide::SOON)));
+    }
+    context.registry.unwatch(key);
+    hold(&context.api::<ReplicatedItem>(&key.namespace), item, FINALIZER, false).await?;
+    Ok(Action::await_change())
+}

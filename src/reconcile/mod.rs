@@ -1,0 +1,44 @@
+//! One short file per kind: gather, decide, act, record. The deciding is in `core`; here is what surrounds it.
+
+mod act;
+mod approval;
+mod context;
+mod gather;
+mod item;
+mod master_target;
+mod plan;
+mod run;
+mod vault;
+mod vcenter;
+
+pub use context::{Context, Settings};
+pub use run::{Controllers, run};
+
+use crate::kube_io::write::WriteError;
+
+/// Why a pass ended early. The object is looked at again after a while; nobody else is affected.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// What was written or read is out of date: look again at once.
+    #[error("{0}")]
+    Write(#[from] WriteError),
+    /// An object without namespace, name or UID, which no server makes.
+    #[error("the object has no {0}")]
+    Malformed(&'static str),
+    /// A pass panicked: a defect of ours, kept to this object.
+    #[error("a defect: {0}")]
+    Panicked(String),
+}
+
+impl Error {
+    /// The label used in metrics: a closed set.
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::Write(WriteError::Conflict) => "conflict",
+            Self::Write(WriteError::Gone) => "gone",
+            Self::Write(WriteError::Kube(_)) => "kubernetes",
+            Self::Malformed(_) => "malformed",
+            Self::Panicked(_) => "panic",
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! A plan: gather its machines, decide, record, hand out claims.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use kube::{
+    Resource, ResourceExt,
+    api::{Patch, PatchParams},
+    runtime::controller::Action,
+};
+use serde_json::json;
+
+use super::{Error, context::{Context, key_of}};
+use crate::{
+    api::{
+        ABANDON_ANNOTATION, Claim, FINALIZER, FailbackApprovalSpec, FailbackPlan, FailbackPlanStatus, ReplicatedItem,
+        ReplicatedItemStatus,
+    },
+    core::{
+        conditions,
+        decide::{
+            RESYNC,
+            events::EventDraft,
+            plan::{PlanDecision, PlanInput, decide},
+        },
+    },
+    inventory::Key,
+    kube_io::write::{CLAIMS, MANAGER, WriteError, apply_status, hold},
+};
+
+pub(super) async fn reconcile(plan: Arc<FailbackPlan>, context: Arc<Context>) -> Result<Action, Error> {
+    let key = key_of(plan.as_ref())?;
+    let uid = plan.uid().ok_or(Error::Malformed("uid"))?;
+    let (objects, items) = items(&context, &key, &plan, &uid);
+    let approvals = approvals(&context, &key);
+    let before = plan.status.clone().unwrap_or_default();
+    let PlanDecision { status, claims, release, recheck } = decide(&PlanInput {
+        name: &key.name,
+        uid: &uid,
+        generation: plan.metadata.generation,
+        spec: &plan.spec,
+        status: &before,
+        deleting: plan.metadata.deletion_timestamp.is_some(),
+        abandon: plan.annotations().get(ABANDON_ANNOTATION).map(String::as_str),
+        items: &items,
+        approvals: &approvals,
+        now: context.clock.now(),
+    });
+    let api = context.api::<FailbackPlan>(&key.namespace);
+    let claiming = claims.iter().any(|(_, claim)| claim.is_some());
+    if claiming && plan.metadata.deletion_timestamp.is_none() && hold(&api, plan.as_ref(), FINALIZER, true).await?.is_some() {
+        // Nothing is claimed by a plan that could vanish: the held plan comes back through the watch.
+        return Ok(Action::requeue(Duration::from_millis(20)));
+    }
+    if before != status {
+        apply_status(&api, plan.as_ref(), MANAGER, &status).await?;
+        context.events.publish(plan.object_ref(&()), events(&before, &status));
+    }
+    let mut again = false;
+    for (name, claim) in claims {
+        let Some(object) = objects.get(&name) else { continue };
+        match hand_out(&context, &key, object, claim.as_ref()).await {
+            Ok(()) => {}
+            Err(WriteError::Conflict | WriteError::Gone) => again = true,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if release || (status.completed_at.is_some() && !again) {
+        if release {
+            let note = "Released; machines stay where they are.";
+            context.events.publish(plan.object_ref(&()), vec![EventDraft::normal("Abandoned", "Release", note)]);
+        }
+        let current = api.get_opt(&key.name).await.map_err(WriteError::from)?;
+        if let Some(current) = current.filter(|current| current.uid().as_deref() == Some(uid.as_str())) {
+            hold(&api, &current, FINALIZER, false).await?;
+        }
+    }
+    if again {
+        return Ok(Action::requeue(Duration::from_millis(50)));
+    }
+    let now = context.clock.now();
+    let wait = recheck.map_or(RESYNC, |at| now.duration_until(at).unsigned_abs().min(RESYNC) + Duration::from_millis(100));
+    Ok(Action::requeue(context.clock.wall(wait)))
+}
+
+type Objects = BTreeMap<String, Arc<ReplicatedItem>>;
+
+/// The items that the plan names, and those that it has claimed and no longer names.
+fn items(
+    context: &Context,
+    key: &Key,
+    plan: &FailbackPlan,
+    uid: &str,
+) -> (Objects, BTreeMap<String, ReplicatedItemStatus>) {
+    let named = |name: &str| plan.spec.waves.iter().any(|wave| wave.items.iter().any(|item| item == name));
+    let objects: Objects = context
+        .stores
+        .items
+        .state()
+        .into_iter()
+        .filter(|item| item.namespace().as_deref() == Some(key.namespace.as_str()))
+        .filter(|item| {
+            let claim = item.status.as_ref().and_then(|status| status.claim.as_ref());
+            named(&item.name_any()) || claim.is_some_and(|claim| claim.plan_uid == uid)
+        })
+        .map(|item| (item.name_any(), item))
+        .collect();
+    let statuses =
+        objects.iter().map(|(name, item)| (name.clone(), item.status.clone().unwrap_or_default())).collect();
+    (objects, statuses)
+}
+
+fn approvals(context: &Context, key: &Key) -> Vec<FailbackApprovalSpec> {
+    context
+        .stores
+        .approvals
+        .state()
+        .into_iter()
+        .filter(|approval| approval.namespace().as_deref() == Some(key.namespace.as_str()))
+        .filter(|approval| approval.spec.plan_ref.name == key.name && approval.metadata.deletion_timestamp.is_none())
+        .map(|approval| approval.spec.clone())
+        .collect()
+}
+
+/// Writes or releases a claim, under the version of the item that was decided on.
+async fn hand_out(
+    context: &Context,
+    key: &Key,
+    item: &ReplicatedItem,
+    claim: Option<&Claim>,
+) -> Result<(), WriteError> {
+    let status = claim.map_or_else(|| json!({}), |claim| json!({ "claim": claim }));
+    let body = json!({
+        "apiVersion": ReplicatedItem::api_version(&()),
+        "kind": ReplicatedItem::kind(&()),
+        "metadata": { "name": item.name_any(), "resourceVersion": item.resource_version() },
+        "status": status,
+    });
+    let api = context.api::<ReplicatedItem>(&key.namespace);
+    let params = PatchParams::apply(CLAIMS).force();
+    api.patch_status(&item.name_any(), &params, &Patch::Apply(&body)).await?;
+    Ok(())
+}
+
+/// What a plan's change of status tells.
+fn events(before: &FailbackPlanStatus, after: &FailbackPlanStatus) -> Vec<EventDraft> {
+    let mut events = Vec::new();
+    if before.started_at.is_none() && after.started_at.is_some() {
+        events.push(EventDraft::normal("Started", "Start", "The plan lets its machines act."));
+    }
+    if before.completed_at.is_none() && after.completed_at.is_some() {
+        events.push(EventDraft::normal("Completed", "Complete", "All machines are home and protected."));
+    }
+    let reason = |status: &FailbackPlanStatus| conditions::find(&status.conditions, "Ready").map(|c| c.reason.clone());
+    if reason(before) != reason(after)
+        && let Some(ready) = conditions::find(&after.conditions, "Ready")
+    {
+        match ready.reason.as_str() {
+            "ApprovalRequired" => {
+                events.push(EventDraft::normal("ApprovalRequired", "Approve", ready.message.clone()));
+            }
+            "ItemStalled" => events.push(EventDraft::warning("StepFailed", "Stall", ready.message.clone())),
+            "DeletionBlocked" => {
+                events.push(EventDraft::warning("DeletionBlocked", "Delete", ready.message.clone()));
+            }
+            "PhaseReached" => events.push(EventDraft::normal("PhaseReached", "Reach", ready.message.clone())),
+            _ => {}
+        }
+    }
+    events
+}

@@ -1,0 +1,421 @@
+//! The controllers: what wakes each kind, how many run side by side, and how they end.
+
+use std::{fmt::Debug, future::Future, panic::AssertUnwindSafe, sync::Arc};
+
+use futures::{FutureExt, Stream, StreamExt, future::BoxFuture, stream};
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    core::NamespaceResourceScope,
+    runtime::{
+        Controller,
+        controller::{Action, Config},
+        reflector::{ObjectRef, Store},
+        watcher,
+    },
+};
+use serde::de::DeserializeOwned;
+use tokio::sync::{broadcast, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Error, approval,
+    context::{Context, Settings, Stores, Tally, key_of},
+    item, master_target, plan, vault, vcenter,
+};
+use crate::{
+    api::{
+        ABANDON_ANNOTATION, FailbackApproval, FailbackPlan, MasterTarget, RecoveryVault, ReplicatedItem, VCenter,
+    },
+    inventory::{Key, Registry, Wake},
+    kube_io::{
+        feed::{Change, Feed, Fingerprint, fingerprint, trigger},
+        report::Events,
+    },
+    ports::{Connect, Leadership, SharedClock},
+};
+
+/// What the controllers run with.
+pub struct Controllers {
+    /// The API server.
+    pub client: Client,
+    /// Settings.
+    pub settings: Settings,
+    /// Adapters.
+    pub connect: Arc<dyn Connect>,
+    /// The time.
+    pub clock: SharedClock,
+    /// Whether this process may act.
+    pub leadership: Arc<dyn Leadership>,
+    /// Counters.
+    pub tally: Arc<dyn Tally>,
+    /// Is called once all watches have listed what there is.
+    pub on_ready: Box<dyn FnOnce() + Send>,
+}
+
+/// Runs all controllers until `stop`; then lets the passes at hand end, and logs out everywhere.
+pub async fn run(controllers: Controllers, stop: CancellationToken) {
+    let Controllers { client, settings, connect, clock, leadership, tally, on_ready } = controllers;
+    let mut vaults = Feed::<RecoveryVault>::new(scoped(&client, &settings));
+    let mut vcenters = Feed::<VCenter>::new(scoped(&client, &settings));
+    let mut targets = Feed::<MasterTarget>::new(scoped(&client, &settings));
+    let mut items = Feed::<ReplicatedItem>::new(scoped(&client, &settings));
+    let mut plans = Feed::<FailbackPlan>::new(scoped(&client, &settings));
+    let mut approvals = Feed::<FailbackApproval>::new(scoped(&client, &settings));
+
+    let (wake, woken) = mpsc::unbounded_channel();
+    let registry = Registry::new(connect, Arc::clone(&clock), wake);
+    let events = Events::new(client.clone(), &settings.instance);
+    let stores = Stores {
+        vaults: vaults.store(),
+        vcenters: vcenters.store(),
+        targets: targets.store(),
+        items: items.store(),
+        plans: plans.store(),
+        approvals: approvals.store(),
+    };
+    let context = Arc::new(Context::new(client, clock, registry, leadership, events, stores, tally));
+    let wakes = Wakes::new(woken);
+
+    let mut running: Vec<BoxFuture<'static, ()>> = Vec::new();
+    let start = Start { settings: &settings, context: &context, stop: &stop };
+    running.push(start.controller(
+        "RecoveryVault",
+        trigger(vaults.listen(), |object| own_changes(object, &[])),
+        context.stores.vaults.clone(),
+        wakes.of(|wake| match wake {
+            Wake::Vault(key) => vec![key],
+            Wake::Item(_) | Wake::VCenter(_) => vec![],
+        }),
+        vault::reconcile,
+    ));
+    running.push(start.controller(
+        "VCenter",
+        trigger(vcenters.listen(), |object| own_changes(object, &[])),
+        context.stores.vcenters.clone(),
+        wakes.of(|wake| match wake {
+            Wake::VCenter(key) => vec![key],
+            Wake::Item(_) | Wake::Vault(_) => vec![],
+        }),
+        vcenter::reconcile,
+    ));
+    running.push(start.controller(
+        "MasterTarget",
+        trigger(targets.listen(), |object| own_changes(object, &[])),
+        context.stores.targets.clone(),
+        wakes.of(targets_of_vault(Arc::clone(&context))),
+        master_target::reconcile,
+    ));
+    running.push(start.controller(
+        "ReplicatedItem",
+        trigger(items.listen(), |object: &ReplicatedItem| {
+            let claim = object.status.as_ref().and_then(|status| status.claim.as_ref());
+            own_changes(object, &[&serde_json::to_string(&claim).unwrap_or_default()])
+        }),
+        context.stores.items.clone(),
+        stream::select(
+            wakes.of(|wake| match wake {
+                Wake::Item(key) => vec![key],
+                Wake::Vault(_) | Wake::VCenter(_) => vec![],
+            }),
+            refs(targets.listen(), users_of_target(Arc::clone(&context))),
+        ),
+        item::reconcile,
+    ));
+    running.push(start.controller(
+        "FailbackPlan",
+        trigger(plans.listen(), |object: &FailbackPlan| {
+            own_changes(object, &[&object.annotations().get(ABANDON_ANNOTATION)])
+        }),
+        context.stores.plans.clone(),
+        stream::select(
+            refs(items.listen(), plans_of_item(Arc::clone(&context))),
+            refs(approvals.listen(), |approval: &FailbackApproval| {
+                vec![(approval.namespace().unwrap_or_default(), approval.spec.plan_ref.name.clone())]
+            }),
+        ),
+        plan::reconcile,
+    ));
+    running.push(start.controller(
+        "FailbackApproval",
+        trigger(approvals.listen(), |object| own_changes(object, &[])),
+        context.stores.approvals.clone(),
+        refs(plans.listen(), approvals_of_plan(Arc::clone(&context))),
+        approval::reconcile,
+    ));
+    running.push(
+        forget(Arc::clone(&context), vaults.listen(), vcenters.listen(), items.listen())
+            .take_until_stopped(stop.clone()),
+    );
+
+    let watches = [
+        vaults.run().boxed(),
+        vcenters.run().boxed(),
+        targets.run().boxed(),
+        items.run().boxed(),
+        plans.run().boxed(),
+        approvals.run().boxed(),
+    ];
+    let watches = tokio::spawn(futures::future::join_all(watches));
+    let ready = tokio::spawn(when_ready(Arc::clone(&context), on_ready));
+    futures::future::join_all(running).await;
+    watches.abort();
+    ready.abort();
+    context.registry.close().await;
+}
+
+fn scoped<K>(client: &Client, settings: &Settings) -> Api<K>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+{
+    match &settings.namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    }
+}
+
+/// What wakes an object's own controller: everything that a person changes, nothing that this controller writes.
+fn own_changes<K: Resource<DynamicType = ()>>(object: &K, more: &[&dyn Fingerprint]) -> Option<u64> {
+    let meta = object.meta();
+    let mut parts: Vec<&dyn Fingerprint> = vec![&meta.generation, &meta.uid, &meta.finalizers];
+    let deleting = meta.deletion_timestamp.is_some();
+    parts.push(&deleting);
+    parts.extend(more);
+    fingerprint(&parts)
+}
+
+async fn when_ready(context: Arc<Context>, on_ready: Box<dyn FnOnce() + Send>) {
+    let stores = &context.stores;
+    let ready = futures::try_join!(
+        stores.vaults.wait_until_ready(),
+        stores.vcenters.wait_until_ready(),
+        stores.targets.wait_until_ready(),
+        stores.items.wait_until_ready(),
+        stores.plans.wait_until_ready(),
+        stores.approvals.wait_until_ready(),
+    );
+    if ready.is_ok() {
+        on_ready();
+    }
+}
+
+struct Start<'a> {
+    settings: &'a Settings,
+    context: &'a Arc<Context>,
+    stop: &'a CancellationToken,
+}
+
+impl Start<'_> {
+    fn controller<K, F>(
+        &self,
+        kind: &'static str,
+        changes: impl Stream<Item = Result<K, watcher::Error>> + Send + 'static,
+        store: Store<K>,
+        also: impl Stream<Item = (String, String)> + Send + 'static,
+        reconcile: impl Fn(Arc<K>, Arc<Context>) -> F + Clone + Send + Sync + 'static,
+    ) -> BoxFuture<'static, ()>
+    where
+        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+        F: Future<Output = Result<Action, Error>> + Send + 'static,
+    {
+        let pass = move |object: Arc<K>, context: Arc<Context>| {
+            let reconcile = reconcile.clone();
+            async move {
+                let key = key_of(object.as_ref())?;
+                // A panic would end the controller for every object of this kind.
+                let caught = AssertUnwindSafe(reconcile(object, Arc::clone(&context))).catch_unwind().await;
+                let result = caught.unwrap_or_else(|panic| Err(Error::Panicked(panic_text(panic.as_ref()))));
+                context.tally.reconciled(kind, result.as_ref().map_or_else(Error::label, |_| "ok"));
+                if result.is_ok() {
+                    context.succeeded(kind, &key);
+                }
+                result
+            }
+        };
+        let on_error = move |object: Arc<K>, error: &Error, context: Arc<Context>| {
+            let key = key_of(object.as_ref()).unwrap_or_else(|_| Key { namespace: String::new(), name: String::new() });
+            let wait = context.after_error(kind, key.clone(), error);
+            match error {
+                Error::Write(_) => tracing::debug!(kind, name = %key.name, namespace = %key.namespace, error = error as &dyn std::error::Error, "looking again"),
+                Error::Malformed(_) | Error::Panicked(_) => {
+                    tracing::error!(kind, name = %key.name, namespace = %key.namespace, error = error as &dyn std::error::Error, "a pass failed");
+                }
+            }
+            Action::requeue(wait)
+        };
+        let also = also.map(|(namespace, name)| ObjectRef::<K>::new(&name).within(&namespace));
+        Controller::for_stream(changes, store)
+            .with_config(Config::default().concurrency(self.settings.concurrency.max(1)))
+            .reconcile_on(also)
+            .graceful_shutdown_on(self.stop.clone().cancelled_owned())
+            .run(pass, on_error, Arc::clone(self.context))
+            .for_each(|_| futures::future::ready(()))
+            .boxed()
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without a text".to_owned())
+}
+
+/// Wake-ups of the inventories, for as many listeners as there are.
+struct Wakes(broadcast::Sender<Wake>);
+
+impl Wakes {
+    fn new(mut woken: mpsc::UnboundedReceiver<Wake>) -> Self {
+        let (sender, _) = broadcast::channel(16_384);
+        let out = sender.clone();
+        tokio::spawn(async move {
+            while let Some(wake) = woken.recv().await {
+                if out.send(wake).is_err() {
+                    return;
+                }
+            }
+        });
+        Self(sender)
+    }
+
+    fn of(
+        &self,
+        pick: impl Fn(Wake) -> Vec<Key> + Send + 'static,
+    ) -> impl Stream<Item = (String, String)> + Send + 'static {
+        let receiver = self.0.subscribe();
+        stream::unfold((receiver, pick), |(mut receiver, pick)| async move {
+            loop {
+                match receiver.recv().await {
+                    Ok(wake) => {
+                        let keys: Vec<_> = pick(wake).into_iter().map(|key| (key.namespace, key.name)).collect();
+                        return Some((stream::iter(keys), (receiver, pick)));
+                    }
+                    // What was missed is found by the regular recheck.
+                    Err(broadcast::error::RecvError::Lagged(_)) => {}
+                    Err(broadcast::error::RecvError::Closed) => return None,
+                }
+            }
+        })
+        .flatten()
+    }
+}
+
+/// Names of objects that a change of another kind concerns.
+fn refs<K>(
+    changes: mpsc::UnboundedReceiver<Change<K>>,
+    map: impl Fn(&K) -> Vec<(String, String)> + Send + 'static,
+) -> impl Stream<Item = (String, String)> + Send + 'static
+where
+    K: Send + 'static,
+{
+    stream::unfold((changes, map), |(mut changes, map)| async move {
+        let (Change::Applied(object) | Change::Deleted(object)) = changes.recv().await?;
+        let names = map(&object);
+        Some((stream::iter(names), (changes, map)))
+    })
+    .flatten()
+}
+
+fn plans_of_item(context: Arc<Context>) -> impl Fn(&ReplicatedItem) -> Vec<(String, String)> + Send {
+    move |item| {
+        let namespace = item.namespace().unwrap_or_default();
+        let name = item.name_any();
+        let claimed = item.status.as_ref().and_then(|status| status.claim.as_ref()).map(|claim| claim.plan.clone());
+        context
+            .stores
+            .plans
+            .state()
+            .into_iter()
+            .filter(|plan| plan.namespace().as_deref() == Some(namespace.as_str()))
+            .filter(|plan| {
+                claimed.as_deref() == Some(plan.name_any().as_str())
+                    || plan.spec.waves.iter().any(|wave| wave.items.contains(&name))
+            })
+            .map(|plan| (namespace.clone(), plan.name_any()))
+            .collect()
+    }
+}
+
+fn approvals_of_plan(context: Arc<Context>) -> impl Fn(&FailbackPlan) -> Vec<(String, String)> + Send {
+    move |plan| {
+        let namespace = plan.namespace().unwrap_or_default();
+        context
+            .stores
+            .approvals
+            .state()
+            .into_iter()
+            .filter(|approval| approval.namespace().as_deref() == Some(namespace.as_str()))
+            .filter(|approval| approval.spec.plan_ref.name == plan.name_any())
+            .map(|approval| (namespace.clone(), approval.name_any()))
+            .collect()
+    }
+}
+
+fn users_of_target(context: Arc<Context>) -> impl Fn(&MasterTarget) -> Vec<(String, String)> + Send {
+    move |target| {
+        let namespace = target.namespace().unwrap_or_default();
+        let name = target.name_any();
+        context
+            .stores
+            .items
+            .state()
+            .into_iter()
+            .filter(|item| item.namespace().as_deref() == Some(namespace.as_str()))
+            .filter(|item| item.spec.master_target_ref.as_ref().is_some_and(|reference| reference.name == name))
+            .map(|item| (namespace.clone(), item.name_any()))
+            .collect()
+    }
+}
+
+fn targets_of_vault(context: Arc<Context>) -> impl Fn(Wake) -> Vec<Key> + Send {
+    move |wake| match wake {
+        Wake::Vault(vault) => context
+            .stores
+            .targets
+            .state()
+            .into_iter()
+            .filter(|target| target.namespace().as_deref() == Some(vault.namespace.as_str()))
+            .filter(|target| target.spec.vault_ref.name == vault.name)
+            .map(|target| Key { namespace: vault.namespace.clone(), name: target.name_any() })
+            .collect(),
+        Wake::Item(_) | Wake::VCenter(_) => vec![],
+    }
+}
+
+/// Objects that are gone need no inventory any more.
+async fn forget(
+    context: Arc<Context>,
+    mut vaults: mpsc::UnboundedReceiver<Change<RecoveryVault>>,
+    mut vcenters: mpsc::UnboundedReceiver<Change<VCenter>>,
+    mut items: mpsc::UnboundedReceiver<Change<ReplicatedItem>>,
+) {
+    loop {
+        let gone = tokio::select! {
+            Some(change) = vaults.recv() => deleted(change).map(|key| context.registry.close_vault(&key)),
+            Some(change) = vcenters.recv() => deleted(change).map(|key| context.registry.close_vcenter(&key)),
+            Some(change) = items.recv() => deleted(change).map(|key| context.registry.unwatch(&key)),
+            else => return,
+        };
+        if gone.is_some() {
+            tracing::debug!("an object is gone, and so is its inventory");
+        }
+    }
+}
+
+fn deleted<K: ResourceExt>(change: Change<K>) -> Option<Key> {
+    match change {
+        Change::Deleted(object) => key_of(&object).ok(),
+        Change::Applied(_) => None,
+    }
+}
+
+trait TakeUntilStopped: Future<Output = ()> + Send + Sized + 'static {
+    fn take_until_stopped(self, stop: CancellationToken) -> BoxFuture<'static, ()> {
+        async move {
+            tokio::select! { () = self => {}, () = stop.cancelled() => {} }
+        }
+        .boxed()
+    }
+}
+
+impl<F: Future<Output = ()> + Send + 'static> TakeUntilStopped for F {}
