@@ -1,0 +1,143 @@
+//! kubectl's everyday commands (`fixtures/kubectl-real-v1.36.json`): the same exit codes and, normalised, the same output
+//! as on the real server.
+
+mod common;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use regex::Regex;
+use serde_json::Value;
+use sim_apiserver::ApiServer;
+
+/// A server with a kubeconfig, and a home for kubectl's caches.
+struct Desk {
+    home: PathBuf,
+    kubeconfig: PathBuf,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl Desk {
+    /// `None` without kubectl.
+    fn new(name: &str) -> Option<Desk> {
+        if Command::new("kubectl").arg("version").arg("--client").output().is_err() {
+            eprintln!("SKIPPED: there is no kubectl");
+            return None;
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let server = common::server();
+        let addr: SocketAddr = runtime.block_on(common::serve(&server));
+        let home = std::env::temp_dir().join(format!("apiserver-kubectl-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&home).unwrap();
+        let kubeconfig = home.join("kubeconfig");
+        std::fs::write(&kubeconfig, ApiServer::kubeconfig(addr)).unwrap();
+        Some(Desk { home, kubeconfig, _runtime: runtime })
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("kubectl");
+        command
+            .args(arguments)
+            .env("HOME", &self.home)
+            .env("KUBECONFIG", &self.kubeconfig)
+            .env("EDITOR", "sed -i s/parallelism:.*/parallelism:\\ 4/")
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    fn text(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.home).ok();
+    }
+}
+
+fn normal(output: &[u8], crd: &Path, plan: &Path) -> String {
+    let mut text = String::from_utf8_lossy(output).into_owned();
+    for (path, name) in [(crd, "CRD"), (plan, "PLAN")] {
+        text = text.replace(&path.display().to_string(), name);
+    }
+    for (pattern, replacement) in [
+        ("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "<uid>"),
+        (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "<time>"),
+        ("(resourceVersion\"?: \")\\d+", "$1<rv>"),
+        (r"(Resource Version: +)\d+", "$1<rv>"),
+        (r"/tmp/\S+", "<tmp>"),
+        (r"\b\d+(ms|s|m|h|d)\b", "<age>"),
+    ] {
+        text = Regex::new(pattern).unwrap().replace_all(&text, replacement).into_owned();
+    }
+    text
+}
+
+#[test]
+fn the_recorded_commands_answer_alike() {
+    let Some(desk) = Desk::new("recorded") else { return };
+    let (crd, plan) = (common::fixture("crd.json"), common::fixture("plan.yaml"));
+    let (crd_path, plan_path) = (crd.display().to_string(), plan.display().to_string());
+    let recorded = common::json("kubectl-real-v1.36.json");
+    let mut failures = Vec::new();
+    for step in recorded.as_array().unwrap() {
+        let command = step["command"].as_str().unwrap();
+        let file = |word| match word {
+            "CRD" => crd_path.as_str(),
+            "PLAN" => plan_path.as_str(),
+            word => word,
+        };
+        let arguments: Vec<&str> = command.split(' ').map(file).collect();
+        let output = desk.run(&arguments);
+        let got = serde_json::json!({
+            "command": command, "rc": output.status.code(),
+            "stdout": normal(&output.stdout, &crd, &plan), "stderr": normal(&output.stderr, &crd, &plan),
+        });
+        if got != *step {
+            failures.push(format!("real {step:#}\nhere {got:#}"));
+        }
+    }
+    assert_eq!(recorded.as_array().map(Vec::len), Some(56));
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn watches_and_everyday_objects_work() {
+    let Some(desk) = Desk::new("more") else { return };
+    let (crd, plan) = (common::fixture("crd.json"), common::fixture("plan.yaml"));
+    desk.text(&["apply", "-f", crd.to_str().unwrap()]);
+    desk.text(&["apply", "-f", plan.to_str().unwrap()]);
+    let watching =
+        desk.command(&["get", "fbp", "-w", "--no-headers", "--request-timeout=2s"]).stdout(Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(700));
+    desk.text(&["patch", "fbp", "p1", "--subresource=status", "--type=merge", "-p", r#"{"status":{"phase":"Moved"}}"#]);
+    let seen = String::from_utf8(watching.wait_with_output().unwrap().stdout).unwrap();
+    assert!(seen.lines().count() == 2 && seen.lines().last().unwrap().contains("Moved"), "{seen}");
+
+    desk.text(&["create", "configmap", "c", "--from-literal=a=b"]);
+    desk.text(&["create", "secret", "generic", "s", "--from-literal=a=b"]);
+    desk.text(&["create", "serviceaccount", "sa"]);
+    assert_eq!(desk.text(&["get", "secret", "s", "-o", "jsonpath={.data.a}"]), "Yg==");
+    assert!(desk.text(&["get", "cm,secret,sa,lease", "--no-headers"]).contains("configmap/c"));
+    assert!(desk.text(&["describe", "ns", "default"]).contains("Active"));
+    assert!(desk.text(&["get", "all"]).contains("failbackplan.demo.example.io/p1"));
+    assert_eq!(desk.text(&["api-versions"]).lines().filter(|l| l.contains("example")).count(), 1);
+    // A kind that is not read as protobuf is refused with a way out.
+    let refused = desk.run(&["create", "job", "j", "--image=x"]);
+    let stderr = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(stderr.contains("kubectl apply"), "{stderr}");
+    desk.text(&["create", "namespace", "n"]);
+    desk.text(&["apply", "-n", "n", "-f", plan.to_str().unwrap()]);
+    desk.text(&["delete", "ns", "n", "--timeout=5s"]);
+    let gone: Value = serde_json::from_str(&desk.text(&["get", "fbp", "-A", "-o", "json"])).unwrap();
+    assert_eq!(gone["items"].as_array().unwrap().len(), 1);
+}
