@@ -56,6 +56,9 @@ impl Guarded {
         if let Some(scenario) = &fresh.item.scenario {
             return Err(format!("The item is busy with {}.", scenario.name));
         }
+        if fresh.item.generation != Some(*generation) {
+            return Err(format!("The item is protected by another provider now, {}.", fresh.item.instance_type));
+        }
         let seen = Stage::of(&fresh.item);
         if seen != *stage {
             return Err(format!("The item is now at {seen:?}, not at {stage:?}."));

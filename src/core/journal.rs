@@ -209,7 +209,8 @@ fn find_job(
             ..record.clone()
         }));
     }
-    if verb.took_effect(stage) {
+    // An older reading may show the effect of an earlier run.
+    if verb.took_effect(stage) && seen_after(&facts.replication, intended, SignedDuration::ZERO) {
         return ended(record, OperationOutcome::Succeeded, "Its effect shows; its job was not found.".to_owned(), now);
     }
     let nothing_runs = item.is_some_and(|item| item.complete && item.scenario.is_none());

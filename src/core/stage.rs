@@ -4,7 +4,7 @@
 
 use super::{
     action::Verb,
-    observed::{ActiveLocation, Direction, Generation, Operation, Replication},
+    observed::{ActiveLocation, Direction, Operation, Replication, Scenario},
 };
 use crate::api::{DesiredPhase, ItemPhase};
 
@@ -170,10 +170,19 @@ impl Verb {
     }
 }
 
-/// The scenario word of the jobs that verbs of a generation start, for adoption.
-pub fn verb_of_job(scenario: &super::observed::Scenario, stage: Stage, generation: Generation) -> Option<Verb> {
-    Verb::ALL.into_iter().find(|verb| {
-        verb.scenario(generation) == *scenario && (verb.starts_from() == stage || stage == Stage::InTransition)
+/// The verb that starts such a job on this item, for adoption. A running job leaves nothing permitted, so that the
+/// item has left the stage that the verb starts from; then the direction of its data tells.
+pub fn verb_of_job(scenario: &Scenario, item: &Replication, stage: Stage) -> Option<Verb> {
+    let generation = item.generation?;
+    Verb::ALL.into_iter().filter(|verb| verb.scenario(generation) == *scenario).find(|verb| {
+        let between = match verb {
+            Verb::Reprotect => stage == Stage::InTransition && item.direction == Some(Direction::ToAzure),
+            Verb::FailBack => stage == Stage::SyncingToVMware,
+            Verb::Commit | Verb::Cancel | Verb::Protect => {
+                stage == Stage::InTransition && item.direction == Some(Direction::ToVMware)
+            }
+        };
+        between || verb.starts_from() == stage
     })
 }
 
@@ -198,6 +207,7 @@ pub const TRANSITIONS: &[(ItemPhase, ItemPhase, &str)] = {
         (Cancelling, Reprotected, "job ended"),
         (Reprotecting, FailedOver, "job failed"),
         (FailingBack, Reprotected, "job failed, reverted"),
+        (FailingBack, Reprotecting, "job failed, resynchronisation"),
         (Committing, FailedBack, "job failed"),
         (Cancelling, FailedBack, "job failed"),
         (Protecting, Committed, "job failed"),

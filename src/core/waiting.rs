@@ -19,7 +19,7 @@ pub enum WaitingOn {
         /// The plan's sentence.
         message: String,
     },
-    /// Nothing is known of the item in the vault.
+    /// Something that must be known first is not: the item in the vault, its jobs, the machine in Azure.
     Observation(String),
     /// The item's provider is none that this operator handles.
     UnsupportedProvider(String),
@@ -124,7 +124,7 @@ pub const REASONS: [ReasonRow; 23] = [
     ),
     (
         "WaitingForObservation",
-        "The machine has not been seen in the vault.",
+        "What must be known first has not been observed.",
         "See the RecoveryVault's conditions, and the spelling of spec.machine.",
         false,
     ),
@@ -223,8 +223,11 @@ impl WaitingOn {
     pub fn message(&self) -> String {
         let what = match self {
             Self::Plan => "No plan has claimed this machine; it is only observed.".to_owned(),
+            Self::Held { reason, message } if message.is_empty() => {
+                row(reason).map_or_else(|| (*reason).to_owned(), |row| row.1.to_owned())
+            }
             Self::Held { message, .. } => message.clone(),
-            Self::Observation(why) => format!("The machine has not been seen in the vault: {why}"),
+            Self::Observation(why) => format!("Not observed yet: {why}"),
             Self::UnsupportedProvider(provider) => {
                 format!("The item is protected by the provider \"{provider}\", which is not one of VMware's.")
             }

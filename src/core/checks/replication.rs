@@ -40,7 +40,7 @@ pub(super) const RECOVERY_POINT_AVAILABLE: Check = Check {
     gates: &[Verb::FailBack],
     holds_when: "A recovery point exists. In the modernized generation site recovery makes one during the planned failover, and offers that operation as soon as it can.",
     rule: |view| match view.facts.replication.known() {
-        Ok(item) if view.stage == Stage::ReadyToFailBack => Verdict::passed(format!("{} is allowed.", allowed(item))),
+        Ok(_) if view.stage == Stage::ReadyToFailBack => Verdict::passed("Site recovery offers the failover."),
         Ok(item) => Verdict::failed(
             format!("Site recovery does not offer a failover yet: it allows {}.", allowed(item)),
             "Wait for the first recovery point.",

@@ -4,7 +4,12 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Next, RESYNC, SOON, item_action::action, item_conditions};
+use super::{
+    Next, RESYNC, SOON,
+    item_action::action,
+    item_attempts::{attempts, earlier_attempt},
+    item_conditions,
+};
 use crate::{
     api::{
         CheckStatus, Claim, Identity, ItemPhase, OperationOutcome, OperationRecord, Progress as ProgressStatus,
@@ -12,26 +17,16 @@ use crate::{
     },
     core::{
         action::Verb,
-        backoff,
         checks::{self, CheckOutcome},
         conditions,
         facts::{HomeIdentity, ItemFacts},
         guard::{Guarded, Precondition},
         journal::{self, Progress},
-        observed::{AzureVm, Fact, JobState, Replication, RunsIn},
+        observed::{AzureVm, JobState, Replication, RunsIn},
         stage::{Stage, verb_of_job},
         waiting::{HELD_REASONS, WaitingOn},
     },
 };
-
-/// How often a failed Reprotect or Protect is tried again by itself. A failover and a commit never are.
-const MOST_ATTEMPTS: i32 = 5;
-/// Wait before the second attempt after a failed job.
-const AFTER_FAILURE: Duration = Duration::from_secs(120);
-/// Wait after a call that was refused, or not made.
-const AFTER_REFUSAL: Duration = Duration::from_secs(10);
-/// The longest wait between two attempts.
-const LONGEST: Duration = Duration::from_secs(900);
 
 /// Everything that a decision about a machine depends on.
 #[derive(Clone, Debug)]
@@ -89,9 +84,15 @@ pub fn decide(input: &ItemInput<'_>) -> ItemDecision {
     let ItemInput { status, facts, now, .. } = *input;
     let item = facts.replication.value();
     let stage = item.map_or(Stage::Unknown, Stage::of);
-    let checks = checks::run(facts, stage, now);
-
     let looked = journal::look(status.operation.as_ref(), &status.history, facts, stage, now);
+    // While a call of ours runs, site recovery permits little or nothing, and that says nothing about the machine:
+    // until the effect shows, it is where the step began.
+    let shown = match &looked {
+        Progress::Open(verb, _) if item.is_some() && !verb.took_effect(stage) => verb.starts_from(),
+        Progress::Open(..) | Progress::Record(_) | Progress::Idle => stage,
+    };
+    let checks = checks::run(facts, shown, now);
+
     let (record, open, mut next) = match looked {
         Progress::Record(record) => (Some(*record), None, Next::Again),
         Progress::Open(verb, on) => {
@@ -131,7 +132,7 @@ pub fn decide(input: &ItemInput<'_>) -> ItemDecision {
         identity: identity(facts, &status.identity),
         target: super::item_action::target(input.spec, facts).ok().or_else(|| status.target.clone()),
     };
-    let drafts = item_conditions::drafts(input, stage, &checks, &next);
+    let drafts = item_conditions::drafts(input, shown, &checks, &next);
     after.conditions = conditions::merge(&status.conditions, drafts, input.generation, now);
     ItemDecision { status: after, next }
 }
@@ -180,6 +181,9 @@ fn idle(input: &ItemInput<'_>, item: Option<&Replication>, stage: Stage, checks:
         return wait(WaitingOn::Transition(item.protection_state.clone()));
     }
     let Some(claim) = &input.status.claim else { return wait(WaitingOn::Plan) };
+    if let Some(on) = commit_unsettled(facts, stage) {
+        return Idle::Next(Next::Wait(on, SOON));
+    }
     if stage.reached().is_some_and(|reached| reached >= claim.up_to) {
         return match held(claim) {
             Some(on) => wait(on),
@@ -203,13 +207,12 @@ fn foreign_operation(input: &ItemInput<'_>, item: &Replication, stage: Stage) ->
                 crate::core::observed::Scenario::InitialReplication | crate::core::observed::Scenario::Other(_)
             )
     });
-    let generation = item.generation?;
     if let (Some(job), Some(claim)) = (running, &input.status.claim)
-        && let Some(verb) = verb_of_job(&job.scenario, stage, generation)
+        && let Some(verb) = verb_of_job(&job.scenario, item, stage)
         && verb != Verb::Cancel
         && claim.up_to >= verb.leads_to()
     {
-        let last = input.status.operation.as_ref();
+        let last = attempts(input.status, claim, verb).next();
         return Some(Idle::Adopt(journal::adopt(verb, job, claim, last, input.now)));
     }
     let what = match (running, &item.scenario) {
@@ -238,9 +241,6 @@ fn step(
         let recheck = if let WaitingOn::Retry { at, .. } = &on { until(*at, input.now) } else { RESYNC };
         return Next::Wait(on, recheck);
     }
-    if let Some(on) = commit_unsettled(input.facts, verb) {
-        return Next::Wait(on, SOON);
-    }
     let failing: Vec<String> = checks::blocking(checks, verb)
         .into_iter()
         .map(|outcome| format!("{}: {}", outcome.check.name, outcome.message.trim_end_matches('.')))
@@ -254,7 +254,11 @@ fn step(
         return Next::Wait(WaitingOn::Soak { until: until_when }, until(until_when, input.now));
     }
     if !item.complete {
-        return Next::Wait(WaitingOn::Observation("only its summary was read so far.".to_owned()), SOON);
+        return Next::Wait(WaitingOn::Observation("only the item's summary was read so far.".to_owned()), SOON);
+    }
+    if let Err(why) = input.facts.jobs.known() {
+        // A job may run that only the list of jobs tells of.
+        return Next::Wait(WaitingOn::Observation(why.to_owned()), SOON);
     }
     let action = match action(verb, input.spec, input.facts) {
         Ok(action) => action,
@@ -271,53 +275,13 @@ fn step(
         azure_vm_id: item.azure_vm_id.clone().or_else(|| input.status.identity.azure_vm_id.clone()),
         home_vm: (verb == Verb::Commit).then(|| input.facts.home_vm().map(|vm| (vm.moref.clone(), identity))).flatten(),
     };
-    let record = journal::intend(verb, claim, input.status.operation.as_ref(), input.now);
+    let record = journal::intend(verb, claim, attempts(input.status, claim, verb).next(), input.now);
     Next::Act(Box::new(Guarded { action, expect }), Box::new(record))
 }
 
-/// What an earlier attempt of the same step, under the same plan and retry token, means for a new one.
-fn earlier_attempt(
-    status: &ReplicatedItemStatus,
-    claim: &Claim,
-    verb: Verb,
-    replication: &Fact<Replication>,
-    now: Timestamp,
-) -> Option<WaitingOn> {
-    let same = |record: &&OperationRecord| {
-        record.verb == verb.as_str() && record.plan_uid == claim.plan_uid && record.retry_token == claim.retry_token
-    };
-    let records = || status.operation.iter().chain(&status.history);
-    if let Some(done) = records().filter(same).find(|record| record.outcome == OperationOutcome::Succeeded) {
-        // A completed step is not repeated. Either this reading is older than the step's end, or somebody undid it.
-        let ended = done.ended_at.as_ref().map_or(now, |time| time.0);
-        if replication.at().is_none_or(|at| at < ended + journal::SETTLE) {
-            return Some(WaitingOn::Settling(verb));
-        }
-        return Some(WaitingOn::ExternalChange(format!(
-            "{verb} succeeded at {ended:.0}, and the machine is back where it was before it."
-        )));
-    }
-    let last = status.operation.as_ref().filter(|record| same(record))?;
-    let ended = last.ended_at.as_ref().map_or(now, |time| time.0);
-    let attempt = u32::try_from(last.attempt).unwrap_or(1);
-    let retry = |first| {
-        let wait = backoff::jittered(backoff::exponential(attempt, first, LONGEST), &last.key);
-        let at = ended + SignedDuration::try_from(wait).unwrap_or(SignedDuration::from_mins(15));
-        (at > now).then(|| WaitingOn::Retry { verb, at, message: last.message.clone() })
-    };
-    match last.outcome {
-        OperationOutcome::NotMade => retry(AFTER_REFUSAL),
-        OperationOutcome::Failed if matches!(verb, Verb::Reprotect | Verb::Protect) && last.attempt < MOST_ATTEMPTS => {
-            retry(AFTER_FAILURE)
-        }
-        OperationOutcome::Failed => Some(WaitingOn::OperationFailed { verb, message: last.message.clone() }),
-        OperationOutcome::Intended | OperationOutcome::Submitted | OperationOutcome::Succeeded => None,
-    }
-}
-
-/// A machine is protected again only after its copy in Azure is seen gone.
-fn commit_unsettled(facts: &ItemFacts, verb: Verb) -> Option<WaitingOn> {
-    if verb != Verb::Protect {
+/// A machine is committed, and may be protected again, only after its copy in Azure is seen gone.
+fn commit_unsettled(facts: &ItemFacts, stage: Stage) -> Option<WaitingOn> {
+    if stage != Stage::HomeCommitted {
         return None;
     }
     match facts.azure_vm.known() {

@@ -5,6 +5,7 @@ pub mod connection;
 pub mod events;
 pub mod item;
 mod item_action;
+mod item_attempts;
 mod item_conditions;
 pub mod plan;
 mod plan_status;

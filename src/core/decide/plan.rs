@@ -145,7 +145,8 @@ pub(super) struct Ceiling {
 fn ceiling(input: &PlanInput<'_>) -> Ceiling {
     let desired = input.spec.desired_phase;
     if input.deleting {
-        let commit = approved(input, ApprovalStep::Commit, 1);
+        let demanded = input.spec.approvals.iter().find(|approval| approval.step == ApprovalStep::Commit);
+        let commit = approved(input, ApprovalStep::Commit, demanded.map_or(1, |approval| approval.count));
         let message = "The plan is being deleted; nothing new starts.".to_owned();
         let up_to = if commit { DesiredPhase::Committed.min(desired) } else { DesiredPhase::Assessed };
         return Ceiling { up_to, held_by: "PlanDeleted", message };
@@ -154,14 +155,23 @@ fn ceiling(input: &PlanInput<'_>) -> Ceiling {
         let message = "The plan is suspended; nothing new starts.".to_owned();
         return Ceiling { up_to: DesiredPhase::Assessed, held_by: "Suspended", message };
     }
-    for Approval { step, count } in in_order(&input.spec.approvals) {
+    match unapproved(input) {
+        Some((up_to, message)) => Ceiling { up_to, held_by: "ApprovalRequired", message },
+        None => Ceiling { up_to: desired, held_by: "", message: String::new() },
+    }
+}
+
+/// How far the plan may go without the first approval that it lacks, and what to do about it.
+pub(super) fn unapproved(input: &PlanInput<'_>) -> Option<(DesiredPhase, String)> {
+    in_order(&input.spec.approvals).into_iter().find_map(|Approval { step, count }| {
         let (below, at) = match step {
             ApprovalStep::Reprotect => (DesiredPhase::Assessed, DesiredPhase::Reprotected),
             ApprovalStep::FailBack => (DesiredPhase::Reprotected, DesiredPhase::FailedBack),
             ApprovalStep::Commit => (DesiredPhase::FailedBack, DesiredPhase::Committed),
             ApprovalStep::Protect => (DesiredPhase::Committed, DesiredPhase::Protected),
         };
-        if desired >= at && !approved(input, step, count) {
+        let lacking = input.spec.desired_phase >= at && !approved(input, step, count);
+        lacking.then(|| {
             let message = format!(
                 "{} needs {count} approval(s): create a FailbackApproval with planUid {}, specHash {} and step {}.",
                 step.as_str(),
@@ -169,10 +179,9 @@ fn ceiling(input: &PlanInput<'_>) -> Ceiling {
                 spec_hash(input.spec),
                 step.as_str()
             );
-            return Ceiling { up_to: below, held_by: "ApprovalRequired", message };
-        }
-    }
-    Ceiling { up_to: desired, held_by: "", message: String::new() }
+            (below, message)
+        })
+    })
 }
 
 fn in_order(approvals: &[Approval]) -> Vec<Approval> {
@@ -270,8 +279,9 @@ fn wave_standings<'a>(
         .map(|member| {
             let status = member.status;
             let reached_phase = status.map_or(DesiredPhase::Assessed, phase_reached);
-            let reached = status.is_some_and(|status| status.observed_generation.is_some())
-                && reached_phase >= input.spec.desired_phase;
+            // The CRD's default is -1: not observed yet.
+            let observed = status.and_then(|status| status.observed_generation).is_some_and(|seen| seen >= 0);
+            let reached = observed && reached_phase >= input.spec.desired_phase;
             let claimed_by = status
                 .and_then(|status| status.claim.as_ref())
                 .filter(|claim| claim.plan_uid != input.uid)
@@ -280,7 +290,11 @@ fn wave_standings<'a>(
             let wants = input.spec.desired_phase > DesiredPhase::Assessed && status.is_some() && claimed_by.is_none();
             let claim = wants.then(|| {
                 let mut held = ceiling.clone();
-                let starts = ceiling.up_to > reached_phase && !moving && !status.is_some_and(is_stalled);
+                if input.deleting && reached_phase < DesiredPhase::FailedBack {
+                    // An approved commit lets those go on that were failed back; nothing else starts.
+                    held.up_to = DesiredPhase::Assessed;
+                }
+                let starts = held.up_to > reached_phase && !moving && !status.is_some_and(is_stalled);
                 if starts {
                     let hold = if !earlier_settled {
                         Some(("WaveNotStarted", "An earlier wave is not verified at home yet.".to_owned()))

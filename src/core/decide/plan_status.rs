@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::plan::{Ceiling, PlanInput, Standing, blocking_deletion, phase_reached, spec_hash};
+use super::plan::{Ceiling, PlanInput, Standing, blocking_deletion, phase_reached, spec_hash, unapproved};
 use crate::{
     api::{CheckResult, DesiredPhase, FailbackPlanStatus, Issue, Summary, WaveStatus},
     core::conditions::{self, Draft, Truth, summary},
@@ -141,10 +141,9 @@ fn drafts(
     ] {
         drafts.push(of_all(kind, done, standings));
     }
-    drafts.push(if ceiling.held_by == "ApprovalRequired" {
-        Draft::new("Approved", false, "ApprovalRequired", ceiling.message.clone())
-    } else {
-        Draft::new("Approved", true, "NothingToApprove", "No step up to the desired phase lacks an approval.")
+    drafts.push(match unapproved(input) {
+        Some((_, message)) => Draft::new("Approved", false, "ApprovalRequired", message),
+        None => Draft::new("Approved", true, "NothingToApprove", "No step up to the desired phase lacks an approval."),
     });
     drafts.push(if input.spec.suspend {
         Draft::new("Suspended", true, "Requested", "spec.suspend is true; nothing new starts.")

@@ -1,0 +1,75 @@
+//! What earlier attempts of a step mean for a new one: repeated later, left to a person, or not repeated at all.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{
+    api::{Claim, OperationOutcome, OperationRecord, ReplicatedItemStatus},
+    core::{
+        action::Verb,
+        backoff, journal,
+        observed::{Fact, Replication},
+        waiting::WaitingOn,
+    },
+};
+
+/// So many failures of a Reprotect or Protect end its being tried again by itself. A failover and a commit never are.
+const MOST_FAILURES: usize = 5;
+/// Wait before the second attempt after a failed job.
+const AFTER_FAILURE: Duration = Duration::from_secs(120);
+/// Wait after a call that was refused, or not made.
+const AFTER_REFUSAL: Duration = Duration::from_secs(10);
+/// The longest wait between two attempts.
+const LONGEST: Duration = Duration::from_secs(900);
+
+/// The attempts of a step under the same plan and retry token, newest first.
+pub(super) fn attempts<'a>(
+    status: &'a ReplicatedItemStatus,
+    claim: &'a Claim,
+    verb: Verb,
+) -> impl Iterator<Item = &'a OperationRecord> {
+    status.operation.iter().chain(&status.history).filter(move |record| {
+        record.verb == verb.as_str() && record.plan_uid == claim.plan_uid && record.retry_token == claim.retry_token
+    })
+}
+
+/// What the earlier attempts of a step mean for a new one.
+pub(super) fn earlier_attempt(
+    status: &ReplicatedItemStatus,
+    claim: &Claim,
+    verb: Verb,
+    replication: &Fact<Replication>,
+    now: Timestamp,
+) -> Option<WaitingOn> {
+    let with = |outcome| attempts(status, claim, verb).filter(move |record| record.outcome == outcome);
+    if let Some(done) = with(OperationOutcome::Succeeded).next() {
+        // A completed step is not repeated. Either this reading is older than the step's end, or somebody undid it.
+        let ended = done.ended_at.as_ref().map_or(now, |time| time.0);
+        if replication.at().is_none_or(|at| at < ended + journal::SETTLE) {
+            return Some(WaitingOn::Settling(verb));
+        }
+        return Some(WaitingOn::ExternalChange(format!(
+            "{verb} succeeded at {ended:.0}, and the machine is back where it was before it."
+        )));
+    }
+    let last = attempts(status, claim, verb).next()?;
+    let ended = last.ended_at.as_ref().map_or(now, |time| time.0);
+    let attempt = u32::try_from(last.attempt).unwrap_or(1);
+    let retry = |first| {
+        let wait = backoff::jittered(backoff::exponential(attempt, first, LONGEST), &last.key);
+        let at = ended + SignedDuration::try_from(wait).unwrap_or(SignedDuration::from_mins(15));
+        (at > now).then(|| WaitingOn::Retry { verb, at, message: last.message.clone() })
+    };
+    match last.outcome {
+        OperationOutcome::NotMade => retry(AFTER_REFUSAL),
+        OperationOutcome::Failed
+            if matches!(verb, Verb::Reprotect | Verb::Protect)
+                && with(OperationOutcome::Failed).count() < MOST_FAILURES =>
+        {
+            retry(AFTER_FAILURE)
+        }
+        OperationOutcome::Failed => Some(WaitingOn::OperationFailed { verb, message: last.message.clone() }),
+        OperationOutcome::Intended | OperationOutcome::Submitted | OperationOutcome::Succeeded => None,
+    }
+}
