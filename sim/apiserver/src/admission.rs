@@ -193,7 +193,7 @@ pub(crate) fn validate(call: &Call, new: &Value, old: Option<&Value>, more: Vec<
         validation::validate(&resource.schema, new, "", &mut causes);
         check_rules(resource, new, old, &mut causes);
     } else if resource.is_crd() {
-        structural::check(new, old, &mut causes);
+        structural::check(new, &mut causes);
     }
     if causes.is_empty() {
         return Ok(());
