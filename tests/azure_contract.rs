@@ -1,5 +1,5 @@
-//! The Azure adapter against the simulated site, which speaks Azure's wire and knows nothing of this adapter. Time jumps,
-//! so that hours of replication take no time at all.
+//! The Azure adapter against the simulated site, which speaks Azure's wire and knows nothing of this adapter. Time
+//! jumps, so that hours of replication take no time at all.
 #![cfg(feature = "demo")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 

@@ -25,7 +25,6 @@ mod observe;
 mod paging;
 mod pipeline;
 mod quote;
-mod secret;
 mod shared;
 mod site_recovery;
 #[cfg(test)]
@@ -38,7 +37,7 @@ pub use self::{
     cloud::Cloud,
     credentials::{Credential, Granted, TokenCache, TokenFetch, TokenSource},
     http::{Answer, BodyFault, HttpOptions, Sent, Transport, TransportFault},
-    secret::Secret,
     shared::AzureShared,
     site_recovery::{AzureConfig, AzureVault},
 };
+pub use crate::ports::Secret;

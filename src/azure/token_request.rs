@@ -16,10 +16,10 @@ use crate::{
         headers,
         http::{Answer, BodyFault, Sent, TransportFault},
         quote::{glimpse, identifier, quote},
-        secret::Secret,
         shared::AzureShared,
     },
     core::failure::{Failure, FailureClass, Remote, codes},
+    ports::Secret,
 };
 
 /// Fetches tokens for one credential.
@@ -64,7 +64,7 @@ impl TokenRequest {
         let (tenant, form) = match &self.credential {
             Credential::ManagedIdentity { client_id } => return self.metadata_request(client_id.as_deref()),
             Credential::ClientSecret { tenant, client_id, secret } => {
-                (tenant, [("client_id", client_id.clone()), ("client_secret", secret.expose().to_owned())].to_vec())
+                (tenant, [("client_id", client_id.clone()), ("client_secret", secret.reveal().to_owned())].to_vec())
             }
             Credential::WorkloadIdentity { tenant, client_id, token_file } => {
                 let assertion = tokio::fs::read_to_string(token_file).await.map_err(|error| {

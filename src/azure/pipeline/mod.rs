@@ -23,10 +23,10 @@ use crate::{
         credentials::TokenSource,
         headers,
         http::{Answer, Sent, TransportFault},
-        secret::Secret,
         shared::AzureShared,
     },
     core::failure::{Failure, FailureClass, Remote, codes},
+    ports::Secret,
 };
 
 /// Attempts of a call that may be repeated.
@@ -68,7 +68,7 @@ impl<'a> Call<'a> {
     fn request(&self, token: &Secret) -> Result<Request<Bytes>, Failure> {
         let invalid =
             |error: http::Error| Failure::new(Remote::Arm, FailureClass::Invalid, format!("{}: {error}", self.what));
-        let mut bearer = http::HeaderValue::from_str(&format!("Bearer {}", token.expose()))
+        let mut bearer = http::HeaderValue::from_str(&format!("Bearer {}", token.reveal()))
             .map_err(|error| invalid(error.into()))?;
         bearer.set_sensitive(true);
         let mut builder = Request::builder()
