@@ -15,6 +15,7 @@
 //! * `reconcile`: one short file per kind: gather, decide, act, record. `reconcile/act.rs` is the only place that makes
 //!   mutating calls.
 //! * `observability`: metrics, logging, health.
+//! * `rehearsal` (feature `demo`): a simulated site, an embedded API server and the controller in one process.
 //! * `cli`, `config`: what was typed; only they name concrete adapters.
 //!
 //! Without the feature `operator` only [`api`] and [`core`] are built, from dependencies that can do no I/O.
@@ -38,5 +39,7 @@ pub mod observability;
 pub mod ports;
 #[cfg(feature = "operator")]
 pub mod reconcile;
+#[cfg(feature = "demo")]
+pub mod rehearsal;
 #[cfg(feature = "operator")]
 pub mod vcenter;

@@ -25,6 +25,8 @@ const IN_MOTION: Duration = Duration::from_secs(15);
 const FABRICS: SignedDuration = SignedDuration::from_mins(5);
 /// How often the Azure VM of a machine at rest is read.
 const VM_AT_REST: SignedDuration = SignedDuration::from_mins(10);
+/// The least pause between two rounds on the wall, however fast a simulated clock runs.
+const LEAST: Duration = Duration::from_millis(50);
 /// How many reads run side by side.
 const READS: usize = 4;
 
@@ -221,7 +223,7 @@ impl VaultInventory {
                 }
             };
             let rejected = matches!(&self.state().link, Link::Down(failure) if failure.class == FailureClass::Unauthenticated);
-            let sleep = tokio::time::sleep(self.clock.wall(wait));
+            let sleep = tokio::time::sleep(self.clock.wall(wait).max(LEAST));
             if rejected {
                 sleep.await;
             } else {

@@ -1,22 +1,28 @@
 //! `failback demo`: a simulated site, an embedded API server and the controller, on loopback, in one process.
 
-mod place;
 mod report;
 mod view;
 
 use std::{
-    path::PathBuf,
-    sync::Arc,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 use clap::{Args, ValueEnum};
-use kube::{Api, api::ListParams};
-use tokio_util::sync::CancellationToken;
+use serde_json::{Value, json};
 
-use super::Failed;
-use crate::api::{DesiredPhase, FailbackPlan};
-use place::Place;
+use super::{Failed, controller::stop_signal};
+use crate::{
+    api::DesiredPhase,
+    rehearsal::{Rehearsal, Setup, documents},
+};
+
+const MANIFESTS: [&str; 3] = [
+    include_str!("../../../examples/one-machine/connections.yaml"),
+    include_str!("../../../examples/one-machine/machine.yaml"),
+    include_str!("../../../examples/one-machine/plan.yaml"),
+];
+const SCENARIO: &str = include_str!("../../../examples/scenarios/one-machine.yaml");
 
 /// Flags.
 #[derive(Clone, Debug, Args)]
@@ -92,38 +98,94 @@ fn speed(text: &str) -> Result<f64, String> {
 pub(super) async fn run(flags: Flags) -> Result<(), Failed> {
     crate::observability::logging::init(crate::config::LogFormat::Text, &flags.log)?;
     let began = Instant::now();
-    let stop = CancellationToken::new();
-    let place = Place::start(&flags, &stop).await?;
-    place.greet();
-    let plans: Api<FailbackPlan> = Api::all(place.client());
-    let names: Vec<String> = plans.list(&ListParams::default()).await?.into_iter().filter_map(|p| p.metadata.name).collect();
+    let rehearsal = Rehearsal::start(&setup(&flags)?).await?;
+    let kubeconfig = write_kubeconfig(&flags, &rehearsal)?;
+    let (stop, controller) = rehearsal.controller().await?;
+    greet(&flags, &rehearsal, &kubeconfig);
+    rehearsal.apply(manifests(&flags)?).await?;
 
-    let deadline = Duration::from_secs(flags.timeout);
     let done = tokio::select! {
-        done = view::until_ready(place.client(), place.clock()) => done,
-        () = tokio::time::sleep(deadline) => Err(Failed::because(format!(
-            "the plans {} are not ready after {} s; `kubectl describe fbp,rpi` tells what they wait for",
-            names.join(", "),
+        done = view::until_ready(rehearsal.client().await?, &rehearsal.clock) => done,
+        () = tokio::time::sleep(Duration::from_secs(flags.timeout)), if !flags.serve => Err(Failed::because(format!(
+            "the plan is not ready after {} s; `kubectl describe fbp,rpi` tells what it waits for",
             flags.timeout
         ))),
-        () = interrupted() => Err(Failed::because("interrupted")),
+        () = stop_signal() => Err(Failed::because("interrupted")),
     };
     if done.is_ok() {
-        report::print(&place, began.elapsed()).await?;
+        report::print(&rehearsal, began.elapsed()).await?;
         if flags.serve {
-            place.keep_serving();
-            interrupted().await;
+            println!();
+            println!("Still serving; stop with Ctrl-C. What the site received: {}/_world", rehearsal.site_url);
+            stop_signal().await;
         }
     }
     stop.cancel();
-    place.end().await;
+    if tokio::time::timeout(Duration::from_secs(5), controller).await.is_err() {
+        tracing::warn!("the controller did not end within 5 s");
+    }
+    rehearsal.end().await;
     done
 }
 
-/// Ctrl-C, or SIGTERM.
-pub(super) async fn interrupted() {
-    super::controller::stop_signal().await;
+fn setup(flags: &Flags) -> Result<Setup, Failed> {
+    let scenario = flags.scenario.as_deref().map_or_else(|| Ok(SCENARIO.to_owned()), read)?;
+    Ok(Setup {
+        seed: flags.seed,
+        port: flags.port,
+        site_port: flags.site_port,
+        state_file: flags.state.clone(),
+        ..Setup::new(scenario, flags.speed)
+    })
 }
 
-/// What the whole process is asked to keep: see [`Place`].
-type Shared<T> = Arc<T>;
+fn greet(flags: &Flags, rehearsal: &Rehearsal, kubeconfig: &Path) {
+    println!("A simulated site (Azure and vCenter) is at {}.", rehearsal.site_url);
+    println!("Its clock runs {} times as fast as yours.", flags.speed);
+    println!("Look at the objects from another terminal:");
+    println!("  export KUBECONFIG={}", kubeconfig.display());
+    println!("  kubectl get fbp,rpi,mt,rvault,vc");
+    println!();
+}
+
+fn write_kubeconfig(flags: &Flags, rehearsal: &Rehearsal) -> Result<PathBuf, Failed> {
+    let name = format!("failback-demo-{}.kubeconfig", rehearsal.api_address.port());
+    let path = flags.kubeconfig.clone().unwrap_or_else(|| std::env::temp_dir().join(name));
+    std::fs::write(&path, rehearsal.kubeconfig())
+        .map_err(|error| Failed::because(format!("{} cannot be written: {error}", path.display())))?;
+    Ok(path)
+}
+
+fn read(path: &Path) -> Result<String, Failed> {
+    std::fs::read_to_string(path)
+        .map_err(|error| Failed::because(format!("{} cannot be read: {error}", path.display())))
+}
+
+/// The manifests to apply, with the desired phase of the command line.
+fn manifests(flags: &Flags) -> Result<Vec<Value>, Failed> {
+    let texts = match &flags.manifests {
+        None => MANIFESTS.map(ToOwned::to_owned).to_vec(),
+        Some(dir) => {
+            let entries = std::fs::read_dir(dir)
+                .map_err(|error| Failed::because(format!("{} cannot be read: {error}", dir.display())))?;
+            let mut paths: Vec<PathBuf> = entries
+                .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+                .filter(|path| path.extension().is_some_and(|end| end == "yaml"))
+                .collect();
+            paths.sort();
+            paths.iter().map(|path| read(path)).collect::<Result<_, _>>()?
+        }
+    };
+    let mut objects = Vec::new();
+    for text in &texts {
+        objects.extend(documents(text)?);
+    }
+    if let Some(desired) = flags.desired_phase.map(DesiredPhase::from) {
+        for object in objects.iter_mut().filter(|object| object.get("kind") == Some(&json!("FailbackPlan"))) {
+            if let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) {
+                spec.insert("desiredPhase".to_owned(), json!(desired));
+            }
+        }
+    }
+    Ok(objects)
+}

@@ -4,14 +4,13 @@ use std::time::Duration;
 
 use kube::{Api, ResourceExt, api::ListParams};
 
-use super::place::Place;
-use crate::{api::ReplicatedItem, cli::Failed, core::conditions};
+use crate::{api::ReplicatedItem, cli::Failed, core::conditions, rehearsal::Rehearsal};
 
 const STEPS: [&str; 5] = ["Reprotected", "FailedBack", "Verified", "Committed", "Protected"];
 
 /// Prints it.
-pub(super) async fn print(place: &Place, took: Duration) -> Result<(), Failed> {
-    let items: Api<ReplicatedItem> = Api::all(place.client());
+pub(super) async fn print(rehearsal: &Rehearsal, took: Duration) -> Result<(), Failed> {
+    let items: Api<ReplicatedItem> = Api::all(rehearsal.client().await?);
     println!();
     println!("Steps, by the site's clock:");
     for item in items.list(&ListParams::default()).await? {
@@ -26,13 +25,13 @@ pub(super) async fn print(place: &Place, took: Duration) -> Result<(), Failed> {
             }
         }
     }
-    let calls = place.site().calls();
+    let calls = rehearsal.site.calls();
     println!("Mutating calls that the site received:");
     for call in &calls {
         let target = call.target.as_deref().unwrap_or("-");
         println!("  {:.0}  {:<16} {target:<16} {}", call.at, call.verb, call.status);
     }
-    let world = place.site().snapshot();
+    let world = rehearsal.site.snapshot();
     let both = world
         .get("machines")
         .and_then(serde_json::Value::as_array)

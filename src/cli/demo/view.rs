@@ -29,12 +29,12 @@ struct Row {
 }
 
 /// Shows machines until every plan is ready.
-pub(super) async fn until_ready(client: Client, clock: SharedClock) -> Result<(), Failed> {
+pub(super) async fn until_ready(client: Client, clock: &SharedClock) -> Result<(), Failed> {
     let items = watcher(Api::<ReplicatedItem>::all(client.clone()), watcher::Config::default());
     let plans = watcher(Api::<FailbackPlan>::all(client), watcher::Config::default());
     let mut items = std::pin::pin!(items.default_backoff().applied_objects());
     let mut plans = std::pin::pin!(plans.default_backoff().applied_objects());
-    let mut screen = Screen::new(clock);
+    let mut screen = Screen::new(SharedClock::clone(clock));
     let mut standing: BTreeMap<String, bool> = BTreeMap::new();
     loop {
         tokio::select! {

@@ -80,7 +80,7 @@ fn down(failure: &Failure) -> Vec<Draft> {
     if let Some(id) = &failure.request_id {
         message.push_str(&format!(" (request {id})"));
     }
-    let message = if remedy.is_empty() { message } else { format!("{message} Remedy: {remedy}") };
+    let message = if remedy.is_empty() { message } else { format!("{}. Remedy: {remedy}", message.trim_end_matches('.')) };
     let mut drafts = summary(false, false, stalled, reason, &message);
     drafts.extend(three(values, &message));
     drafts
