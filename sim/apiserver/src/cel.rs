@@ -33,9 +33,8 @@ impl Rules {
     pub(crate) fn compile(schema: &Schema, raw: &Value) -> Option<Rules> {
         let below = |key: &str| raw.get(key).unwrap_or(&Value::Null);
         let own = if schema.rules.is_empty() { None } else { Some(kube_cel::compile_schema(&only_own_rules(raw))) };
-        let child = |(name, of): (&String, &Schema)| {
-            Some((name.clone(), Rules::compile(of, below("properties").get(name)?)?))
-        };
+        let child =
+            |(name, of): (&String, &Schema)| Some((name.clone(), Rules::compile(of, below("properties").get(name)?)?));
         let rules = Rules {
             own,
             properties: schema.properties.iter().filter_map(child).collect(),
@@ -101,9 +100,7 @@ fn cause(error: &ValidationError, path: &str) -> Cause {
     match error.reason.as_deref() {
         Some("FieldValueForbidden") => Cause::forbidden(field, said),
         Some("FieldValueRequired") => Cause::required(field, said),
-        Some("FieldValueDuplicate") => {
-            Cause::new("FieldValueDuplicate", field, format!("Duplicate value: {said}"))
-        }
+        Some("FieldValueDuplicate") => Cause::new("FieldValueDuplicate", field, format!("Duplicate value: {said}")),
         _ => Cause::invalid(field, said),
     }
 }

@@ -44,8 +44,7 @@ pub(crate) fn set_defaults(crd: &mut Value) {
 /// What the naming and establishing controllers write, at once instead of shortly after.
 pub(crate) fn establish(crd: &mut Value, registry: &Registry) {
     let name = crd.text("/metadata/name").to_owned();
-    let (group, plural, kind) =
-        (crd.text("/spec/group"), crd.text("/spec/names/plural"), crd.text("/spec/names/kind"));
+    let (group, plural, kind) = (crd.text("/spec/group"), crd.text("/spec/names/plural"), crd.text("/spec/names/kind"));
     let taken = registry.taken(&name, group, plural, kind);
     let mut conditions = crd.list("/status/conditions").to_vec();
     match &taken {

@@ -30,7 +30,7 @@ impl Shared {
             let finalizers = wanted_finalizers(call, &old, options);
             let stays = !finalizers.is_empty();
             let dry_run = call.dry_run || options.list("/dryRun").contains(&json!("All"));
-            if stays && old.has("/metadata/deletionTimestamp") || dry_run && stays {
+            if stays && (dry_run || old.has("/metadata/deletionTimestamp")) {
                 return Ok(old);
             }
             if dry_run {
@@ -105,9 +105,8 @@ impl Shared {
                 .with(json!({"name": namespace, "kind": "namespaces"}))),
             Some(stored) if self.parse(&stored).has("/metadata/deletionTimestamp") => {
                 let what = resource.group_resource();
-                let why = format!(
-                    "unable to create new content in namespace {namespace} because it is being terminated"
-                );
+                let why =
+                    format!("unable to create new content in namespace {namespace} because it is being terminated");
                 Err(Failure::new(403, "Forbidden", format!("{what} is forbidden: {why}")).with(json!({
                     "kind": resource.plural(), "group": resource.group,
                     "causes": [{
@@ -192,10 +191,9 @@ impl Shared {
 }
 
 fn check_preconditions(resource: &Resource, old: &Value, options: &Value) -> Outcome<()> {
-    for (field, shown, advice) in [
-        ("uid", "UID", "deleted and then recreated"),
-        ("resourceVersion", "ResourceVersion", "modified"),
-    ] {
+    for (field, shown, advice) in
+        [("uid", "UID", "deleted and then recreated"), ("resourceVersion", "ResourceVersion", "modified")]
+    {
         let wanted = options.text(&format!("/preconditions/{field}"));
         let is = old.text(&format!("/metadata/{field}"));
         if !wanted.is_empty() && wanted != is {

@@ -99,7 +99,8 @@ fn add_names(resource: &Resource, entry: &mut Value) {
 /// An opaque value that differs between storage versions.
 fn storage_hash(resource: &Resource) -> String {
     use base64::Engine;
-    let text = resource.head.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
+    let text =
+        resource.head.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
     base64::engine::general_purpose::STANDARD.encode(text.to_be_bytes())
 }
 

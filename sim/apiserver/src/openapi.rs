@@ -58,7 +58,8 @@ fn add_paths(resource: &Resource, schema: &str, kind: &Value, paths: &mut Map<St
     let collection = format!("{root}/{version}{namespace}/{}", resource.plural());
     let content = json!({"application/json": {"schema": {"$ref": format!("#/components/schemas/{schema}")}}});
     let operation = |action: &str, parameters: &[&str]| {
-        let parameter = |name: &&str| json!({"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": true}});
+        let parameter =
+            |name: &&str| json!({"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": true}});
         json!({
             "operationId": format!("{action}{}", resource.kind()),
             "parameters": parameters.iter().map(parameter).collect::<Vec<_>>(),

@@ -34,9 +34,8 @@ impl Shared {
         let selector = Selector::parse(query.get("labelSelector"), query.get("fieldSelector"), resource)?;
         let limit: usize = query.get("limit").parse().unwrap_or(0);
         let (objects, version, after) = self.snapshot(call)?;
-        let mut selected = objects
-            .into_iter()
-            .filter(|o| selector.matches(o) && after.as_ref().is_none_or(|after| o.key > *after));
+        let mut selected =
+            objects.into_iter().filter(|o| selector.matches(o) && after.as_ref().is_none_or(|after| o.key > *after));
         let page: Vec<Arc<Stored>> =
             if limit == 0 { selected.by_ref().collect() } else { selected.by_ref().take(limit).collect() };
         let rest = selected.count();
@@ -107,10 +106,12 @@ pub(crate) fn list_options_invalid(causes: Vec<Cause>) -> Failure {
 
 /// `storage.NewTooLargeResourceVersionError`.
 pub(crate) fn too_large(asked: u64, version: u64) -> Failure {
-    Failure::new(504, "Timeout", format!("Timeout: Too large resource version: {asked}, current: {version}")).with(json!({
-        "causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}],
-        "retryAfterSeconds": 1,
-    }))
+    Failure::new(504, "Timeout", format!("Timeout: Too large resource version: {asked}, current: {version}")).with(
+        json!({
+            "causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}],
+            "retryAfterSeconds": 1,
+        }),
+    )
 }
 
 fn token(version: u64, last: &Key) -> String {

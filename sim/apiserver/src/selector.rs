@@ -29,8 +29,11 @@ pub(crate) struct Selector {
 impl Selector {
     pub(crate) fn parse(labels: &str, fields: &str, resource: &Resource) -> Outcome<Selector> {
         let labels = split_outside_parentheses(labels).map(label_requirement).collect::<Outcome<_>>()?;
-        let fields =
-            fields.split(',').filter(|t| !t.is_empty()).map(|t| field_requirement(t, resource)).collect::<Outcome<_>>()?;
+        let fields = fields
+            .split(',')
+            .filter(|t| !t.is_empty())
+            .map(|t| field_requirement(t, resource))
+            .collect::<Outcome<_>>()?;
         Ok(Selector { labels, fields })
     }
 

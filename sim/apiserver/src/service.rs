@@ -278,7 +278,8 @@ fn first_word(agent: &str) -> Option<&str> {
 }
 
 fn decode(call: &Call, body: &[u8]) -> Outcome<Value> {
-    let unreadable = |e: &dyn std::fmt::Display| Failure::bad_request(format!("the object provided is unrecognized: {e}"));
+    let unreadable =
+        |e: &dyn std::fmt::Display| Failure::bad_request(format!("the object provided is unrecognized: {e}"));
     if body.is_empty() {
         return match call.verb {
             "delete" | "deletecollection" => Ok(Value::Null),

@@ -80,6 +80,9 @@ pub(crate) enum Since {
 
 type Shelf = BTreeMap<Key, Arc<Stored>>;
 
+/// An object and its shelf.
+pub(crate) type Placed = (Arc<str>, Arc<Stored>);
+
 struct Inner {
     version: u64,
     /// Changes up to this version have left the log.
@@ -233,7 +236,7 @@ impl Store {
     }
 
     /// Everything, for the state file.
-    pub(crate) fn dump(&self) -> (u64, Vec<(Arc<str>, Arc<Stored>)>) {
+    pub(crate) fn dump(&self) -> (u64, Vec<Placed>) {
         let inner = self.lock();
         let all = inner.shelves.iter().flat_map(|(shelf, s)| s.values().map(|o| (shelf.clone(), o.clone())));
         (inner.version, all.collect())

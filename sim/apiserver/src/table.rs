@@ -64,7 +64,11 @@ fn columns_of(resource: &Resource) -> Vec<Column> {
 
 fn cell(resource: &Resource, column: &Column, object: &Value) -> Value {
     if !column.count.is_empty() {
-        let entries = |p: &String| object.pointer(p).map_or(0, |v| v.as_object().map_or(v.as_array().map_or(0, Vec::len), serde_json::Map::len));
+        let entries = |p: &String| {
+            object
+                .pointer(p)
+                .map_or(0, |v| v.as_object().map_or(v.as_array().map_or(0, Vec::len), serde_json::Map::len))
+        };
         return column.count.iter().map(entries).sum::<usize>().into();
     }
     if let Some(what) = &column.job {
@@ -79,7 +83,9 @@ fn cell(resource: &Resource, column: &Column, object: &Value) -> Value {
         None if !resource.custom => if is_age { "<unknown>" } else { "" }.into(),
         None => Value::Null,
         Some(time) if is_age => age(time.as_str().unwrap_or_default()).into(),
-        Some(value) if column.kind == "string" => value.as_str().map_or_else(|| value.to_string(), str::to_owned).into(),
+        Some(value) if column.kind == "string" => {
+            value.as_str().map_or_else(|| value.to_string(), str::to_owned).into()
+        }
         Some(value) => value.clone(),
     }
 }
@@ -137,7 +143,8 @@ fn event_cells(event: &Value) -> Vec<Value> {
     let seen = first(&["/firstTimestamp", "/deprecatedFirstTimestamp", "/eventTime"]);
     let last = first(&["/series/lastObservedTime", "/lastTimestamp", "/deprecatedLastTimestamp", "/eventTime"]);
     let count = ["/series/count", "/count", "/deprecatedCount"].iter().find_map(|p| event.pointer(p)?.as_i64());
-    let source = first(&["/source/component", "/deprecatedSource/component", "/reportingComponent", "/reportingController"]);
+    let source =
+        first(&["/source/component", "/deprecatedSource/component", "/reportingComponent", "/reportingController"]);
     let (kind, name) = (about("kind").to_lowercase(), about("name"));
     let object = if kind.is_empty() { name } else { format!("{kind}/{name}") };
     vec![

@@ -72,7 +72,12 @@ impl Shared {
         }
         decoded.object.meta_mut().remove("managedFields");
         let api_version = call.resource.api_version();
-        ownership::update(&call.resource.schema, &empty(&call.resource), &mut decoded.object, &writer(call, &api_version));
+        ownership::update(
+            &call.resource.schema,
+            &empty(&call.resource),
+            &mut decoded.object,
+            &writer(call, &api_version),
+        );
         if decoded.wrong_kind {
             more.clear();
         }

@@ -1,6 +1,12 @@
 //! What is not in the recordings: faults, restarts, the state file, compaction, namespaces and CRDs that are deleted with
 //! objects held by finalizers, access reviews.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "in a test a panic is how it fails"
+)]
 
 mod common;
 
@@ -55,7 +61,8 @@ async fn faults_strike_once_and_only_what_they_match() {
     // A lost answer means that it was done, a lost connection that it was not.
     for (name, effect, done) in [("lost", Effect::LoseAnswer, 200), ("cut", Effect::Disconnect, 404)] {
         inject(&server, "create", effect);
-        let request = http::Request::post(MAPS).body(kube::client::Body::from(map(name).to_string().into_bytes())).unwrap();
+        let request =
+            http::Request::post(MAPS).body(kube::client::Body::from(map(name).to_string().into_bytes())).unwrap();
         assert!(client.send(request).await.is_err());
         assert_eq!(send(&client, get(format!("{MAPS}/{name}"))).await.0, done);
     }
@@ -118,7 +125,10 @@ async fn a_restart_keeps_or_forgets_the_state() {
     let (server, client) = with_crd().await;
     send(&client, post(PLANS, plan("a", json!({})))).await;
     let (_, list) = send(&client, get(PLANS)).await;
-    let since = format!("{PLANS}?watch=1&timeoutSeconds=1&resourceVersion={}", list["metadata"]["resourceVersion"].as_str().unwrap());
+    let since = format!(
+        "{PLANS}?watch=1&timeoutSeconds=1&resourceVersion={}",
+        list["metadata"]["resourceVersion"].as_str().unwrap()
+    );
     let watch = Watch::open(&client, &since, JSON).await;
     send(&client, post(PLANS, plan("b", json!({})))).await;
     server.restart(true);
@@ -237,7 +247,14 @@ async fn what_is_left_out_is_refused_clearly() {
         (post(format!("{MAPS}/a"), map("a")), 405),
         (patch(format!("{MAPS}/a"), json!({}), "text/plain"), 415),
         (Call { content_type: "application/cbor".to_owned(), ..post(MAPS, map("a")) }, 415),
-        (patch(format!("{PLANS}/a?fieldManager=m"), json!({"apiVersion": "demo.example.io/v2", "kind": "FailbackPlan"}), APPLY), 400),
+        (
+            patch(
+                format!("{PLANS}/a?fieldManager=m"),
+                json!({"apiVersion": "demo.example.io/v2", "kind": "FailbackPlan"}),
+                APPLY,
+            ),
+            400,
+        ),
         (get(format!("{MAPS}?resourceVersion=abc")), 422),
     ];
     for (call, expected) in cases {
@@ -254,7 +271,8 @@ async fn what_is_left_out_is_refused_clearly() {
 
 #[tokio::test]
 async fn access_reviews_follow_the_policy() {
-    let access: sim_apiserver::AccessPolicy = Arc::new(|request| request.verb == "get" && request.resource == "secrets");
+    let access: sim_apiserver::AccessPolicy =
+        Arc::new(|request| request.verb == "get" && request.resource == "secrets");
     let server = ApiServer::new(Options { access: Some(access), ..Options::default() }).unwrap();
     let client = common::in_process_client(&server, "test");
     for (verb, allowed) in [("get", true), ("delete", false)] {
@@ -279,8 +297,12 @@ async fn the_record_names_clients_verbs_and_subresources() {
     let seen: Vec<(String, String, String)> =
         server.record().into_iter().map(|r| (r.client, r.verb, r.subresource)).collect();
     let row = |c: &str, v: &str, s: &str| (c.to_owned(), v.to_owned(), s.to_owned());
-    let expected =
-        [row("test", "create", ""), row("test", "patch", "status"), row("test", "deletecollection", ""), row("conf", "list", "")];
+    let expected = [
+        row("test", "create", ""),
+        row("test", "patch", "status"),
+        row("test", "deletecollection", ""),
+        row("conf", "list", ""),
+    ];
     assert_eq!(seen, expected);
 }
 
@@ -291,7 +313,8 @@ async fn transition_rules_compare_items_of_the_same_key() {
     let rule = json!([{"rule": "self.w >= oldSelf.w", "message": "w shrinks"}]);
     let item = json!({"type": "object", "required": ["n"], "x-kubernetes-validations": rule,
         "properties": {"n": {"type": "string"}, "w": {"type": "integer"}}});
-    let list = json!({"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["n"], "items": item});
+    let list =
+        json!({"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["n"], "items": item});
     let schema = json!({"type": "object", "properties": {"spec": {"type": "object", "properties": {"l": list}}}});
     let crd = json!({
         "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
@@ -310,4 +333,33 @@ async fn transition_rules_compare_items_of_the_same_key() {
     let (code, status) = send(&client, merge(json!([{"n": "b", "w": 8}, {"n": "a", "w": 1}]))).await;
     assert_eq!((code, &status["details"]["causes"][0]["field"]), (422, &json!("spec.l[0]")));
     assert_eq!(status["details"]["causes"][0]["message"], "Invalid value: w shrinks");
+}
+
+#[tokio::test]
+async fn https_serves_the_same() {
+    let server = common::server();
+    let certified = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(certified.signing_key.serialize_der()).unwrap();
+    let tls = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certified.cert.der().clone()], key)
+        .unwrap();
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let serving = server.clone();
+    let serving = tokio::spawn(async move {
+        serving.serve_tls(listener, Arc::new(tls), async { stopped.await.unwrap_or_default() }).await
+    });
+    let mut config = kube::Config::new(format!("https://{addr}").parse().unwrap());
+    config.root_cert = Some(vec![certified.cert.der().to_vec()]);
+    config.default_retry = false;
+    let client = kube::Client::try_from(config).unwrap();
+    assert_eq!(send(&client, get("/api/v1/namespaces")).await.0, 200);
+    let watch = Watch::open(&client, &format!("{MAPS}?watch=1"), JSON).await;
+    stop.send(()).unwrap();
+    serving.await.unwrap().unwrap();
+    assert!(watch.events().await.is_empty());
 }

@@ -1,5 +1,12 @@
 //! A kube-rs Controller lives on the server: finalizer, events, status by server-side apply, streaming lists, a shared
 //! reflector; in-process and over HTTP.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "in a test a panic is how it fails"
+)]
 
 mod common;
 
@@ -105,8 +112,11 @@ async fn run(client: Client) {
         eprintln!("reconcile: {error}");
         Action::requeue(Duration::from_millis(50))
     };
-    let controller = Controller::new(api.clone(), watcher::Config::default().streaming_lists())
-        .run(reconcile, fail, context.clone());
+    let controller = Controller::new(api.clone(), watcher::Config::default().streaming_lists()).run(
+        reconcile,
+        fail,
+        context.clone(),
+    );
     let controller = tokio::spawn(controller.for_each(|_| async {}));
 
     for name in ["a", "b", "c"] {

@@ -1,5 +1,12 @@
 //! kubectl's everyday commands (`fixtures/kubectl-real-v1.36.json`): the same exit codes and, normalised, the same output
 //! as on the real server.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "in a test a panic is how it fails"
+)]
 
 mod common;
 
@@ -116,8 +123,11 @@ fn watches_and_everyday_objects_work() {
     let (crd, plan) = (common::fixture("crd.json"), common::fixture("plan.yaml"));
     desk.text(&["apply", "-f", crd.to_str().unwrap()]);
     desk.text(&["apply", "-f", plan.to_str().unwrap()]);
-    let watching =
-        desk.command(&["get", "fbp", "-w", "--no-headers", "--request-timeout=2s"]).stdout(Stdio::piped()).spawn().unwrap();
+    let watching = desk
+        .command(&["get", "fbp", "-w", "--no-headers", "--request-timeout=2s"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
     std::thread::sleep(Duration::from_millis(700));
     desk.text(&["patch", "fbp", "p1", "--subresource=status", "--type=merge", "-p", r#"{"status":{"phase":"Moved"}}"#]);
     let seen = String::from_utf8(watching.wait_with_output().unwrap().stdout).unwrap();

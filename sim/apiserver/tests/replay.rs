@@ -1,5 +1,12 @@
 //! 6,000 recorded apply, merge and status operations of five managers (`fixtures/ssa-real-v1.36.jsonl.gz`), with what a
 //! real v1.36 answered. All must be answered the same; there is no list of exceptions.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "in a test a panic is how it fails"
+)]
 
 mod common;
 

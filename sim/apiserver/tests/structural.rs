@@ -1,5 +1,11 @@
 //! CRDs that break a rule of structural schemas are refused, and say where.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "in a test a panic is how it fails"
+)]
 
 mod common;
 
@@ -33,24 +39,68 @@ async fn causes(crd: Value) -> (u16, Vec<(String, String)>) {
 async fn what_is_not_structural_is_refused() {
     let string = json!({"type": "string"});
     let cases = [
-        (json!({"type": "object", "properties": {"a": {}}}), "properties[a].type", "Required value: must not be empty for specified object fields"),
+        (
+            json!({"type": "object", "properties": {"a": {}}}),
+            "properties[a].type",
+            "Required value: must not be empty for specified object fields",
+        ),
         (json!({"type": "array"}), "items", "Required value: must be specified"),
-        (json!({"type": "array", "items": {}}), "items.type", "Required value: must not be empty for specified array items"),
-        (json!({"type": "object", "additionalProperties": false}), "additionalProperties", "Forbidden: additionalProperties cannot be set to false"),
-        (json!({"type": "object", "properties": {"a": string}, "additionalProperties": string}), "additionalProperties", "Forbidden: additionalProperties and properties are mutual exclusive"),
-        (json!({"type": "array", "items": string, "uniqueItems": true}), "uniqueItems", "Forbidden: uniqueItems cannot be set to true since the runtime complexity becomes quadratic"),
+        (
+            json!({"type": "array", "items": {}}),
+            "items.type",
+            "Required value: must not be empty for specified array items",
+        ),
+        (
+            json!({"type": "object", "additionalProperties": false}),
+            "additionalProperties",
+            "Forbidden: additionalProperties cannot be set to false",
+        ),
+        (
+            json!({"type": "object", "properties": {"a": string}, "additionalProperties": string}),
+            "additionalProperties",
+            "Forbidden: additionalProperties and properties are mutual exclusive",
+        ),
+        (
+            json!({"type": "array", "items": string, "uniqueItems": true}),
+            "uniqueItems",
+            "Forbidden: uniqueItems cannot be set to true since the runtime complexity becomes quadratic",
+        ),
         (json!({"$ref": "#/x", "type": "object"}), "$ref", "Forbidden: $ref is not supported"),
-        (json!({"type": "object", "anyOf": [{"type": "string"}]}), "anyOf[0].type", "Forbidden: must be empty to be structural"),
-        (json!({"type": "string", "x-kubernetes-int-or-string": true}), "type", "Invalid value: \"string\": must be empty if x-kubernetes-int-or-string is true"),
-        (json!({"type": "array", "items": {"type": "object"}, "x-kubernetes-list-type": "map"}), "x-kubernetes-list-map-keys", "Required value: must not be empty if x-kubernetes-list-type is map"),
+        (
+            json!({"type": "object", "anyOf": [{"type": "string"}]}),
+            "anyOf[0].type",
+            "Forbidden: must be empty to be structural",
+        ),
+        (
+            json!({"type": "string", "x-kubernetes-int-or-string": true}),
+            "type",
+            "Invalid value: \"string\": must be empty if x-kubernetes-int-or-string is true",
+        ),
+        (
+            json!({"type": "array", "items": {"type": "object"}, "x-kubernetes-list-type": "map"}),
+            "x-kubernetes-list-map-keys",
+            "Required value: must not be empty if x-kubernetes-list-type is map",
+        ),
         (
             json!({"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["n"], "items": {"type": "object", "properties": {"n": string}}}),
             "items.properties[n].default",
             "Required value: this property is in x-kubernetes-list-map-keys, so it must have a default or be a required property",
         ),
-        (json!({"type": "string", "x-kubernetes-list-type": "set"}), "type", "Invalid value: \"string\": must be array if x-kubernetes-list-type is specified"),
-        (json!({"type": "integer", "default": "x"}), "default", "Invalid value: \"string\": spec.versions[0].schema.openAPIV3Schema.properties[spec].default in body must be of type integer: \"string\""),
-        (json!({"type": "string", "x-kubernetes-validations": [{"rule": ""}]}), "x-kubernetes-validations[0].rule", "Required value: rule is not specified"),
+        (
+            json!({"type": "string", "x-kubernetes-list-type": "set"}),
+            "type",
+            "Invalid value: \"string\": must be array if x-kubernetes-list-type is specified",
+        ),
+        (
+            json!({"type": "integer", "default": "x"}),
+            "default",
+            "Invalid value: \"string\": spec.versions[0].schema.openAPIV3Schema.properties[spec].default in body must be of type integer: \"string\"",
+        ),
+        (
+            json!({"type": "string", "x-kubernetes-validations": [{"rule": ""}]}),
+            "x-kubernetes-validations[0].rule",
+            "Required value: rule is not specified",
+        ),
     ];
     for (spec, field, message) in cases {
         let (code, found) = causes(crd(spec.clone())).await;
@@ -76,7 +126,11 @@ async fn names_and_versions_are_checked() {
         ("/spec/scope", json!("Planet"), "spec.scope"),
         ("/spec/versions/0/storage", json!(false), "spec.versions"),
         ("/spec/versions/0/schema", json!({}), ROOT),
-        ("/spec/versions/0/schema/openAPIV3Schema/type", json!("array"), "spec.versions[0].schema.openAPIV3Schema.type"),
+        (
+            "/spec/versions/0/schema/openAPIV3Schema/type",
+            json!("array"),
+            "spec.versions[0].schema.openAPIV3Schema.type",
+        ),
     ];
     for (pointer, value, field) in cases {
         let (code, found) = causes(changed(pointer, value)).await;

@@ -197,7 +197,8 @@ mod tests {
 
     #[test]
     fn fields_v1_round_trips() {
-        let fields = json!({"f:a": {".": {}, "f:b": {}}, "f:l": {"k:{\"name\":\"x\"}": {".": {}, "f:v": {}}, "v:\"s\"": {}}});
+        let fields =
+            json!({"f:a": {".": {}, "f:b": {}}, "f:l": {"k:{\"name\":\"x\"}": {".": {}, "f:v": {}}, "v:\"s\"": {}}});
         assert_eq!(FieldSet::from_json(&fields).to_json(), fields);
     }
 

@@ -240,14 +240,14 @@ impl Conflicts {
                 format!("Apply failed with 1 conflict: conflict with {who}: {}", paths.concat())
             }
             many => {
-                let groups: Vec<String> =
-                    many.iter().map(|(who, paths)| format!("conflicts with {who}:\n- {}", paths.join("\n- "))).collect();
+                let groups: Vec<String> = many
+                    .iter()
+                    .map(|(who, paths)| format!("conflicts with {who}:\n- {}", paths.join("\n- ")))
+                    .collect();
                 format!("Apply failed with {count} conflicts: {}", groups.join("\n"))
             }
         };
-        let cause = |who: &String, field: &String| {
-            json!({"reason": "FieldManagerConflict", "message": format!("conflict with {who}"), "field": field})
-        };
+        let cause = |who: &String, field: &String| json!({"reason": "FieldManagerConflict", "message": format!("conflict with {who}"), "field": field});
         let causes: Vec<Value> =
             listed.iter().flat_map(|(who, paths)| paths.iter().map(move |p| cause(who, p))).collect();
         Failure::new(409, "Conflict", message).with(json!({"causes": causes}))

@@ -72,7 +72,11 @@ fn typed(schema: &Schema) -> At<'_> {
 pub(crate) fn shape(at: At<'_>, value: Option<&Value>) -> Shape {
     match at.map(|s| (s, s.kind.as_deref())) {
         Some((schema, Some("object"))) => {
-            if schema.map_type.as_deref() == Some("atomic") { Shape::AtomicMap } else { Shape::Map }
+            if schema.map_type.as_deref() == Some("atomic") {
+                Shape::AtomicMap
+            } else {
+                Shape::Map
+            }
         }
         Some((schema, Some("array"))) => {
             if schema.is_map_list() {

@@ -44,7 +44,8 @@ fn check_names(crd: &Value, causes: &mut Vec<Cause>) {
         causes.push(Cause::invalid("metadata.name", message));
     }
     if !group.is_empty() && (!is_subdomain(group) || !group.contains('.')) {
-        causes.push(Cause::invalid("spec.group", format_args!("\"{group}\": should be a domain with at least one dot")));
+        causes
+            .push(Cause::invalid("spec.group", format_args!("\"{group}\": should be a domain with at least one dot")));
     }
     let scope = crd.text("/spec/scope");
     if !matches!(scope, "" | "Namespaced" | "Cluster") {
@@ -70,11 +71,17 @@ fn check_version(version: &Value, path: &str, causes: &mut Vec<Cause>) {
     for (index, column) in version.list("/additionalPrinterColumns").iter().enumerate() {
         let here = format!("{path}.additionalPrinterColumns[{index}]");
         if !column.text("/jsonPath").starts_with('.') {
-            causes.push(Cause::invalid(format!("{here}.jsonPath"), format_args!("{:?}: must start with a dot", column.text("/jsonPath"))));
+            causes.push(Cause::invalid(
+                format!("{here}.jsonPath"),
+                format_args!("{:?}: must start with a dot", column.text("/jsonPath")),
+            ));
         }
         let kind = column.text("/type");
         if !matches!(kind, "boolean" | "date" | "integer" | "number" | "string") {
-            causes.push(Cause::invalid(format!("{here}.type"), format_args!("\"{kind}\": must be one of boolean,date,integer,number,string")));
+            causes.push(Cause::invalid(
+                format!("{here}.type"),
+                format_args!("\"{kind}\": must be one of boolean,date,integer,number,string"),
+            ));
         }
     }
     for (index, field) in version.list("/selectableFields").iter().enumerate() {
@@ -82,7 +89,8 @@ fn check_version(version: &Value, path: &str, causes: &mut Vec<Cause>) {
         let found = json_path.trim_start_matches('.').split('.').try_fold(&schema, |s, name| s.properties.get(name));
         let scalar = found.is_some_and(|s| matches!(s.kind.as_deref(), Some("string" | "boolean" | "integer")));
         if !scalar {
-            let message = format!("\"{json_path}\": is an invalid path: does not refer to a string, boolean or integer field");
+            let message =
+                format!("\"{json_path}\": is an invalid path: does not refer to a string, boolean or integer field");
             causes.push(Cause::invalid(format!("{path}.selectableFields[{index}].jsonPath"), message));
         }
     }
@@ -204,7 +212,10 @@ impl Checker<'_> {
         match schema.list_type.as_deref() {
             Some(_) if !is_array => {
                 let kind = schema.kind.as_deref().unwrap_or_default();
-                self.invalid(format!("{path}.type"), &format!("\"{kind}\": must be array if x-kubernetes-list-type is specified"));
+                self.invalid(
+                    format!("{path}.type"),
+                    &format!("\"{kind}\": must be array if x-kubernetes-list-type is specified"),
+                );
             }
             Some("map") => self.check_keys(schema, path),
             Some("atomic" | "set") | None => {
@@ -345,7 +356,8 @@ impl Checker<'_> {
             self.invalid(format!("{here}.type"), &format!("\"{kind}\": must be object"));
         }
         if metadata.properties.keys().any(|name| !matches!(name.as_str(), "name" | "generateName")) {
-            let why = "must not specify anything other than name and generateName, but metadata is implicitly specified";
+            let why =
+                "must not specify anything other than name and generateName, but metadata is implicitly specified";
             self.forbidden(here, why);
         }
     }

@@ -36,7 +36,7 @@ impl Normal {
                 let text = self.version.replace_all(&text, "ResourceVersion in record (<rv>)");
                 self.age.replace(&text, "<age>").into_owned().into()
             }
-            other => other.clone(),
+            Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
         }
     }
 
@@ -48,8 +48,7 @@ impl Normal {
             "hash" | "storageVersionHash" => "<hash>".into(),
             _ if TIMES.contains(&name) && value.as_str().is_some_and(|t| !t.is_empty()) => "<time>".into(),
             "managedFields" => {
-                let mut entries: Vec<Value> =
-                    value.as_array().into_iter().flatten().map(|e| self.walk(e)).collect();
+                let mut entries: Vec<Value> = value.as_array().into_iter().flatten().map(|e| self.walk(e)).collect();
                 entries.sort_by_key(Value::to_string);
                 Value::Array(entries)
             }
@@ -63,7 +62,8 @@ fn sort_causes(status: &mut Value) {
     let Some(causes) = status.pointer_mut("/details/causes").and_then(Value::as_array_mut) else { return };
     causes.sort_by_key(Value::to_string);
     let text = |c: &Value, k: &str| c[k].as_str().unwrap_or_default().to_owned();
-    let mut lines: Vec<String> = causes.iter().map(|c| format!("{}: {}", text(c, "field"), text(c, "message"))).collect();
+    let mut lines: Vec<String> =
+        causes.iter().map(|c| format!("{}: {}", text(c, "field"), text(c, "message"))).collect();
     lines.dedup();
     let message = text(status, "message");
     if lines.iter().all(|line| message.contains(line.as_str())) {

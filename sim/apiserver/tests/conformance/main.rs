@@ -2,6 +2,13 @@
 //! real v1.36 answered (`fixtures/real-v1.36.json`, a recording of these very steps).
 //!
 //! The real server runs when `KUBEBUILDER_ASSETS` names a directory with `kube-apiserver` and `etcd`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "in a test a panic is how it fails"
+)]
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -68,9 +68,11 @@ impl Suite {
     async fn prepare(&mut self) {
         self.send(post("/api/v1/namespaces", json!({"metadata": {"name": "conf"}}))).await;
         self.step("ns.get", get("/api/v1/namespaces/conf")).await;
-        self.step_of("crd.create", post(CRDS, common::json("crd.json")), |b| {
-            json!({"kind": b["kind"], "gen": b["metadata"]["generation"]})
-        })
+        self.step_of(
+            "crd.create",
+            post(CRDS, common::json("crd.json")),
+            |b| json!({"kind": b["kind"], "gen": b["metadata"]["generation"]}),
+        )
         .await;
         for _ in 0..60 {
             let (_, crd) = self.send(get(CRD)).await;
@@ -81,16 +83,19 @@ impl Suite {
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        self.step_of("crd.established", get(CRD), |b| {
-            json!({"status": b["status"], "names": b["spec"]["names"], "conv": b["spec"]["conversion"]})
-        })
+        self.step_of(
+            "crd.established",
+            get(CRD),
+            |b| json!({"status": b["status"], "names": b["spec"]["names"], "conv": b["spec"]["conversion"]}),
+        )
         .await;
     }
 
     /// Deletes everything that `prefix` names.
     pub(crate) async fn delete_named(&self, prefix: &str) {
         let (_, list) = self.send(get(PLANS)).await;
-        for name in names(&list).as_array().unwrap().iter().filter_map(Value::as_str).filter(|n| n.starts_with(prefix)) {
+        for name in names(&list).as_array().unwrap().iter().filter_map(Value::as_str).filter(|n| n.starts_with(prefix))
+        {
             self.send(delete(format!("{PLANS}/{name}"))).await;
         }
     }
@@ -98,8 +103,7 @@ impl Suite {
 
 /// A plan with `spec` and more metadata.
 pub(crate) fn plan_with(name: &str, spec: Value, meta: Value) -> Value {
-    let mut plan =
-        json!({"apiVersion": "demo.example.io/v1alpha1", "kind": "FailbackPlan", "metadata": {"name": name}, "spec": spec});
+    let mut plan = json!({"apiVersion": "demo.example.io/v1alpha1", "kind": "FailbackPlan", "metadata": {"name": name}, "spec": spec});
     for (key, value) in meta.as_object().unwrap() {
         plan["metadata"][key] = value.clone();
     }

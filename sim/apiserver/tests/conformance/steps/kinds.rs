@@ -17,7 +17,8 @@ impl Suite {
         let secret = json!({"metadata": {"name": "s"}, "stringData": {"a": "hello!"}});
         self.step("secret.create", post(SECRETS, secret)).await;
         self.step_of("secret.table", get(SECRETS).accept(TABLE), table).await;
-        let spec = json!({"holderIdentity": "me", "leaseDurationSeconds": 15, "renewTime": "2026-01-01T00:00:00.000000Z"});
+        let spec =
+            json!({"holderIdentity": "me", "leaseDurationSeconds": 15, "renewTime": "2026-01-01T00:00:00.000000Z"});
         self.step("lease.create", post(LEASES, json!({"metadata": {"name": "l"}, "spec": spec}))).await;
         self.step_of("lease.table", get(LEASES).accept(TABLE), table).await;
         self.events().await;

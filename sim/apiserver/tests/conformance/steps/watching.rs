@@ -28,7 +28,8 @@ impl Suite {
 
     async fn changes(&mut self) {
         let (_, list) = self.send(get(PLANS)).await;
-        let from = format!("resourceVersion={}&timeoutSeconds=1", list["metadata"]["resourceVersion"].as_str().unwrap());
+        let from =
+            format!("resourceVersion={}&timeoutSeconds=1", list["metadata"]["resourceVersion"].as_str().unwrap());
         let all = self.watch(&from, JSON).await;
         let labelled = self.watch(&format!("{from}&labelSelector=t%3Dx"), JSON).await;
         let table = self.watch(&from, TABLE).await;
@@ -63,7 +64,8 @@ impl Suite {
             let events = watch.events().await;
             self.note(step, code, seen(&events));
         }
-        let streaming = "sendInitialEvents=true&allowWatchBookmarks=true&resourceVersionMatch=NotOlderThan&timeoutSeconds=1";
+        let streaming =
+            "sendInitialEvents=true&allowWatchBookmarks=true&resourceVersionMatch=NotOlderThan&timeoutSeconds=1";
         let watch = self.watch(streaming, JSON).await;
         let code = watch.code;
         let mut events = watch.events().await;
