@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 
 use super::Refusal;
-use crate::clock::azure_time;
 use crate::wire::{Answer, Request};
 use crate::world::World;
 
@@ -108,9 +107,5 @@ impl<'a> Context<'a> {
             Value::Null
         };
         Answer::json(200, &json!({"value": value, "nextLink": next_link}))
-    }
-
-    pub(crate) fn now(&self) -> String {
-        azure_time(self.world.now)
     }
 }

@@ -12,7 +12,7 @@ mod steps;
 mod verbs;
 
 pub(crate) use chores::{Chore, Mapping, Passing, Policy, add_policies};
-pub(crate) use job::{Job, JobError, JobFault, JobState, JobTask, Order};
+pub(crate) use job::{Job, JobError, JobState, Order};
 pub(crate) use plan::{Group, Plan, PlanRun, PlanVerb, add_plan, plan_allowed};
 pub(crate) use points::Point;
 pub(crate) use states::{active_location, allowed_operations, instance_type, protection_state};

@@ -15,7 +15,6 @@ use serde::{Deserialize, Serialize};
 pub(crate) use build::disk_uuid;
 pub(crate) use fabric::{Fabric, Role, Server};
 pub(crate) use machine::{AzurePower, AzureVm, BothRunning, Copying, Machine, PlannedFailover, Reverse, Stage};
-pub(crate) use power::CopiesAtOnce;
 pub(crate) use queue::{Event, Queue};
 pub(crate) use vmware::{Datastore, Host, Snapshot, Task, TaskFault, TaskState, TaskWork, VCenter, Vm, VmDisk, VmKey};
 

@@ -1,12 +1,7 @@
 //! Power on both sides, and what follows from it: Tools, the agent, and the record of times when both copies ran.
 
-use jiff::Timestamp;
-
 use super::{AzurePower, BothRunning, Event, TaskFault, TaskState, TaskWork, VmKey, World};
 use crate::clock::after;
-
-/// One time in which both copies of a machine ran.
-pub(crate) type CopiesAtOnce = BothRunning;
 
 impl World {
     /// Powers the VM on; Tools follow, and the agent registers after its delay.
@@ -189,14 +184,4 @@ impl World {
             }
         }
     }
-}
-
-/// True when the interval is somebody's doing rather than the scenario's start.
-pub(crate) fn is_our_doing(interval: &BothRunning) -> bool {
-    !interval.from_the_start
-}
-
-/// The end of an open interval, for display.
-pub(crate) fn until_or(interval: &BothRunning, now: Timestamp) -> Timestamp {
-    interval.until.unwrap_or(now)
 }
