@@ -4,7 +4,8 @@ use std::{fmt::Debug, future::Future, hash::Hash, sync::Arc};
 
 use futures::StreamExt;
 use kube::{
-    Api, Resource, ResourceExt,
+    Api, Client, Resource, ResourceExt,
+    core::{ApiResource, DeserializeGuard, NamespaceResourceScope, error_boundary::InvalidObject},
     runtime::{
         PredicateConfig, WatchStreamExt, reflector,
         reflector::Store,
@@ -13,6 +14,9 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
+
+use super::malformed::Malformed;
+use crate::ports::SharedClock;
 
 /// What happened to an object.
 #[derive(Clone, Debug)]
@@ -25,7 +29,8 @@ pub enum Change<K> {
 
 /// A watched kind.
 pub struct Feed<K: Resource<DynamicType = ()> + Clone + 'static> {
-    api: Api<K>,
+    api: Api<DeserializeGuard<K>>,
+    odd: Malformed,
     writer: reflector::store::Writer<K>,
     store: Store<K>,
     listeners: Vec<mpsc::UnboundedSender<Change<K>>>,
@@ -33,12 +38,17 @@ pub struct Feed<K: Resource<DynamicType = ()> + Clone + 'static> {
 
 impl<K> Feed<K>
 where
-    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
 {
-    /// A feed that is not watched yet.
-    pub fn new(api: Api<K>) -> Self {
+    /// A feed that is not watched yet, of one namespace or of all.
+    pub fn new(client: &Client, namespace: Option<&str>, clock: SharedClock) -> Self {
+        let api = match namespace {
+            Some(namespace) => Api::namespaced(client.clone(), namespace),
+            None => Api::all(client.clone()),
+        };
         let (store, writer) = reflector::store();
-        Self { api, writer, store, listeners: Vec::new() }
+        let odd = Malformed::new(client.clone(), ApiResource::erase::<K>(&()), clock);
+        Self { api, odd, writer, store, listeners: Vec::new() }
     }
 
     /// The shared store.
@@ -53,14 +63,16 @@ where
         receiver
     }
 
-    /// Watches until dropped. A failing watch has a backoff of its own and slows nobody else.
+    /// Watches until dropped. A failing watch has a backoff of its own and slows nobody else; an object that cannot be
+    /// read is told so in its own status, and is not there for anybody else.
     pub fn run(self) -> impl Future<Output = ()> + Send + 'static {
-        let Self { api, writer, listeners, .. } = self;
+        let Self { api, mut odd, writer, store, listeners } = self;
         // Load balancers cut idle connections at 240 s.
         let config = watcher::Config::default().timeout(200);
         let events = watcher::watcher(api, config)
-            .modify(|object| object.managed_fields_mut().clear())
             .default_backoff()
+            .filter_map(move |event| futures::future::ready(readable(event, &store, &mut odd)))
+            .modify(|object| object.managed_fields_mut().clear())
             .reflect(writer);
         async move {
             let mut events = std::pin::pin!(events);
@@ -81,6 +93,36 @@ where
                 }
             }
         }
+    }
+}
+
+/// The event without objects that cannot be read. One that was readable before is gone for everybody.
+fn readable<K>(
+    event: watcher::Result<Event<DeserializeGuard<K>>>,
+    store: &Store<K>,
+    odd: &mut Malformed,
+) -> Option<watcher::Result<Event<K>>>
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    let mut refuse = |invalid: InvalidObject| {
+        odd.tell(&invalid);
+        let (name, namespace) = (invalid.metadata.name?, invalid.metadata.namespace?);
+        let before = lookup(store, &namespace, &name)?;
+        Some(Ok(Event::Delete(before.as_ref().clone())))
+    };
+    match event {
+        Ok(Event::Init) => Some(Ok(Event::Init)),
+        Ok(Event::InitDone) => Some(Ok(Event::InitDone)),
+        Ok(Event::InitApply(DeserializeGuard(Ok(object)))) => Some(Ok(Event::InitApply(object))),
+        Ok(Event::Apply(DeserializeGuard(Ok(object)))) => Some(Ok(Event::Apply(object))),
+        Ok(Event::Delete(DeserializeGuard(Ok(object)))) => Some(Ok(Event::Delete(object))),
+        Ok(
+            Event::InitApply(DeserializeGuard(Err(invalid)))
+            | Event::Apply(DeserializeGuard(Err(invalid)))
+            | Event::Delete(DeserializeGuard(Err(invalid))),
+        ) => refuse(invalid),
+        Err(error) => Some(Err(error)),
     }
 }
 

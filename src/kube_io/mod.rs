@@ -1,5 +1,6 @@
 //! The Kubernetes API: watches, status writes, finalizers, events, the leader's lease.
 
 pub mod feed;
+mod malformed;
 pub mod report;
 pub mod write;

@@ -4,8 +4,7 @@ use std::{fmt::Debug, future::Future, panic::AssertUnwindSafe, sync::Arc};
 
 use futures::{FutureExt, Stream, StreamExt, future::BoxFuture, stream};
 use kube::{
-    Api, Client, Resource, ResourceExt,
-    core::NamespaceResourceScope,
+    Client, Resource, ResourceExt,
     runtime::{
         Controller,
         controller::{Action, Config},
@@ -55,12 +54,13 @@ pub struct Controllers {
 /// Runs all controllers until `stop`; then lets the passes at hand end, and logs out everywhere.
 pub async fn run(controllers: Controllers, stop: CancellationToken) {
     let Controllers { client, settings, connect, clock, leadership, tally, on_ready } = controllers;
-    let mut vaults = Feed::<RecoveryVault>::new(scoped(&client, &settings));
-    let mut vcenters = Feed::<VCenter>::new(scoped(&client, &settings));
-    let mut targets = Feed::<MasterTarget>::new(scoped(&client, &settings));
-    let mut items = Feed::<ReplicatedItem>::new(scoped(&client, &settings));
-    let mut plans = Feed::<FailbackPlan>::new(scoped(&client, &settings));
-    let mut approvals = Feed::<FailbackApproval>::new(scoped(&client, &settings));
+    let namespace = settings.namespace.as_deref();
+    let mut vaults = Feed::<RecoveryVault>::new(&client, namespace, Arc::clone(&clock));
+    let mut vcenters = Feed::<VCenter>::new(&client, namespace, Arc::clone(&clock));
+    let mut targets = Feed::<MasterTarget>::new(&client, namespace, Arc::clone(&clock));
+    let mut items = Feed::<ReplicatedItem>::new(&client, namespace, Arc::clone(&clock));
+    let mut plans = Feed::<FailbackPlan>::new(&client, namespace, Arc::clone(&clock));
+    let mut approvals = Feed::<FailbackApproval>::new(&client, namespace, Arc::clone(&clock));
 
     let (wake, woken) = mpsc::unbounded_channel();
     let registry = Registry::new(connect, Arc::clone(&clock), wake);
@@ -161,16 +161,6 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
     watches.abort();
     ready.abort();
     context.registry.close().await;
-}
-
-fn scoped<K>(client: &Client, settings: &Settings) -> Api<K>
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
-{
-    match &settings.namespace {
-        Some(namespace) => Api::namespaced(client.clone(), namespace),
-        None => Api::all(client.clone()),
-    }
 }
 
 /// What wakes an object's own controller: everything that a person changes, nothing that this controller writes.
