@@ -224,6 +224,8 @@ fn session_cookie(headers: &HeaderMap) -> Option<HeaderValue> {
 fn transport(error: &reqwest::Error, timeout: Duration) -> VimError {
     if let Some(refusal) = tls::refusal(error) {
         VimError::Untrusted(Box::new(refusal.clone()))
+    } else if tls::is_no_tls(error) {
+        VimError::Unreadable("no TLS is spoken there".into())
     } else if error.is_connect() {
         VimError::Unreachable(chain(error))
     } else if error.is_timeout() {

