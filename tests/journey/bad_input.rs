@@ -1,0 +1,232 @@
+//! Wrong values: each has a condition with a reason and a remedy, and the rest goes on.
+
+use std::time::Duration;
+
+use failback::{
+    api::{RecoveryVault, ReplicatedItem, VCenter},
+    core::conditions,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::Api;
+use serde_json::{Value, json};
+
+use crate::stage::{Stage, manifests};
+
+const WALL: Duration = Duration::from_secs(20);
+
+/// The vault's condition once it has this status and reason.
+async fn vault(stage: &Stage, kind: &str, status: &str, reason: &str) -> Condition {
+    let vaults: Api<RecoveryVault> = Api::default_namespaced(stage.client.clone());
+    let what = format!("{kind}={status} {reason}");
+    stage
+        .condition(WALL, &what, || async {
+            let status_of = vaults.get("recovery-vault").await.unwrap().status?;
+            conditions::find(&status_of.conditions, kind).filter(|c| c.status == status && c.reason == reason).cloned()
+        })
+        .await
+}
+
+async fn vcenter(stage: &Stage, kind: &str, status: &str, reason: &str) -> Condition {
+    let vcenters: Api<VCenter> = Api::default_namespaced(stage.client.clone());
+    let what = format!("{kind}={status} {reason}");
+    stage
+        .condition(WALL, &what, || async {
+            let status_of = vcenters.get("vcenter").await.unwrap().status?;
+            conditions::find(&status_of.conditions, kind).filter(|c| c.status == status && c.reason == reason).cloned()
+        })
+        .await
+}
+
+async fn item(stage: &Stage, name: &str, reason: &str) -> Condition {
+    stage
+        .condition(WALL, reason, || async {
+            let status = stage.items().get(name).await.unwrap().status?;
+            conditions::find(&status.conditions, "Ready").filter(|c| c.reason == reason).cloned()
+        })
+        .await
+}
+
+fn of_kind(object: &mut Value, kind: &str, change: impl Fn(&mut Value)) {
+    if object["kind"] == kind {
+        change(object);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_client_secret_shows_entras_own_message() {
+    let stage = Stage::with(60.0, |object| {
+        if object["metadata"]["name"] == "azure" {
+            object["stringData"]["clientSecret"] = json!("wrong");
+        }
+    })
+    .await;
+    let condition = vault(&stage, "CredentialsValid", "False", "CredentialsRejected").await;
+    assert!(condition.message.contains("AADSTS7000215"), "{}", condition.message);
+    assert!(condition.message.contains("Remedy:"), "{}", condition.message);
+    assert!(!condition.message.contains("wrong"), "the secret is not shown: {}", condition.message);
+    // vCenter is another system, and works.
+    vcenter(&stage, "Ready", "True", "Connected").await;
+    let waiting = item(&stage, "web-01", "WaitingForObservation").await;
+    assert!(waiting.message.contains("AADSTS7000215"), "{}", waiting.message);
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_tenant_and_an_unknown_vault() {
+    let stage = Stage::with(60.0, |object| {
+        of_kind(object, "RecoveryVault", |vault| {
+            vault["spec"]["credential"]["clientSecret"]["tenantId"] = json!("00000000-1111-2222-3333-444444444444");
+        });
+    })
+    .await;
+    let condition = vault(&stage, "CredentialsValid", "False", "CredentialsRejected").await;
+    assert!(condition.message.contains("AADSTS90002"), "{}", condition.message);
+    stage.end().await;
+
+    let stage = Stage::with(60.0, |object| {
+        of_kind(object, "RecoveryVault", |vault| vault["spec"]["vaultName"] = json!("another-vault"));
+    })
+    .await;
+    let condition = vault(&stage, "Ready", "False", "NotFound").await;
+    assert!(condition.message.contains("another-vault") && condition.message.contains("spec.vaultName"), "{}", condition.message);
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_vcenter_password_locks_no_account() {
+    let stage = Stage::with(60.0, |object| {
+        if object["metadata"]["name"] == "vcenter" && object["kind"] == "Secret" {
+            object["stringData"]["password"] = json!("wrong");
+        }
+    })
+    .await;
+    let condition = vcenter(&stage, "CredentialsValid", "False", "CredentialsRejected").await;
+    assert!(condition.message.contains("Remedy:"), "{}", condition.message);
+    // Five simulated minutes later it was not tried again.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let logins = stage.rehearsal.site.calls().iter().filter(|call| call.verb == "Login").count();
+    assert_eq!(logins, 1, "one login, refused");
+
+    // The right password is taken as soon as the Secret is read again.
+    let right = manifests(|_| ()).into_iter().filter(|object| object["metadata"]["name"] == "vcenter").collect();
+    stage.apply(right).await;
+    vcenter(&stage, "Ready", "True", "Connected").await;
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_secret_names_field_and_key() {
+    let stage = Stage::with(60.0, |object| {
+        of_kind(object, "VCenter", |vcenter| vcenter["spec"]["credentialsRef"]["name"] = json!("nowhere"));
+    })
+    .await;
+    let condition = vcenter(&stage, "Ready", "False", "SecretNotFound").await;
+    assert_eq!(condition.message, "spec.credentialsRef: there is no Secret \"nowhere\" in this namespace.");
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_that_the_vault_does_not_have_and_one_without_object() {
+    let stage = Stage::with(600.0, |object| {
+        of_kind(object, "FailbackPlan", |plan| {
+            plan["spec"]["waves"][0]["items"] = json!(["web-01", "web-02", "nobody"]);
+            plan["spec"]["desiredPhase"] = json!("Reprotected");
+        });
+    })
+    .await;
+    let mut other = manifests(|_| ()).into_iter().find(|object| object["kind"] == "ReplicatedItem").unwrap();
+    other["metadata"]["name"] = json!("web-02");
+    other["spec"]["machine"] = json!("misspelt");
+    stage.apply(vec![other]).await;
+    let condition = item(&stage, "web-02", "WaitingForObservation").await;
+    assert!(condition.message.contains("spec.machine: the vault has no item \"misspelt\""), "{}", condition.message);
+
+    // The plan tells both, and web-01 goes on.
+    stage
+        .until(Duration::from_secs(30), "web-01 is reprotected and the others are told", || async {
+            let web = stage.items().get("web-01").await.unwrap().status.unwrap_or_default();
+            let plan = stage.plans().get("web").await.unwrap().status.unwrap_or_default();
+            let told = plan.issues.iter().any(|issue| issue.reason == "ItemNotFound" && issue.items == ["nobody"]);
+            conditions::is_true(&web.conditions, "Reprotected") && told
+        })
+        .await;
+    assert_eq!(stage.verbs(), ["reProtect"]);
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_untrusted_certificate_shows_its_thumbprint() {
+    let stage = Stage::with(60.0, |object| {
+        of_kind(object, "FailbackPlan", |plan| plan["spec"]["desiredPhase"] = json!("Assessed"));
+    })
+    .await;
+    let certificate = sim_site::SelfSigned::new(&[]).unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let site = stage.rehearsal.site.clone();
+    let served = tokio::spawn(async move { site.serve_tls(listener, certificate.config, std::future::pending()).await });
+    let vcenters: Api<VCenter> = Api::default_namespaced(stage.client.clone());
+    let server = format!("https://{address}");
+    let patch = kube::api::Patch::Merge(json!({ "spec": { "server": server } }));
+    vcenters.patch("vcenter", &Default::default(), &patch).await.unwrap();
+    let condition = vcenter(&stage, "Reachable", "False", "CertificateUntrusted").await;
+    let shown = condition.message.to_uppercase().replace(':', "");
+    assert!(shown.contains(&certificate.thumbprint.replace(':', "")), "{}", condition.message);
+
+    let patch = kube::api::Patch::Merge(json!({ "spec": { "thumbprint": certificate.thumbprint } }));
+    vcenters.patch("vcenter", &Default::default(), &patch).await.unwrap();
+    vcenter(&stage, "Ready", "True", "Connected").await;
+    served.abort();
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_that_answers_html_is_quoted() {
+    let stage = Stage::with(60.0, |object| {
+        of_kind(object, "FailbackPlan", |plan| plan["spec"]["desiredPhase"] = json!("Assessed"));
+    })
+    .await;
+    let proxy = axum::Router::new().fallback(|| async { axum::response::Html("<html><body>Proxy: please sign in</body></html>") });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let served = tokio::spawn(async move { axum::serve(listener, proxy).await });
+    let vaults: Api<RecoveryVault> = Api::default_namespaced(stage.client.clone());
+    let patch = kube::api::Patch::Merge(json!({ "spec": { "customEndpoints": { "resourceManager": url } } }));
+    vaults.patch("recovery-vault", &Default::default(), &patch).await.unwrap();
+    let condition = vault(&stage, "Reachable", "False", "UnreadableAnswer").await;
+    assert!(condition.message.contains("please sign in"), "{}", condition.message);
+    served.abort();
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_does_not_parse_harms_only_itself() {
+    let stage = Stage::with(600.0, |object| {
+        of_kind(object, "FailbackPlan", |plan| plan["spec"]["desiredPhase"] = json!("Reprotected"));
+    })
+    .await;
+    // An older definition let such objects in: the field is there with another type.
+    let mut lax = serde_json::to_value(failback::api::crds().into_iter().find(|crd| crd.spec.names.kind == "ReplicatedItem").unwrap()).unwrap();
+    let schema = &mut lax["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+    *schema = json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true });
+    lax["spec"]["versions"][0]["selectableFields"] = json!([]);
+    stage.rehearsal.api.apply(lax).await.unwrap();
+    let odd = json!({
+        "apiVersion": "failback.dev/v1alpha1", "kind": "ReplicatedItem",
+        "metadata": { "name": "odd", "namespace": "default" },
+        "spec": { "machine": { "this": "is no name" } }
+    });
+    stage.rehearsal.api.apply(odd).await.unwrap();
+    let dynamic: Api<kube::api::DynamicObject> =
+        Api::default_namespaced_with(stage.client.clone(), &kube::core::ApiResource::erase::<ReplicatedItem>(&()));
+    let condition = stage
+        .condition(WALL, "Malformed", || async {
+            let object = dynamic.get("odd").await.unwrap();
+            let found = object.data["status"]["conditions"].as_array()?.first()?.clone();
+            serde_json::from_value::<Condition>(found).ok().filter(|condition| condition.reason == "Malformed")
+        })
+        .await;
+    assert!(condition.message.contains("Remedy:"), "{}", condition.message);
+    stage.plan_ready(Duration::from_secs(30)).await;
+    stage.end().await;
+}

@@ -1,0 +1,149 @@
+//! What the journeys have in common.
+
+use std::{
+    future::Future,
+    time::{Duration, Instant},
+};
+
+use failback::{
+    api::{DesiredPhase, FailbackPlan, ReplicatedItem},
+    core::conditions,
+    rehearsal::{Rehearsal, Setup, documents},
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{
+    Api, Client,
+    api::{Patch, PatchParams},
+};
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) const SCENARIO: &str = include_str!("../../examples/scenarios/one-machine.yaml");
+const CONNECTIONS: &str = include_str!("../../examples/one-machine/connections.yaml");
+const MACHINE: &str = include_str!("../../examples/one-machine/machine.yaml");
+const PLAN: &str = include_str!("../../examples/one-machine/plan.yaml");
+
+/// A rehearsal with its controller.
+pub(crate) struct Stage {
+    pub(crate) rehearsal: Rehearsal,
+    pub(crate) client: Client,
+    controller: (CancellationToken, JoinHandle<()>),
+}
+
+impl Stage {
+    /// The one-machine example at a speed, with manifests as `change` leaves them.
+    pub(crate) async fn with(speed: f64, change: impl Fn(&mut Value)) -> Self {
+        Self::of(SCENARIO, speed, change).await
+    }
+
+    /// Another scenario.
+    pub(crate) async fn of(scenario: &str, speed: f64, change: impl Fn(&mut Value)) -> Self {
+        install_tls();
+        let rehearsal = Rehearsal::start(&Setup::new(scenario, speed)).await.unwrap();
+        let controller = rehearsal.controller().await.unwrap();
+        let client = rehearsal.client().await.unwrap();
+        let stage = Self { rehearsal, client, controller };
+        stage.apply(manifests(change)).await;
+        stage
+    }
+
+    /// The example with another desired phase.
+    pub(crate) async fn up_to(phase: DesiredPhase, speed: f64) -> Self {
+        Self::with(speed, |object| {
+            if object["kind"] == "FailbackPlan" {
+                object["spec"]["desiredPhase"] = json!(phase);
+            }
+        })
+        .await
+    }
+
+    pub(crate) async fn apply(&self, manifests: Vec<Value>) {
+        self.rehearsal.apply(manifests).await.unwrap();
+    }
+
+    pub(crate) fn plans(&self) -> Api<FailbackPlan> {
+        Api::default_namespaced(self.client.clone())
+    }
+
+    pub(crate) fn items(&self) -> Api<ReplicatedItem> {
+        Api::default_namespaced(self.client.clone())
+    }
+
+    pub(crate) async fn raise(&self, phase: DesiredPhase) {
+        let patch = Patch::Merge(json!({ "spec": { "desiredPhase": phase } }));
+        self.plans().patch("web", &PatchParams::default(), &patch).await.unwrap();
+    }
+
+    /// Waits until the plan is ready for the spec that it has now.
+    pub(crate) async fn plan_ready(&self, wall: Duration) {
+        let plans = self.plans();
+        self.until(wall, "the plan is ready", || async {
+            let plan = plans.get("web").await.unwrap();
+            let status = plan.status.unwrap_or_default();
+            status.observed_generation == plan.metadata.generation && conditions::is_true(&status.conditions, "Ready")
+        })
+        .await;
+    }
+
+    /// Waits for something to be true, and shows what is there if it does not become true.
+    pub(crate) async fn until<F: Future<Output = bool>>(&self, wall: Duration, what: &str, check: impl Fn() -> F) {
+        let began = Instant::now();
+        while !check().await {
+            if began.elapsed() > wall {
+                let items = self.items().list(&Default::default()).await.unwrap();
+                let plans = self.plans().list(&Default::default()).await.unwrap();
+                let shown: Vec<_> = items.into_iter().map(|item| item.status).collect();
+                let plans: Vec<_> = plans.into_iter().map(|plan| plan.status).collect();
+                panic!("not within {wall:?}: {what}\n{shown:#?}\n{plans:#?}\n{:#?}", self.rehearsal.site.calls());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits for a condition of any object, and returns it.
+    pub(crate) async fn condition<F>(&self, wall: Duration, what: &str, read: impl Fn() -> F) -> Condition
+    where
+        F: Future<Output = Option<Condition>>,
+    {
+        let began = Instant::now();
+        loop {
+            if let Some(condition) = read().await {
+                return condition;
+            }
+            assert!(began.elapsed() < wall, "not within {wall:?}: {what}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// The verbs that reached Azure, in their order.
+    pub(crate) fn verbs(&self) -> Vec<String> {
+        let calls = self.rehearsal.site.calls();
+        calls.into_iter().filter(|call| call.path.contains("replicationProtectedItems")).map(|call| call.verb).collect()
+    }
+
+    /// Both copies of any machine ran at the same time.
+    pub(crate) fn both_ran(&self) -> bool {
+        let world = self.rehearsal.site.snapshot();
+        world["machines"].as_array().unwrap().iter().any(|machine| machine["bothRunningEver"] != json!(false))
+    }
+
+    pub(crate) async fn end(self) {
+        let (stop, controller) = self.controller;
+        stop.cancel();
+        controller.await.unwrap();
+        self.rehearsal.end().await;
+    }
+}
+
+/// All objects of the example.
+pub(crate) fn manifests(change: impl Fn(&mut Value)) -> Vec<Value> {
+    let mut objects: Vec<Value> = [CONNECTIONS, MACHINE, PLAN].iter().flat_map(|text| documents(text).unwrap()).collect();
+    objects.iter_mut().for_each(change);
+    objects
+}
+
+pub(crate) fn install_tls() {
+    // Tests share a process under `cargo test`; only the first one installs it.
+    drop(rustls::crypto::ring::default_provider().install_default());
+}
