@@ -2,13 +2,12 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use regex::Regex;
 use serde_json::{Value, json};
-use std::sync::LazyLock;
 
 use crate::call::{Call, Strictness};
 use crate::crd;
 use crate::error::{Cause, Failure, Outcome};
+use crate::metadata;
 use crate::object::Object;
 use crate::resource::Resource;
 use crate::schema::{defaulting, pruning, structural, validation};
@@ -165,26 +164,12 @@ fn default_job(job: &mut Value) {
     }
 }
 
-static SUBDOMAIN: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$").ok());
-
-const SUBDOMAIN_HELP: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or \
-    '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is \
-    '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
-
-/// `NameIsDNSSubdomain`.
-pub(crate) fn is_subdomain(name: &str) -> bool {
-    name.len() <= 253 && SUBDOMAIN.as_ref().is_some_and(|r| r.is_match(name))
-}
-
 /// Validates an object that is to be stored. `more` are causes found before.
 pub(crate) fn validate(call: &Call, new: &Value, old: Option<&Value>, more: Vec<Cause>) -> Outcome<()> {
     let resource = &call.resource;
     let name = new.text("/metadata/name");
     let mut causes = more;
-    if old.is_none() && !name.is_empty() && !is_subdomain(name) {
-        causes.push(Cause::invalid("metadata.name", format_args!("\"{name}\": {SUBDOMAIN_HELP}")));
-    }
+    metadata::check(new, old.is_none(), &mut causes);
     if resource.custom {
         if new.text("/kind") != resource.kind() {
             let message = format!("\"{}\": must be {}", new.text("/kind"), resource.kind());

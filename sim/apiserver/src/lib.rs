@@ -21,6 +21,7 @@ mod error;
 mod event;
 mod faults;
 mod jsonpath;
+mod metadata;
 mod object;
 mod openapi;
 mod options;

@@ -7,8 +7,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Additional, Schema, defaulting, pruning, validation};
-use crate::admission::is_subdomain;
 use crate::error::Cause;
+use crate::metadata::is_subdomain;
 use crate::object::Object;
 
 /// Adds what is wrong with a CRD.
