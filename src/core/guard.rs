@@ -79,6 +79,9 @@ impl Guarded {
 
     /// The irrevocable step: the copy in Azure is off, and the one at home is the right one, is on, and answers.
     fn check_commit(&self, fresh: &Fresh) -> Result<(), String> {
+        if fresh.item.failover_undone() {
+            return Err("The last planned failover is reported as failed or cancelled.".to_owned());
+        }
         match &fresh.azure_vm {
             Some(AzureVm::Present { power, .. }) if power.is_off() => {}
             Some(AzureVm::Absent) => {}

@@ -210,7 +210,7 @@ fn find_job(
         }));
     }
     // An older reading may show the effect of an earlier run.
-    if verb.took_effect(stage) && seen_after(&facts.replication, intended, SignedDuration::ZERO) {
+    if verb.took_effect(stage) && facts.replication.at().is_some_and(|at| at > intended) {
         return ended(record, OperationOutcome::Succeeded, "Its effect shows; its job was not found.".to_owned(), now);
     }
     let nothing_runs = item.is_some_and(|item| item.complete && item.scenario.is_none());

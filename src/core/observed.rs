@@ -337,6 +337,14 @@ impl Replication {
         }
     }
 
+    /// Whether the last planned failover is reported as one that did not come to its end.
+    pub const fn failover_undone(&self) -> bool {
+        matches!(
+            self.last_planned_failover,
+            Some((PlannedFailoverStatus::Failed | PlannedFailoverStatus::Cancelled, _))
+        )
+    }
+
     /// Sum of the disks' sizes in bytes.
     pub fn total_bytes(&self) -> u64 {
         self.disks.iter().filter_map(|disk| disk.capacity_bytes).sum()

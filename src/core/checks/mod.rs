@@ -79,13 +79,14 @@ impl Verdict {
 }
 
 /// Every check, in the order of the catalogue.
-pub const CHECKS: [&Check; 9] = [
+pub const CHECKS: [&Check; 10] = [
     &azure::AZURE_VM_PRESENT,
     &azure::AZURE_VM_RUNNING,
     &azure::AGENT_REGISTERED,
     &vcenter::VCENTER_CONNECTED,
     &replication::REPROTECT_COMPLETE,
     &replication::RECOVERY_POINT_AVAILABLE,
+    &replication::FAILBACK_SUCCEEDED,
     &azure::AZURE_VM_STOPPED,
     &vcenter::ON_PREMISES_VM_RUNNING,
     &vcenter::VMWARE_TOOLS_RUNNING,

@@ -49,6 +49,20 @@ pub(super) const RECOVERY_POINT_AVAILABLE: Check = Check {
     },
 };
 
+pub(super) const FAILBACK_SUCCEEDED: Check = Check {
+    name: "FailbackSucceeded",
+    gates: &[Verb::Commit],
+    holds_when: "Site recovery offers the commit, and does not report the last planned failover as failed or cancelled.",
+    rule: |view| match view.facts.replication.known() {
+        Ok(item) if item.failover_undone() => Verdict::failed(
+            "Site recovery reports the last planned failover as failed or cancelled.",
+            "Look at the failed job; cancel the failover in the portal, so that the machine runs in Azure again.",
+        ),
+        Ok(_) => Verdict::passed("Site recovery offers the commit, and reports no failure."),
+        Err(why) => Verdict::unknown(why, "See the RecoveryVault's conditions."),
+    },
+};
+
 fn state(item: &Replication) -> &str {
     if item.protection_state_description.is_empty() {
         &item.protection_state

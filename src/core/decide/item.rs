@@ -85,14 +85,6 @@ pub fn decide(input: &ItemInput<'_>) -> ItemDecision {
     let item = facts.replication.value();
     let stage = item.map_or(Stage::Unknown, Stage::of);
     let looked = journal::look(status.operation.as_ref(), &status.history, facts, stage, now);
-    // While a call of ours runs, site recovery permits little or nothing, and that says nothing about the machine:
-    // until the effect shows, it is where the step began.
-    let shown = match &looked {
-        Progress::Open(verb, _) if item.is_some() && !verb.took_effect(stage) => verb.starts_from(),
-        Progress::Open(..) | Progress::Record(_) | Progress::Idle => stage,
-    };
-    let checks = checks::run(facts, shown, now);
-
     let (record, open, mut next) = match looked {
         Progress::Record(record) => (Some(*record), None, Next::Again),
         Progress::Open(verb, on) => {
@@ -104,7 +96,7 @@ pub fn decide(input: &ItemInput<'_>) -> ItemDecision {
                 (None, Some(verb), Next::Wait(on, SOON))
             }
         }
-        Progress::Idle => match idle(input, item, stage, &checks) {
+        Progress::Idle => match idle(input, item, stage, &checks::run(facts, stage, now)) {
             Idle::Adopt(record) => (Some(record), None, Next::Again),
             Idle::Next(next) => (None, None, next),
         },
@@ -114,7 +106,11 @@ pub fn decide(input: &ItemInput<'_>) -> ItemDecision {
         // The resting point is recorded before it is left, so that each phase shows and each condition has its time.
         next = Next::Again;
     }
-    let phase = phase_to_show(status, stage, open, record.as_ref(), &next);
+    let begun = record.as_ref().filter(|record| journal::is_open(record)).and_then(|record| Verb::parse(&record.verb));
+    let running = open.or(begun);
+    let phase = phase_to_show(status, stage, running, &next);
+    let shown = stage_to_show(stage, running);
+    let checks = checks::run(facts, shown, now);
     let (operation, history) = journal_lists(status, record);
     let mut after = ReplicatedItemStatus {
         observed_generation: input.generation,
@@ -139,22 +135,24 @@ pub fn decide(input: &ItemInput<'_>) -> ItemDecision {
 
 /// The phase of the operation that runs or is about to, else of the resting point. Where neither is known, the phase
 /// that was shown before stays.
-fn phase_to_show(
-    status: &ReplicatedItemStatus,
-    stage: Stage,
-    open: Option<Verb>,
-    record: Option<&OperationRecord>,
-    next: &Next,
-) -> ItemPhase {
-    let begun = || record.filter(|record| journal::is_open(record)).and_then(|record| Verb::parse(&record.verb));
+fn phase_to_show(status: &ReplicatedItemStatus, stage: Stage, running: Option<Verb>, next: &Next) -> ItemPhase {
     let about_to = || match next {
         Next::Act(guarded, _) => Some(guarded.action.verb()),
         Next::Again | Next::Wait(..) | Next::Done => None,
     };
-    match (open.or_else(begun).or_else(about_to), stage) {
+    match (running.or_else(about_to), stage) {
         (Some(verb), _) => verb.running_phase(),
         (None, Stage::InTransition | Stage::Unknown) => status.phase,
         (None, resting) => resting.phase(),
+    }
+}
+
+/// The stage that checks and conditions are about. While a call of ours runs, site recovery permits little or nothing,
+/// which says nothing about the machine: until the effect shows, it is where the step began.
+fn stage_to_show(stage: Stage, running: Option<Verb>) -> Stage {
+    match running {
+        Some(verb) if stage != Stage::Unknown && !verb.took_effect(stage) => verb.starts_from(),
+        Some(_) | None => stage,
     }
 }
 
@@ -186,8 +184,8 @@ fn idle(input: &ItemInput<'_>, item: Option<&Replication>, stage: Stage, checks:
     }
     if stage.reached().is_some_and(|reached| reached >= claim.up_to) {
         return match held(claim) {
-            Some(on) => wait(on),
-            None => Idle::Next(Next::Done),
+            Some(on) if stage != Stage::ProtectedToAzure => wait(on),
+            Some(_) | None => Idle::Next(Next::Done),
         };
     }
     match stage.next_verb() {

@@ -42,6 +42,13 @@ pub(super) fn earlier_attempt(
     replication: &Fact<Replication>,
     now: Timestamp,
 ) -> Option<WaitingOn> {
+    if verb == Verb::Commit
+        && let Some(failed) = attempts(status, claim, Verb::FailBack).next()
+        && failed.outcome == OperationOutcome::Failed
+    {
+        // What a failover that failed has left at home is not made final without a person's word.
+        return Some(WaitingOn::OperationFailed { verb: Verb::FailBack, message: failed.message.clone() });
+    }
     let with = |outcome| attempts(status, claim, verb).filter(move |record| record.outcome == outcome);
     if let Some(done) = with(OperationOutcome::Succeeded).next() {
         // A completed step is not repeated. Either this reading is older than the step's end, or somebody undid it.

@@ -7,6 +7,7 @@ use crate::core::{
     conditions::{Draft, Truth, summary},
     observed::{AzureVm, Health, Replication},
     stage::Stage,
+    waiting::WaitingOn,
 };
 
 pub(super) fn drafts(input: &ItemInput<'_>, stage: Stage, checks: &[CheckOutcome], next: &Next) -> Vec<Draft> {
@@ -35,7 +36,7 @@ fn readiness(input: &ItemInput<'_>, stage: Stage, checks: &[CheckOutcome], next:
         }
         // What follows shows in the next pass, which comes at once.
         Next::Again => summary(false, true, false, "Recording", "The machine moved on; looking again."),
-        Next::Wait(crate::core::waiting::WaitingOn::Plan, _) => {
+        Next::Wait(WaitingOn::Plan, _) => {
             let upcoming = upcoming(stage);
             let failing = upcoming.map(|verb| checks::blocking(checks, verb)).unwrap_or_default();
             match failing.first() {
@@ -47,7 +48,7 @@ fn readiness(input: &ItemInput<'_>, stage: Stage, checks: &[CheckOutcome], next:
             }
         }
         Next::Wait(on, _) => {
-            let moving = input.status.claim.is_some();
+            let moving = input.status.claim.is_some() && !matches!(on, WaitingOn::Held { .. });
             summary(false, moving, on.stalled(), on.reason(), &on.message())
         }
     }
