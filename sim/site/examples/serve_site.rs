@@ -1,4 +1,4 @@
-//! Serves a scenario on a port: `cargo run -p sim-site --example serve -- examples/scenarios/one-machine.yaml 127.0.0.1:8443 60 [tls]`.
+//! Serves a scenario on a port: `cargo run -p sim-site --example serve_site -- examples/scenarios/one-machine.yaml 127.0.0.1:8443 60 [tls]`.
 
 use std::error::Error;
 
