@@ -65,6 +65,10 @@ impl Stage {
             {
                 Self::ReadyToFailBack
             }
+            // Busy, and not with synchronising: it may be failing over.
+            (Direction::ToVMware, ActiveLocation::Primary) if protected && item.scenario.is_some() => {
+                Self::InTransition
+            }
             (Direction::ToVMware, ActiveLocation::Primary) => Self::SyncingToVMware,
             (Direction::ToVMware, ActiveLocation::Recovery) if item.allows(&Operation::Commit) => Self::FailedBack,
             (Direction::ToVMware, ActiveLocation::Recovery) if item.allows(&Operation::SwitchProtection) => {
@@ -176,13 +180,10 @@ pub fn verb_of_job(scenario: &Scenario, item: &Replication, stage: Stage) -> Opt
     let generation = item.generation?;
     Verb::ALL.into_iter().filter(|verb| verb.scenario(generation) == *scenario).find(|verb| {
         let between = match verb {
-            Verb::Reprotect => stage == Stage::InTransition && item.direction == Some(Direction::ToAzure),
-            Verb::FailBack => stage == Stage::SyncingToVMware,
-            Verb::Commit | Verb::Cancel | Verb::Protect => {
-                stage == Stage::InTransition && item.direction == Some(Direction::ToVMware)
-            }
+            Verb::Reprotect => Direction::ToAzure,
+            Verb::FailBack | Verb::Commit | Verb::Cancel | Verb::Protect => Direction::ToVMware,
         };
-        between || verb.starts_from() == stage
+        verb.starts_from() == stage || stage == Stage::InTransition && item.direction == Some(between)
     })
 }
 

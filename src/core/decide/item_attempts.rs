@@ -62,19 +62,16 @@ pub(super) fn earlier_attempt(
     }
     let last = attempts(status, claim, verb).next()?;
     let ended = last.ended_at.as_ref().map_or(now, |time| time.0);
-    let attempt = u32::try_from(last.attempt).unwrap_or(1);
-    let retry = |first| {
-        let wait = backoff::jittered(backoff::exponential(attempt, first, LONGEST), &last.key);
+    let failures = with(OperationOutcome::Failed).count();
+    let retry = |times, first| {
+        let wait = backoff::jittered(backoff::exponential(times, first, LONGEST), &last.key);
         let at = ended + SignedDuration::try_from(wait).unwrap_or(SignedDuration::from_mins(15));
         (at > now).then(|| WaitingOn::Retry { verb, at, message: last.message.clone() })
     };
     match last.outcome {
-        OperationOutcome::NotMade => retry(AFTER_REFUSAL),
-        OperationOutcome::Failed
-            if matches!(verb, Verb::Reprotect | Verb::Protect)
-                && with(OperationOutcome::Failed).count() < MOST_FAILURES =>
-        {
-            retry(AFTER_FAILURE)
+        OperationOutcome::NotMade => retry(u32::try_from(last.attempt).unwrap_or(1), AFTER_REFUSAL),
+        OperationOutcome::Failed if matches!(verb, Verb::Reprotect | Verb::Protect) && failures < MOST_FAILURES => {
+            retry(u32::try_from(failures).unwrap_or(1), AFTER_FAILURE)
         }
         OperationOutcome::Failed => Some(WaitingOn::OperationFailed { verb, message: last.message.clone() }),
         OperationOutcome::Intended | OperationOutcome::Submitted | OperationOutcome::Succeeded => None,

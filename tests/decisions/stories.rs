@@ -1,0 +1,283 @@
+//! What happens to one machine over time, told pass by pass.
+
+use failback::{
+    api::{Claim, DesiredPhase, OperationOutcome, ReplicatedItemStatus},
+    core::{
+        action::Verb,
+        failure::FailureClass,
+        observed::{AzurePower, AzureVm, Fact, Health, HealthError, JobState, OnPremisesVm, PlannedFailoverStatus, Scenario},
+        stage::Stage,
+    },
+};
+
+use crate::support::{
+    AZURE_VM, at, change_home, change_item, claim, held, job, job_of, list_job, run_job, status, story::Story,
+};
+
+fn to(phase: DesiredPhase) -> Option<Claim> {
+    Some(claim(phase))
+}
+
+fn story(stage: Stage, claim: Option<Claim>) -> Story {
+    Story::begin(stage, status(stage, claim))
+}
+
+#[test]
+fn the_whole_journey() {
+    let mut story = Story::begin(Stage::FailedOver, ReplicatedItemStatus::default());
+    story.pass("seen for the first time, unclaimed");
+    story.status.claim = to(DesiredPhase::Protected);
+    let legs = [
+        (Verb::Reprotect, "j1", Stage::SyncingToVMware),
+        (Verb::FailBack, "j2", Stage::FailedBack),
+        (Verb::Commit, "j3", Stage::HomeCommitted),
+        (Verb::Protect, "j4", Stage::SyncingToAzure),
+    ];
+    let mut called = story.pass("claimed");
+    for (verb, id, arrives) in legs {
+        assert!(called, "{verb} is not called");
+        story.answered(Ok(id));
+        let started = story.now();
+        run_job(&mut story.facts, job(id, verb, JobState::InProgress, started));
+        story.pass("its job runs");
+        story.facts.jobs = Fact::seen(vec![job(id, verb, JobState::Succeeded, started)], started);
+        called = story.later(10, arrives).pass("its job succeeded");
+        if arrives == Stage::SyncingToVMware {
+            called = story.later(10, Stage::ReadyToFailBack).pass("synchronised");
+        }
+    }
+    story.later(10, Stage::ProtectedToAzure).pass("synchronised");
+    insta::assert_snapshot!(story.told());
+}
+
+#[test]
+fn a_lost_answer_is_adopted() {
+    let mut story = story(Stage::ReadyToFailBack, to(DesiredPhase::FailedBack));
+    story.pass("ready");
+    story.answered(Err(FailureClass::Lost)).pass("no answer came");
+    let started = story.now();
+    story.later(1, Stage::ReadyToFailBack);
+    run_job(&mut story.facts, job("j1", Verb::FailBack, JobState::InProgress, started));
+    story.pass("the vault lists a job");
+    insta::assert_snapshot!(story.told());
+}
+
+#[test]
+fn nothing_was_started_so_the_call_is_made_again() {
+    let mut story = story(Stage::ReadyToFailBack, to(DesiredPhase::FailedBack));
+    story.pass("ready; the process dies after it wrote the intent");
+    story.later(1, Stage::ReadyToFailBack).pass("started again; too early to tell");
+    story.later(2, Stage::ReadyToFailBack).pass("neither a job nor an effect");
+    story.later(1, Stage::ReadyToFailBack).pass("after a pause");
+    insta::assert_snapshot!(story.told());
+}
+
+#[test]
+fn an_outcome_that_nobody_can_tell_waits_for_a_person() {
+    let mut story = story(Stage::FailedBack, to(DesiredPhase::Committed));
+    story.pass("ready");
+    story.answered(Err(FailureClass::Lost));
+    story.later(31, Stage::FailedBack).facts.jobs = Fact::unknown("the vault refuses to list its jobs (403)");
+    story.pass("half an hour without a list of jobs");
+    story.status.claim = Some(Claim { retry_token: "looked-into-it".to_owned(), ..claim(DesiredPhase::Committed) });
+    story.pass("a new retry token; the jobs are still unknown");
+    story.facts.jobs = Fact::seen(Vec::new(), story.now());
+    story.pass("the jobs can be read again");
+    insta::assert_snapshot!(story.told());
+}
+
+#[test]
+fn a_failed_failback_waits_for_a_retry_token() {
+    let mut story = story(Stage::ReadyToFailBack, to(DesiredPhase::Protected));
+    story.pass("ready");
+    story.answered(Ok("j1"));
+    let mut failed = job("j1", Verb::FailBack, JobState::Failed, story.now());
+    failed.errors.push(HealthError {
+        code: "8038".to_owned(),
+        message: "The virtual machine could not be started".to_owned(),
+        causes: "The host lacks memory.".to_owned(),
+        action: "Free memory on the host.".to_owned(),
+        level: "Error".to_owned(),
+    });
+    list_job(&mut story.facts, failed);
+    story.later(10, Stage::ReadyToFailBack).pass("the job failed and was reverted");
+    story.later(600, Stage::ReadyToFailBack).pass("ten hours later");
+    story.status.claim = Some(Claim { retry_token: "again".to_owned(), ..claim(DesiredPhase::Protected) });
+    story.pass("a new retry token");
+    insta::assert_snapshot!(story.told());
+}
+
+#[test]
+fn what_a_failed_failback_left_at_home_is_not_committed() {
+    let mut ours = story(Stage::ReadyToFailBack, to(DesiredPhase::Committed));
+    ours.pass("ready");
+    ours.answered(Ok("j1"));
+    let failed = job("j1", Verb::FailBack, JobState::Failed, ours.now());
+    list_job(&mut ours.facts, failed);
+    ours.later(10, Stage::FailedBack).pass("our job failed, and a commit is offered all the same");
+
+    let mut portal = story(Stage::FailedBack, to(DesiredPhase::Committed));
+    change_item(&mut portal.facts, |item| item.last_planned_failover = Some((PlannedFailoverStatus::Failed, None)));
+    portal.pass("somebody's failover failed, and a commit is offered all the same");
+    insta::assert_snapshot!([ours.told(), portal.told()].join("\n\n"));
+}
+
+#[test]
+fn what_is_reverted_in_the_portal_is_not_done_again() {
+    let mut story = story(Stage::ReadyToFailBack, to(DesiredPhase::FailedBack));
+    story.pass("ready");
+    story.answered(Ok("j1"));
+    let done = job("j1", Verb::FailBack, JobState::Succeeded, story.now());
+    list_job(&mut story.facts, done);
+    story.later(10, Stage::FailedBack).pass("home");
+    story.later(5, Stage::FailedBack);
+    let cancel = job("j2", Verb::Cancel, JobState::InProgress, story.now());
+    run_job(&mut story.facts, cancel);
+    story.pass("somebody cancels in the portal");
+    let cancelled = job("j2", Verb::Cancel, JobState::Succeeded, story.now());
+    story.facts.jobs = Fact::seen(vec![cancelled], story.now());
+    story.later(10, Stage::ReadyToFailBack).pass("back in Azure");
+    story.status.claim = Some(Claim { retry_token: "again".to_owned(), ..claim(DesiredPhase::FailedBack) });
+    story.pass("a new retry token");
+    insta::assert_snapshot!(story.told());
+}
+
+#[test]
+fn jobs_that_others_start() {
+    // Each shows an item that is busy, so that nothing is permitted.
+    let mut told = Vec::new();
+    let cases = [
+        ("reprotected in the portal", Stage::FailedOver, Scenario::Reprotect, DesiredPhase::Reprotected),
+        ("failed back in the portal", Stage::ReadyToFailBack, Scenario::PlannedFailover, DesiredPhase::Protected),
+        ("failed back, beyond the claim", Stage::ReadyToFailBack, Scenario::PlannedFailover, DesiredPhase::Reprotected),
+        ("committed in the portal", Stage::FailedBack, Scenario::Commit, DesiredPhase::Committed),
+        ("cancelled in the portal", Stage::FailedBack, Scenario::Cancel, DesiredPhase::Protected),
+        ("protected in the portal", Stage::HomeCommitted, Scenario::Reprotect, DesiredPhase::Protected),
+        ("its failover to Azure committed", Stage::FailedOver, Scenario::Commit, DesiredPhase::Protected),
+        ("failed over to Azure again", Stage::ProtectedToAzure, Scenario::UnplannedFailover, DesiredPhase::Protected),
+    ];
+    for (what, stage, scenario, up_to) in cases {
+        let mut story = story(stage, to(up_to));
+        run_job(&mut story.facts, job_of("p1", scenario, JobState::InProgress, at(0)));
+        story.pass(what);
+        told.push(story.told());
+    }
+    insta::assert_snapshot!(told.join("\n"));
+}
+
+#[test]
+fn what_keeps_a_machine_from_its_next_step() {
+    let mut told = Vec::new();
+    let mut tell = |what: &str, stage: Stage, up_to: DesiredPhase, spoil: &dyn Fn(&mut Story)| {
+        let mut story = story(stage, to(up_to));
+        spoil(&mut story);
+        assert!(!story.pass(what), "{what}: it acts");
+        told.push(story.told());
+    };
+    let on = |power| Fact::seen(AzureVm::Present { id: AZURE_VM.to_owned(), power }, at(0));
+
+    tell("the Azure VM runs after the failback", Stage::FailedBack, DesiredPhase::Committed, &|story| {
+        story.facts.azure_vm = on(AzurePower::Running);
+    });
+    tell("the Azure VM is on its way down", Stage::FailedBack, DesiredPhase::Committed, &|story| {
+        story.facts.azure_vm = on(AzurePower::Between("deallocating".to_owned()));
+    });
+    tell("Tools do not run yet", Stage::FailedBack, DesiredPhase::Committed, &|story| {
+        change_home(&mut story.facts, |vm| vm.tools = None);
+    });
+    tell("two VMs at home have the UUID", Stage::FailedBack, DesiredPhase::Committed, &|story| {
+        let twins = vec!["web-01 (vm-62)".to_owned(), "web-01-copy (vm-70)".to_owned()];
+        story.facts.on_premises = Fact::seen(OnPremisesVm::Ambiguous(twins), at(0));
+    });
+    tell("two VMs at home have the UUID", Stage::FailedOver, DesiredPhase::Reprotected, &|story| {
+        let twins = vec!["web-01 (vm-62)".to_owned(), "web-01-copy (vm-70)".to_owned()];
+        story.facts.on_premises = Fact::seen(OnPremisesVm::Ambiguous(twins), at(0));
+    });
+    tell("no VM at home", Stage::FailedOver, DesiredPhase::Reprotected, &|story| {
+        story.facts.on_premises = Fact::seen(OnPremisesVm::NotFound, at(0));
+    });
+    tell("the agent has not registered", Stage::FailedOver, DesiredPhase::Reprotected, &|story| {
+        change_item(&mut story.facts, |item| item.agent_registered = Some(false));
+    });
+    tell("the datastore is out of the appliance's reach", Stage::FailedOver, DesiredPhase::Reprotected, &|story| {
+        story.facts.home_datastores = vec!["vsan-1".to_owned()];
+    });
+    tell("no appliance works", Stage::FailedOver, DesiredPhase::Reprotected, &|story| {
+        let mut fabric = crate::support::fabric();
+        fabric.targets[0].health = Health::Critical;
+        story.facts.fabric = Fact::seen(fabric, at(0));
+    });
+    tell("vCenter cannot be reached", Stage::ReadyToFailBack, DesiredPhase::FailedBack, &|story| {
+        story.facts.vcenter = Fact::unknown("vCenter does not answer.");
+    });
+    tell("a person has to confirm a job", Stage::ReadyToFailBack, DesiredPhase::FailedBack, &|story| {
+        run_job(&mut story.facts, job("p1", Verb::FailBack, JobState::Suspended, at(0)));
+    });
+    tell("only the list was read", Stage::ReadyToFailBack, DesiredPhase::FailedBack, &|story| {
+        change_item(&mut story.facts, |item| item.complete = false);
+    });
+    tell("the jobs are unknown", Stage::ReadyToFailBack, DesiredPhase::FailedBack, &|story| {
+        story.facts.jobs = Fact::unknown("The jobs have not been read.");
+    });
+    tell("not in the vault", Stage::Unknown, DesiredPhase::FailedBack, &|story| {
+        story.facts.replication = Fact::unknown("The vault has no item \"web-01\".");
+    });
+    tell("committed, the copy in Azure lingers", Stage::HomeCommitted, DesiredPhase::Committed, &|story| {
+        story.facts.azure_vm = on(AzurePower::Deallocated);
+    });
+    tell("held back by a wave", Stage::ReadyToFailBack, DesiredPhase::FailedBack, &|story| {
+        story.status.claim = Some(held("WaveNotStarted"));
+    });
+    insta::assert_snapshot!(told.join("\n"));
+}
+
+#[test]
+fn a_commit_waits_until_verification_has_held() {
+    let soak = Claim { soak_seconds: 600, ..claim(DesiredPhase::Committed) };
+    let mut story = Story::begin(Stage::FailedBack, status(Stage::ReadyToFailBack, Some(soak)));
+    story.pass("came home");
+    story.later(5, Stage::FailedBack).pass("five minutes later");
+    change_home(&mut story.facts, |vm| vm.tools = None);
+    story.pass("Tools stop");
+    story.later(6, Stage::FailedBack).pass("Tools run again; the ten minutes begin anew");
+    story.later(10, Stage::FailedBack);
+    assert!(story.pass("ten minutes without a break"));
+    insta::assert_snapshot!(story.told());
+}
+
+#[test]
+fn refused_calls_are_tried_again_and_a_failed_reprotect_five_times() {
+    let mut story = story(Stage::FailedOver, to(DesiredPhase::Reprotected));
+    for class in [FailureClass::Conflict, FailureClass::Unauthenticated, FailureClass::Transient] {
+        assert!(story.pass("ready"));
+        story.answered(Err(class)).pass("refused");
+        story.later(15, Stage::FailedOver);
+    }
+    let mut failures = 0;
+    while story.pass("ready") {
+        failures += 1;
+        let id = format!("j{failures}");
+        story.answered(Ok(&id));
+        let failed = job(&id, Verb::Reprotect, JobState::Failed, story.now());
+        list_job(&mut story.facts, failed);
+        story.later(5, Stage::FailedOver).pass("the job failed");
+        story.later(20, Stage::FailedOver);
+    }
+    assert_eq!(failures, 5, "refusals are no failures");
+    let outcomes: Vec<_> = story.status.history.iter().map(|old| old.outcome).collect();
+    assert_eq!(outcomes, [OperationOutcome::Failed; 4], "refusals leave no history");
+    insta::assert_snapshot!(story.told());
+}
+
+#[test]
+fn an_item_that_is_lost_and_found_is_placed_from_azure_alone() {
+    // All of the cluster's state is gone; the plan was applied again and has a new UID.
+    let mut told = Vec::new();
+    for stage in Stage::ALL {
+        let before = ReplicatedItemStatus { claim: to(DesiredPhase::FailedBack), ..ReplicatedItemStatus::default() };
+        let mut story = Story::begin(stage, before);
+        story.pass(&format!("no status, {stage:?}"));
+        told.push(story.told());
+    }
+    insta::assert_snapshot!(told.join("\n"));
+}
