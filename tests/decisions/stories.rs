@@ -5,7 +5,9 @@ use failback::{
     core::{
         action::Verb,
         failure::FailureClass,
-        observed::{AzurePower, AzureVm, Fact, Health, HealthError, JobState, OnPremisesVm, PlannedFailoverStatus, Scenario},
+        observed::{
+            AzurePower, AzureVm, Fact, Health, HealthError, JobState, OnPremisesVm, PlannedFailoverStatus, Scenario,
+        },
         stage::Stage,
     },
 };

@@ -2,6 +2,7 @@
 //! what they are about.
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 
+pub mod plans;
 pub mod show;
 pub mod story;
 
@@ -169,7 +170,8 @@ pub fn fabric() -> Fabric {
 
 /// Everything, seen at `now`, of a healthy machine at a stage.
 pub fn facts(stage: Stage, now: Timestamp) -> ItemFacts {
-    let about = VCenterAbout { instance_uuid: "vc-1".to_owned(), version: "8.0.3".to_owned(), full_name: String::new() };
+    let about =
+        VCenterAbout { instance_uuid: "vc-1".to_owned(), version: "8.0.3".to_owned(), full_name: String::new() };
     ItemFacts {
         replication: Fact::seen(replication(stage), now),
         jobs: Fact::seen(Vec::new(), now),
@@ -196,7 +198,8 @@ pub fn change_home(facts: &mut ItemFacts, change: impl FnOnce(&mut VirtualMachin
 
 /// What Azure shows while a job runs: the item busy with it, nothing allowed.
 pub fn run_job(facts: &mut ItemFacts, job: Job) {
-    let scenario = CurrentScenario { name: format!("{:?}", job.scenario), job_id: Some(job.id.clone()), started: job.started };
+    let scenario =
+        CurrentScenario { name: format!("{:?}", job.scenario), job_id: Some(job.id.clone()), started: job.started };
     change_item(facts, |item| {
         item.scenario = Some(scenario);
         item.allowed.clear();

@@ -26,7 +26,8 @@ pub fn record(record: &OperationRecord) -> String {
 
 /// The conditions that are True, then with a question mark those that are Unknown.
 pub fn conditions(status: &ReplicatedItemStatus) -> String {
-    let of = |wanted: &'static str| status.conditions.iter().filter(move |c| c.status == wanted).map(|c| c.type_.clone());
+    let of =
+        |wanted: &'static str| status.conditions.iter().filter(move |c| c.status == wanted).map(|c| c.type_.clone());
     of("True").chain(of("Unknown").map(|kind| format!("{kind}?"))).collect::<Vec<_>>().join(" ")
 }
 

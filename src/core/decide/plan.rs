@@ -364,7 +364,7 @@ fn changed_claims(
 }
 
 /// Whether a deleted plan may go: nothing that it began is between the failback and its commit.
-fn may_go(input: &PlanInput<'_>, standings: &[Standing<'_>]) -> bool {
+pub(super) fn may_go(input: &PlanInput<'_>, standings: &[Standing<'_>]) -> bool {
     input.spec.deletion_policy == DeletionPolicy::Abandon
         || input.abandon == Some(input.uid)
         || blocking_deletion(input, standings).is_empty()

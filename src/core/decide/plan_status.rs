@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::plan::{Ceiling, PlanInput, Standing, blocking_deletion, phase_reached, spec_hash, unapproved};
+use super::plan::{Ceiling, PlanInput, Standing, blocking_deletion, may_go, phase_reached, spec_hash, unapproved};
 use crate::{
     api::{CheckResult, DesiredPhase, FailbackPlanStatus, Issue, Summary, WaveStatus},
     core::conditions::{self, Draft, Truth, summary},
@@ -162,8 +162,16 @@ fn readiness(
     completed: bool,
 ) -> Vec<Draft> {
     let desired = input.spec.desired_phase.as_str();
+    if input.deleting && may_go(input, standings) {
+        return summary(false, true, false, "Released", "The plan goes; its machines stay where they are.");
+    }
     if input.deleting {
         let blocking = blocking_deletion(input, standings);
+        if ceiling.up_to >= DesiredPhase::Committed {
+            let message =
+                format!("The plan is being deleted, and goes once these are committed: {}.", blocking.join(", "));
+            return summary(false, true, false, "CommitApproved", &message);
+        }
         let message = format!(
             "The plan is being deleted, and waits for {}: each was failed back and is not committed. Commit with a FailbackApproval of step Commit, or let it go as it is with the annotation failback.dev/abandon: {}.",
             blocking.join(", "),
