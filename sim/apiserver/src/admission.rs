@@ -87,7 +87,7 @@ fn check_types(resource: &Resource, object: &Value) -> Outcome<()> {
     let mut object = object.clone();
     defaulting::default(&resource.schema, &mut object);
     let mut causes = Vec::new();
-    validation::validate(&resource.schema, &object, "", &mut causes);
+    validation::validate(&resource.schema, &object, None, "", &mut causes);
     match causes.iter().find(|c| c.reason == "FieldValueTypeInvalid") {
         None => Ok(()),
         Some(cause) => {
@@ -175,7 +175,7 @@ pub(crate) fn validate(call: &Call, new: &Value, old: Option<&Value>, more: Vec<
             let message = format!("\"{}\": must be {}", new.text("/kind"), resource.kind());
             causes.push(Cause::invalid("kind", message));
         }
-        validation::validate(&resource.schema, new, "", &mut causes);
+        validation::validate(&resource.schema, new, old, "", &mut causes);
         check_rules(resource, new, old, &mut causes);
     } else if resource.is_crd() {
         structural::check(new, &mut causes);

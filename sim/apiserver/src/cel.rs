@@ -10,6 +10,8 @@ use kube_cel::{CompiledSchema, ErrorKind, ValidationError, Validator};
 use serde_json::{Map, Value};
 
 use crate::error::Cause;
+use crate::object::Object;
+use crate::schema::validation::type_name;
 use crate::schema::{Schema, join};
 
 /// The rules of a schema node and of what is below it; nodes without rules are left out.
@@ -52,7 +54,9 @@ impl Rules {
         if let Some(own) = &self.own
             && let Err(errors) = VALIDATOR.with(|v| v.validate_compiled(own, new, old))
         {
-            causes.extend(errors.into_vec().into_iter().map(|e| cause(&e, path)));
+            // Ratcheting: an unchanged value can break only the rules that look at the change.
+            let counts = |e: &ValidationError| old != Some(new) || e.rule.contains("oldSelf");
+            causes.extend(errors.into_vec().into_iter().filter(counts).map(|e| cause(&e, own, new, path)));
         }
         if let Some(fields) = new.as_object() {
             for (name, child) in fields {
@@ -85,17 +89,79 @@ fn only_own_rules(raw: &Value) -> Value {
     }
     let mut own = strip(raw);
     if let (Some(fields), Some(rules)) = (own.as_object_mut(), raw.get("x-kubernetes-validations")) {
-        fields.insert("x-kubernetes-validations".to_owned(), rules.clone());
+        let mut names = BTreeMap::new();
+        collect_names(raw, &mut names);
+        let rules = rules.as_array().into_iter().flatten().map(|rule| with_names(rule, &names));
+        fields.insert("x-kubernetes-validations".to_owned(), rules.collect());
     }
     own
 }
 
-fn cause(error: &ValidationError, path: &str) -> Cause {
+/// Field names whose escaped form differs between Kubernetes, which escapes only a double underscore, and kube-cel, which
+/// doubles each.
+fn collect_names(raw: &Value, names: &mut BTreeMap<String, String>) {
+    if let Some(properties) = raw.get("properties").and_then(Value::as_object) {
+        for name in properties.keys().filter(|name| name.contains('_')) {
+            let rest = |s: String| s.replace('.', "__dot__").replace('-', "__dash__").replace('/', "__slash__");
+            names.insert(rest(name.replace("__", "__underscores__")), rest(name.replace('_', "__")));
+        }
+        properties.values().for_each(|of| collect_names(of, names));
+    }
+    for below in ["items", "additionalProperties"] {
+        if let Some(of) = raw.get(below) {
+            collect_names(of, names);
+        }
+    }
+}
+
+/// The rule in kube-cel's names; its message stays as it would be.
+fn with_names(rule: &Value, names: &BTreeMap<String, String>) -> Value {
+    let mut changed = rule.clone();
+    for field in ["rule", "messageExpression"] {
+        if !names.is_empty() && rule.get(field).is_some() {
+            changed.put(&format!("/{field}"), renamed(rule.text(&format!("/{field}")), names));
+        }
+    }
+    if changed != *rule && !rule.has("/message") {
+        changed.put("/message", format!("failed rule: {}", rule.text("/rule")));
+    }
+    changed
+}
+
+/// Replaces the names of selected fields (behind a dot, outside of strings).
+fn renamed(expression: &str, names: &BTreeMap<String, String>) -> String {
+    let mut out = String::new();
+    let mut quote = None;
+    let mut word = String::new();
+    for c in expression.chars().chain([' ']) {
+        if quote.is_none() && (c.is_ascii_alphanumeric() || c == '_') {
+            word.push(c);
+            continue;
+        }
+        let selected = out.trim_end().ends_with(['.', '?']);
+        let replaced = names.get(&word).filter(|_| selected);
+        out.push_str(replaced.unwrap_or(&word));
+        word.clear();
+        match quote {
+            None if matches!(c, '\'' | '"') => quote = Some(c),
+            Some(open) if open == c && !out.ends_with('\\') => quote = None,
+            None | Some(_) => {}
+        }
+        out.push(c);
+    }
+    out.pop();
+    out
+}
+
+fn cause(error: &ValidationError, node: &CompiledSchema, value: &Value, path: &str) -> Cause {
     let below = error.field_path.trim_start_matches('.');
     let field = if below.is_empty() { path.to_owned() } else { join(path, below) };
     let said = &error.message;
     if error.kind == ErrorKind::EvaluationError {
-        return Cause::invalid(field, said);
+        let rule = node.validations.iter().flatten().map(|v| &v.rule).find(|r| r.rule == error.rule);
+        let named = rule.and_then(|r| r.message.as_deref()).unwrap_or(&error.rule);
+        let why = said.trim_start_matches("rule evaluation error: ").replace("No such key", "no such key");
+        return Cause::invalid(field, format_args!("\"{}\": {why} evaluating rule: {named}", type_name(value)));
     }
     match error.reason.as_deref() {
         Some("FieldValueForbidden") => Cause::forbidden(field, said),

@@ -115,6 +115,12 @@ impl Schema {
         self.list_type.as_deref() == Some("map")
     }
 
+    /// The item of the old list with the same keys; only map lists have one.
+    pub(crate) fn old_item<'a>(&self, item: &Value, old: Option<&'a Value>) -> Option<&'a Value> {
+        let same = |o: &&Value| self.list_keys.iter().all(|key| o.get(key) == item.get(key));
+        old.filter(|_| self.is_map_list())?.as_array()?.iter().find(same)
+    }
+
     /// Whether this is a list of distinct items.
     pub(crate) fn is_set(&self) -> bool {
         self.list_type.as_deref() == Some("set")

@@ -363,3 +363,77 @@ async fn https_serves_the_same() {
     serving.await.unwrap().unwrap();
     assert!(watch.events().await.is_empty());
 }
+
+/// A server with a cluster-scoped `things.example.org`, whose spec has this schema.
+async fn with_things(spec: &Value) -> (ApiServer, kube::Client) {
+    let server = common::server();
+    server.apply(things(spec)).await.unwrap();
+    let client = common::in_process_client(&server, "test");
+    (server, client)
+}
+
+fn things(spec: &Value) -> Value {
+    let schema = json!({"type": "object", "properties": {"spec": spec}});
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "things.example.org"},
+        "spec": {"group": "example.org", "scope": "Cluster", "names": {"plural": "things", "kind": "Thing"},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}}]},
+    })
+}
+
+const THINGS: &str = "/apis/example.org/v1/things";
+
+fn thing(spec: &Value) -> Value {
+    json!({"apiVersion": "example.org/v1", "kind": "Thing", "metadata": {"name": "t"}, "spec": spec})
+}
+
+#[tokio::test]
+async fn what_has_not_changed_is_not_validated_again() {
+    let spec = |max: u32, rule: &str| {
+        json!({"type": "object", "properties": {
+            "a": {"type": "integer", "maximum": max, "x-kubernetes-validations": [{"rule": rule}]},
+            "b": {"type": "string"},
+        }})
+    };
+    let (server, client) = with_things(&spec(100, "self > 0")).await;
+    assert_eq!(send(&client, post(THINGS, thing(&json!({"a": 50, "b": "x"})))).await.0, 201);
+    server.apply(things(&spec(10, "self < 20"))).await.unwrap();
+    let merge = |spec: Value| patch(format!("{THINGS}/t"), json!({ "spec": spec }), MERGE);
+    assert_eq!(send(&client, merge(json!({"b": "y"}))).await.0, 200);
+    let (code, status) = send(&client, merge(json!({"a": 51}))).await;
+    assert_eq!((code, status["details"]["causes"].as_array().unwrap().len()), (422, 2));
+    assert_eq!(send(&client, merge(json!({"a": 5}))).await.0, 200);
+}
+
+#[tokio::test]
+async fn rules_name_fields_as_kubernetes_escapes_them() {
+    let integer = json!({"type": "integer"});
+    let rule = "(!has(self.my_field) || self.my_field > 1) && (!has(self.a__dash__b) || self.a__dash__b > 1) && \
+                (!has(self.a__underscores__b) || self.a__underscores__b > 1) && self.plain != 'x.my_field'";
+    let spec = json!({
+        "type": "object",
+        "x-kubernetes-validations": [{"rule": rule, "message": "too small"}],
+        "properties": {"my_field": integer, "a-b": integer, "a__b": integer, "plain": {"type": "string", "default": ""}},
+    });
+    let (_server, client) = with_things(&spec).await;
+    for field in ["my_field", "a-b", "a__b"] {
+        for (value, expected) in [(1, 422), (2, 201)] {
+            let (code, status) =
+                send(&client, post(format!("{THINGS}?dryRun=All"), thing(&json!({field: value})))).await;
+            assert_eq!(code, expected, "{field} {status}");
+        }
+    }
+    let (code, _) = send(&client, post(THINGS, thing(&json!({"plain": "x.my_field"})))).await;
+    assert_eq!(code, 422);
+}
+
+#[tokio::test]
+async fn a_rule_that_cannot_be_evaluated_says_so() {
+    let rule = json!([{"rule": "self.a > 1", "message": "a is small"}]);
+    let spec = json!({"type": "object", "x-kubernetes-validations": rule, "properties": {"a": {"type": "integer"}}});
+    let (_server, client) = with_things(&spec).await;
+    let (code, status) = send(&client, post(THINGS, thing(&json!({})))).await;
+    let message = &status["details"]["causes"][0]["message"];
+    assert_eq!((code, message), (422, &json!("Invalid value: \"object\": no such key: a evaluating rule: a is small")));
+}

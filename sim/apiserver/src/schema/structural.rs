@@ -306,7 +306,7 @@ impl Checker<'_> {
         }
         defaulting::default(schema, &mut pruned);
         let mut causes = Vec::new();
-        validation::validate(schema, &pruned, &here, &mut causes);
+        validation::validate(schema, &pruned, None, &here, &mut causes);
         self.causes.extend(causes);
     }
 

@@ -7,9 +7,10 @@ use serde_json::{Map, Value};
 use super::{Schema, join};
 use crate::error::Cause;
 
-/// Adds what is wrong with `value` to `causes`.
-pub(crate) fn validate(schema: &Schema, value: &Value, path: &str, causes: &mut Vec<Cause>) {
-    if value.is_null() && schema.nullable {
+/// Adds what is wrong with `value` to `causes`. What has not changed from `old` is not validated again: a schema may have
+/// become stricter since ("Validation ratcheting").
+pub(crate) fn validate(schema: &Schema, value: &Value, old: Option<&Value>, path: &str, causes: &mut Vec<Cause>) {
+    if value.is_null() && schema.nullable || old == Some(value) {
         return;
     }
     if !right_type(schema, value, path, causes) {
@@ -27,9 +28,9 @@ pub(crate) fn validate(schema: &Schema, value: &Value, path: &str, causes: &mut 
     } else if let Some(text) = value.as_str() {
         check_text(schema, text, &Place { value, path }, causes);
     } else if let Some(items) = value.as_array() {
-        check_list(schema, items, path, causes);
+        check_list(schema, items, old, path, causes);
     } else if let Some(fields) = value.as_object() {
-        check_object(schema, fields, path, causes);
+        check_object(schema, fields, old, path, causes);
     }
     check_combined(schema, value, path, causes);
 }
@@ -142,7 +143,7 @@ fn has_format(format: &str, text: &str) -> bool {
     }
 }
 
-fn check_list(schema: &Schema, items: &[Value], path: &str, causes: &mut Vec<Cause>) {
+fn check_list(schema: &Schema, items: &[Value], old: Option<&Value>, path: &str, causes: &mut Vec<Cause>) {
     let length = items.len() as u64;
     if let Some(bound) = schema.min_items.filter(|bound| length < *bound) {
         let value = Value::Array(items.to_vec());
@@ -154,7 +155,7 @@ fn check_list(schema: &Schema, items: &[Value], path: &str, causes: &mut Vec<Cau
     }
     if let Some(of) = &schema.items {
         for (index, item) in items.iter().enumerate() {
-            validate(of, item, &format!("{path}[{index}]"), causes);
+            validate(of, item, schema.old_item(item, old), &format!("{path}[{index}]"), causes);
         }
     }
     check_duplicates(schema, items, path, causes);
@@ -180,7 +181,13 @@ fn check_duplicates(schema: &Schema, items: &[Value], path: &str, causes: &mut V
     }
 }
 
-fn check_object(schema: &Schema, fields: &Map<String, Value>, path: &str, causes: &mut Vec<Cause>) {
+fn check_object(
+    schema: &Schema,
+    fields: &Map<String, Value>,
+    old: Option<&Value>,
+    path: &str,
+    causes: &mut Vec<Cause>,
+) {
     let count = fields.len() as u64;
     let value = || Value::Object(fields.clone());
     if let Some(bound) = schema.min_properties.filter(|bound| count < *bound) {
@@ -192,7 +199,7 @@ fn check_object(schema: &Schema, fields: &Map<String, Value>, path: &str, causes
     }
     for (name, child) in fields {
         if let Some(of) = schema.field(name) {
-            validate(of, child, &join(path, name), causes);
+            validate(of, child, old.and_then(|o| o.get(name)), &join(path, name), causes);
         }
     }
     for name in &schema.required {
@@ -205,7 +212,7 @@ fn check_object(schema: &Schema, fields: &Map<String, Value>, path: &str, causes
 fn check_combined(schema: &Schema, value: &Value, path: &str, causes: &mut Vec<Cause>) {
     let passes = |of: &&Schema| {
         let mut inner = Vec::new();
-        validate(of, value, path, &mut inner);
+        validate(of, value, None, path, &mut inner);
         inner.is_empty()
     };
     let place = Place { value, path };
@@ -219,6 +226,6 @@ fn check_combined(schema: &Schema, value: &Value, path: &str, causes: &mut Vec<C
         causes.push(place.cause("must not validate the schema (not)"));
     }
     for of in &schema.all_of {
-        validate(of, value, path, causes);
+        validate(of, value, None, path, causes);
     }
 }
