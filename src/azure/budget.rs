@@ -40,20 +40,30 @@ impl CallClass {
 }
 
 /// The buckets of all subscriptions. Clones share them.
-#[derive(Clone, Debug, Default)]
-pub struct Budgets(Arc<Mutex<HashMap<String, Arc<Budget>>>>);
+#[derive(Clone, Debug)]
+pub struct Budgets {
+    all: Arc<Mutex<HashMap<String, Arc<Budget>>>>,
+    /// How many times as fast as the wall time runs: a rehearsal polls, and refills, that much faster.
+    speed: f64,
+}
 
 /// More subscriptions than this are not kept without a user.
 const MOST_IDLE: usize = 256;
 
 impl Budgets {
+    /// Empty, for a clock that runs `speed` times as fast as the wall's.
+    pub(crate) fn at_speed(speed: f64) -> Self {
+        Self { all: Arc::default(), speed }
+    }
+
     /// The budget of a subscription at one ARM endpoint.
     pub(crate) fn of(&self, management: &str, subscription: &str) -> Arc<Budget> {
-        let mut all = lock(&self.0);
+        let mut all = lock(&self.all);
         if all.len() >= MOST_IDLE {
             all.retain(|_, budget| Arc::strong_count(budget) > 1 || budget.is_paused());
         }
-        Arc::clone(all.entry(format!("{management} {}", subscription.to_ascii_lowercase())).or_default())
+        let key = format!("{management} {}", subscription.to_ascii_lowercase());
+        Arc::clone(all.entry(key).or_insert_with(|| Arc::new(Budget::at_speed(self.speed))))
     }
 }
 
@@ -64,17 +74,15 @@ pub(crate) struct Budget {
     write: Mutex<Bucket>,
 }
 
-impl Default for Budget {
-    fn default() -> Self {
+impl Budget {
+    fn at_speed(speed: f64) -> Self {
         let now = Instant::now();
         Self {
-            read: Mutex::new(Bucket::new(CallClass::Read, now)),
-            write: Mutex::new(Bucket::new(CallClass::Write, now)),
+            read: Mutex::new(Bucket::new(CallClass::Read, speed, now)),
+            write: Mutex::new(Bucket::new(CallClass::Write, speed, now)),
         }
     }
-}
 
-impl Budget {
     fn bucket(&self, class: CallClass) -> MutexGuard<'_, Bucket> {
         lock(match class {
             CallClass::Read => &self.read,
@@ -121,9 +129,9 @@ struct Bucket {
 }
 
 impl Bucket {
-    const fn new(class: CallClass, now: Instant) -> Self {
+    fn new(class: CallClass, speed: f64, now: Instant) -> Self {
         let (size, per_second) = class.grant();
-        Self { size, per_second, level: size, at: now, paused_until: now }
+        Self { size, per_second: per_second * speed, level: size, at: now, paused_until: now }
     }
 
     fn take(&mut self, now: Instant, patience: Duration) -> Result<Duration, Duration> {
@@ -153,7 +161,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_burst_waits_and_a_flood_comes_back_later() {
-        let budget = Budget::default();
+        let budget = Budget::at_speed(1.0);
         let answers: Vec<_> = (0..1000).map(|_| budget.take(CallClass::Read, PATIENCE)).collect();
         assert_eq!(answers.iter().filter(|a| **a == Ok(Duration::ZERO)).count(), 200);
         // Five seconds of refill may be promised in advance, no more.
@@ -166,7 +174,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn vaults_of_a_subscription_share_a_pause_and_others_do_not() {
-        let budgets = Budgets::default();
+        let budgets = Budgets::at_speed(1.0);
         budgets.of("https://m", "SUB").pause(CallClass::Read, Duration::from_secs(300));
         let same = budgets.of("https://m", "sub");
         assert_eq!(same.take(CallClass::Read, PATIENCE), Err(Duration::from_secs(300)));
@@ -183,7 +191,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_azure_says_is_left_is_believed() {
-        let budget = Budget::default();
+        let budget = Budget::at_speed(1.0);
         budget.observe(CallClass::Write, 11_999.0);
         assert_eq!(budget.take(CallClass::Write, PATIENCE), Ok(Duration::ZERO));
         budget.observe(CallClass::Write, 0.0);
@@ -192,12 +200,12 @@ mod tests {
 
     #[test]
     fn forgotten_subscriptions_are_let_go() {
-        let budgets = Budgets::default();
+        let budgets = Budgets::at_speed(1.0);
         let kept = budgets.of("m", "kept");
         for n in 0..2000 {
             budgets.of("m", &n.to_string());
         }
-        assert!(lock(&budgets.0).len() <= MOST_IDLE);
+        assert!(lock(&budgets.all).len() <= MOST_IDLE);
         assert!(Arc::ptr_eq(&kept, &budgets.of("m", "kept")));
     }
 }

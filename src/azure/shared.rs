@@ -36,9 +36,11 @@ impl AzureShared {
 
     /// Over any other transport.
     pub fn over(transport: Arc<dyn Transport>, clock: SharedClock, meter: Arc<dyn CallMeter>) -> Self {
+        let second = std::time::Duration::from_secs(1);
+        let speed = second.as_secs_f64() / clock.wall(second).as_secs_f64().max(f64::MIN_POSITIVE);
         Self {
             transport,
-            budgets: Budgets::default(),
+            budgets: Budgets::at_speed(speed),
             meter,
             clock,
             allow_plain_http: false,

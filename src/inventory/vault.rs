@@ -43,7 +43,10 @@ struct State {
     link: Link,
     vault: Option<Vault>,
     listed_at: Option<Timestamp>,
+    /// By ARM id in lower case.
     entries: HashMap<String, Entry>,
+    /// The ids of each friendly name, in lower case.
+    names: HashMap<String, Vec<String>>,
     unreadable: Vec<String>,
     jobs: Fact<Vec<Job>>,
     fabrics: Fact<Vec<Fabric>>,
@@ -108,6 +111,7 @@ impl VaultInventory {
             vault: None,
             listed_at: None,
             entries: HashMap::new(),
+            names: HashMap::new(),
             unreadable: Vec::new(),
             jobs: Fact::unknown("The vault's jobs were not read yet."),
             fabrics: Fact::unknown("The vault's fabrics were not read yet."),
@@ -194,7 +198,7 @@ impl VaultInventory {
                 .map_or_else(|| Fact::unknown("The item's fabric is not in the vault's list."), |fabric| Fact::seen(fabric.clone(), *at)),
         };
         let jobs = match replication.value() {
-            Some(item) => state.jobs.map(|jobs| jobs.iter().filter(|job| job.concerns(item)).cloned().collect()),
+            Some(item) => state.jobs.map(|jobs| jobs_of(jobs, item, &state)),
             None => state.link.unknown("The item"),
         };
         let azure_vm = entry
@@ -284,6 +288,11 @@ impl VaultInventory {
                 None => Entry { summary, full: None, azure_vm: None },
             };
             entries.insert(id, entry);
+        }
+        state.names = HashMap::with_capacity(entries.len());
+        for (id, entry) in &entries {
+            let name = entry.summary.friendly_name.to_ascii_lowercase();
+            state.names.entry(name).or_default().push(id.clone());
         }
         state.entries = entries;
         state.unreadable = listing.odd.into_iter().take(10).collect();
@@ -431,7 +440,7 @@ impl Seen {
         let entry = find(state, machine).ok();
         let item = entry.map(|entry| entry.full.as_ref().map_or(&entry.summary, |(item, _)| item)).cloned();
         let jobs = match (&item, state.jobs.value()) {
-            (Some(item), Some(jobs)) => jobs.iter().filter(|job| job.concerns(item)).cloned().collect(),
+            (Some(item), Some(jobs)) => jobs_of(jobs, item, state),
             (None, _) | (_, None) => Vec::new(),
         };
         let azure_vm = entry.and_then(|entry| entry.azure_vm.as_ref()).and_then(|(fact, _)| fact.value()).cloned();
@@ -439,12 +448,18 @@ impl Seen {
     }
 }
 
+fn jobs_of(jobs: &[Job], item: &Replication, state: &State) -> Vec<Job> {
+    let name = item.friendly_name.to_ascii_lowercase();
+    let name_is_unique = state.names.get(&name).is_none_or(|ids| ids.len() < 2);
+    jobs.iter().filter(|job| job.concerns(item, name_is_unique)).cloned().collect()
+}
+
 fn find<'a>(state: &'a State, machine: &str) -> Result<&'a Entry, String> {
     if let Some(entry) = state.entries.get(&machine.to_ascii_lowercase()) {
         return Ok(entry);
     }
-    let mut named =
-        state.entries.values().filter(|entry| entry.summary.friendly_name.eq_ignore_ascii_case(machine));
+    let ids = state.names.get(&machine.to_ascii_lowercase()).map(Vec::as_slice).unwrap_or_default();
+    let mut named = ids.iter().filter_map(|id| state.entries.get(id));
     match (named.next(), named.next()) {
         (Some(only), None) => Ok(only),
         (Some(_), Some(_)) => Err(format!(
