@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use common::real::RealServer;
 use futures::StreamExt;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::api::core::v1::{Event as CoreEvent, Secret};
@@ -175,6 +176,12 @@ async fn a_controller_runs_over_http() {
     let server = common::server();
     let addr = common::serve(&server).await;
     run(common::http_client(addr).await).await;
+}
+
+#[tokio::test]
+async fn a_controller_runs_on_a_real_server() {
+    let Some(server) = RealServer::start().await else { return };
+    run(server.client().await).await;
 }
 
 #[tokio::test]

@@ -15,32 +15,40 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use common::real::RealServer;
 use regex::Regex;
 use serde_json::Value;
 use sim_apiserver::ApiServer;
+use tokio::runtime::Runtime;
 
-/// A server with a kubeconfig, and a home for kubectl's caches.
+/// A kubeconfig, and a home for kubectl's caches; it keeps its server running.
 struct Desk {
     home: PathBuf,
     kubeconfig: PathBuf,
-    _runtime: tokio::runtime::Runtime,
+    _server: (Runtime, Option<RealServer>),
 }
 
 impl Desk {
     /// `None` without kubectl.
     fn new(name: &str) -> Option<Desk> {
-        if Command::new("kubectl").arg("version").arg("--client").output().is_err() {
-            eprintln!("SKIPPED: there is no kubectl");
-            return None;
-        }
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let server = common::server();
-        let addr: SocketAddr = runtime.block_on(common::serve(&server));
+        let runtime = runtime()?;
+        let addr: SocketAddr = runtime.block_on(common::serve(&common::server()));
+        Some(Desk::with(name, &ApiServer::kubeconfig(addr), (runtime, None)))
+    }
+
+    /// `None` without kubectl or a real server.
+    fn on_a_real_server(name: &str) -> Option<Desk> {
+        let runtime = runtime()?;
+        let server = runtime.block_on(RealServer::start())?;
+        Some(Desk::with(name, &server.kubeconfig(), (runtime, Some(server))))
+    }
+
+    fn with(name: &str, kubeconfig: &str, server: (Runtime, Option<RealServer>)) -> Desk {
         let home = std::env::temp_dir().join(format!("apiserver-kubectl-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&home).unwrap();
-        let kubeconfig = home.join("kubeconfig");
-        std::fs::write(&kubeconfig, ApiServer::kubeconfig(addr)).unwrap();
-        Some(Desk { home, kubeconfig, _runtime: runtime })
+        let path = home.join("kubeconfig");
+        std::fs::write(&path, kubeconfig).unwrap();
+        Desk { home, kubeconfig: path, _server: server }
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -63,6 +71,14 @@ impl Desk {
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
+}
+
+fn runtime() -> Option<Runtime> {
+    if Command::new("kubectl").args(["version", "--client"]).output().is_err() {
+        eprintln!("SKIPPED: there is no kubectl");
+        return None;
+    }
+    Some(tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap())
 }
 
 impl Drop for Desk {
@@ -91,7 +107,19 @@ fn normal(output: &[u8], crd: &Path, plan: &Path) -> String {
 
 #[test]
 fn the_recorded_commands_answer_alike() {
-    let Some(desk) = Desk::new("recorded") else { return };
+    if let Some(desk) = Desk::new("recorded") {
+        recorded_commands(&desk);
+    }
+}
+
+#[test]
+fn a_real_server_answers_as_it_was_recorded() {
+    if let Some(desk) = Desk::on_a_real_server("real") {
+        recorded_commands(&desk);
+    }
+}
+
+fn recorded_commands(desk: &Desk) {
     let (crd, plan) = (common::fixture("crd.json"), common::fixture("plan.yaml"));
     let (crd_path, plan_path) = (crd.display().to_string(), plan.display().to_string());
     let recorded = common::json("kubectl-real-v1.36.json");

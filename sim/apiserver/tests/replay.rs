@@ -12,9 +12,11 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
+use std::time::Duration;
 
-use common::http::{Call, JSON, post, send};
+use common::http::{Call, JSON, get, post, send};
 use common::normal::{Normal, differences};
+use common::real::RealServer;
 use flate2::read::MultiGzDecoder;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -39,10 +41,23 @@ fn recorded() -> impl Iterator<Item = Recorded> {
 #[tokio::test]
 async fn every_recorded_operation_is_answered_alike() {
     let server = common::server();
-    let client = common::in_process_client(&server, "replay");
+    replay(common::in_process_client(&server, "replay")).await;
+}
+
+#[tokio::test]
+async fn a_real_server_answers_as_it_was_recorded() {
+    let Some(server) = RealServer::start().await else { return };
+    replay(server.client().await).await;
+}
+
+async fn replay(client: kube::Client) {
     let crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
     send(&client, post("/api/v1/namespaces", json!({"metadata": {"name": "fuzz"}}))).await;
     send(&client, post(crds, common::json("crd.json"))).await;
+    let served = get("/apis/demo.example.io/v1alpha1/namespaces/fuzz/failbackplans");
+    while send(&client, served.clone()).await.0 != 200 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     let normal = Normal::new();
     // The first mismatch of an object explains the others.
     let mut failures: BTreeMap<String, String> = BTreeMap::new();

@@ -10,6 +10,8 @@
 mod common;
 
 use common::http::{post, send};
+use common::real::RealServer;
+use kube::Client;
 use serde_json::{Value, json};
 
 const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
@@ -27,9 +29,17 @@ fn crd(spec: Value) -> Value {
     })
 }
 
-async fn causes(crd: Value) -> (u16, Vec<(String, String)>) {
-    let client = common::in_process_client(&common::server(), "test");
-    let (code, body) = send(&client, post(CRDS, crd)).await;
+/// The embedded server, and a real one if there is one.
+async fn targets() -> Vec<(Client, Option<RealServer>)> {
+    let mut targets = vec![(common::in_process_client(&common::server(), "test"), None)];
+    if let Some(real) = RealServer::start().await {
+        targets.push((real.client().await, Some(real)));
+    }
+    targets
+}
+
+async fn causes(client: &Client, crd: Value) -> (u16, Vec<(String, String)>) {
+    let (code, body) = send(client, post(format!("{CRDS}?dryRun=All"), crd)).await;
     let text = |c: &Value, k: &str| c[k].as_str().unwrap().to_owned();
     let causes = body["details"]["causes"].as_array().cloned().unwrap_or_default();
     (code, causes.iter().map(|c| (text(c, "field"), text(c, "message"))).collect())
@@ -37,6 +47,12 @@ async fn causes(crd: Value) -> (u16, Vec<(String, String)>) {
 
 #[tokio::test]
 async fn what_is_not_structural_is_refused() {
+    for (client, _real) in targets().await {
+        not_structural(&client).await;
+    }
+}
+
+async fn not_structural(client: &Client) {
     let string = json!({"type": "string"});
     let cases = [
         (
@@ -103,19 +119,26 @@ async fn what_is_not_structural_is_refused() {
         ),
     ];
     for (spec, field, message) in cases {
-        let (code, found) = causes(crd(spec.clone())).await;
+        let (code, found) = causes(client, crd(spec.clone())).await;
         let expected = (format!("{ROOT}.properties[spec].{field}"), message.to_owned());
         assert_eq!(code, 422, "{spec}");
         assert!(found.contains(&expected), "{spec}: {found:#?}");
     }
-    let (code, found) = causes(crd(json!({"type": "string", "x-kubernetes-validations": [{"rule": "self ++"}]}))).await;
+    let (code, found) =
+        causes(client, crd(json!({"type": "string", "x-kubernetes-validations": [{"rule": "self ++"}]}))).await;
     assert!(code == 422 && found[0].1.contains("compilation failed"), "{found:?}");
 }
 
 #[tokio::test]
 async fn names_and_versions_are_checked() {
+    for (client, _real) in targets().await {
+        names_and_versions(&client).await;
+    }
+}
+
+async fn names_and_versions(client: &Client) {
     let good = || crd(json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true}));
-    assert_eq!(causes(good()).await, (201, vec![]));
+    assert_eq!(causes(client, good()).await, (201, vec![]));
     let changed = |pointer: &str, value: Value| {
         let mut crd = good();
         *crd.pointer_mut(pointer).unwrap() = value;
@@ -133,7 +156,7 @@ async fn names_and_versions_are_checked() {
         ),
     ];
     for (pointer, value, field) in cases {
-        let (code, found) = causes(changed(pointer, value)).await;
+        let (code, found) = causes(client, changed(pointer, value)).await;
         assert!(code == 422 && found.iter().any(|(f, _)| f == field), "{pointer}: {code} {found:?}");
     }
 }

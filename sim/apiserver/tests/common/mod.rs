@@ -3,6 +3,7 @@
 
 pub(crate) mod http;
 pub(crate) mod normal;
+pub(crate) mod real;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

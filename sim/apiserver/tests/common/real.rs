@@ -17,13 +17,15 @@ pub(crate) struct RealServer {
 const TOKEN: &str = "conformance";
 
 impl RealServer {
-    /// Starts both, or `None` without binaries.
+    /// Starts both; says so and gives `None` when there are no binaries.
     pub(crate) async fn start() -> Option<RealServer> {
-        let assets = PathBuf::from(std::env::var_os("KUBEBUILDER_ASSETS")?);
-        if !assets.join("kube-apiserver").exists() || !assets.join("etcd").exists() {
+        let assets = std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);
+        let complete = |a: &PathBuf| a.join("kube-apiserver").exists() && a.join("etcd").exists();
+        let Some(assets) = assets.filter(complete) else {
+            eprintln!("SKIPPED: KUBEBUILDER_ASSETS does not name a directory with kube-apiserver and etcd");
             return None;
-        }
-        let directory = std::env::temp_dir().join(format!("apiserver-conformance-{}", std::process::id()));
+        };
+        let directory = std::env::temp_dir().join(format!("apiserver-real-{}", std::process::id()));
         fs::create_dir_all(&directory).unwrap();
         let [etcd_client, etcd_peer, api] = free_ports();
         let etcd = format!("http://127.0.0.1:{etcd_client}");
@@ -90,6 +92,16 @@ impl RealServer {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         panic!("kube-apiserver is not ready; see {}", self.directory.display());
+    }
+
+    /// For kubectl.
+    pub(crate) fn kubeconfig(&self) -> String {
+        let url = &self.url;
+        format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: real\nclusters: [{{name: real, cluster: {{server: \"{url}\", \
+             insecure-skip-tls-verify: true}}}}]\nusers: [{{name: real, user: {{token: {TOKEN}}}}}]\ncontexts: [{{name: real, \
+             context: {{cluster: real, user: real, namespace: default}}}}]\n"
+        )
     }
 
     pub(crate) async fn client(&self) -> Client {
