@@ -7,7 +7,7 @@ use url::{Host, Url};
 /// A vCenter's SOAP endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Address {
-    /// `https://host[:port]/sdk`
+    /// `https://host[:port]/sdk`, or another path that ends so where a proxy stands before several vCenters.
     pub(super) sdk: Url,
     /// Host and port as shown to people.
     pub(super) name: String,
@@ -34,10 +34,12 @@ impl Address {
         if url.query().is_some() || url.fragment().is_some() {
             return Err(format!("{server:?} must not have a query or a fragment"));
         }
-        if !matches!(url.path().trim_end_matches('/'), "" | "/sdk") {
-            return Err(format!("{server:?}: the path of a vCenter's API is /sdk"));
+        let path = url.path().trim_end_matches('/').to_owned();
+        match path.as_str() {
+            "" => url.set_path("/sdk"),
+            path if path.ends_with("/sdk") => url.set_path(path),
+            _ => return Err(format!("{server:?}: the path of a vCenter's API ends with /sdk")),
         }
-        url.set_path("/sdk");
         let host = url.host_str().ok_or_else(|| format!("{server:?} names no host"))?;
         let name = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
         Ok(Self { sdk: url, name, plain })
@@ -46,7 +48,7 @@ impl Address {
     /// The document that tells which API versions are spoken; readable without a session.
     pub(super) fn versions(&self) -> Url {
         let mut url = self.sdk.clone();
-        url.set_path("/sdk/vimServiceVersions.xml");
+        url.set_path(&format!("{}/vimServiceVersions.xml", self.sdk.path()));
         url
     }
 }
@@ -71,6 +73,7 @@ mod tests {
             (" vc.example.com:8443 ", "https://vc.example.com:8443/sdk", "vc.example.com:8443"),
             ("https://vc.example.com", "https://vc.example.com/sdk", "vc.example.com"),
             ("https://vc.example.com:443/sdk/", "https://vc.example.com/sdk", "vc.example.com"),
+            ("proxy.example.com/vcenters/two/sdk/", "https://proxy.example.com/vcenters/two/sdk", "proxy.example.com"),
             ("10.0.0.4", "https://10.0.0.4/sdk", "10.0.0.4"),
             ("[fd00::4]:444", "https://[fd00::4]:444/sdk", "[fd00::4]:444"),
             ("http://127.0.0.1:8989/sdk", "http://127.0.0.1:8989/sdk", "127.0.0.1:8989"),
@@ -78,6 +81,7 @@ mod tests {
         ] {
             let address = Address::parse(typed).unwrap();
             assert_eq!((address.sdk.as_str(), address.name.as_str()), (sdk, name), "{typed}");
+            assert_eq!(address.versions().as_str(), format!("{sdk}/vimServiceVersions.xml"));
         }
     }
 
@@ -89,7 +93,7 @@ mod tests {
             ("http://127.0.0.1.example.com", "plain text"),
             ("ftp://vc.example.com", "only https"),
             ("https://user:secret@vc.example.com", "must not hold a user name"),
-            ("vc.example.com/ui", "is /sdk"),
+            ("vc.example.com/ui", "ends with /sdk"),
             ("vc.example.com?x=1", "query"),
             ("vc example com", "not a host"),
         ] {

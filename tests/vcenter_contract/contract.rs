@@ -68,6 +68,20 @@ impl Following {
         };
         timeout(PATIENCE, told).await.unwrap_or_else(|_| panic!("not told of the change; last: {last:?}"))
     }
+
+    /// Waits for news of which this is true.
+    pub async fn find(&mut self, wanted: impl Fn(&[VirtualMachine], &[Host], &[Datastore]) -> bool) {
+        let told = async {
+            loop {
+                if let VCenterChange::Changed { vms, hosts, datastores } = self.next().await
+                    && wanted(&vms, &hosts, &datastores)
+                {
+                    return;
+                }
+            }
+        };
+        timeout(PATIENCE, told).await.expect("news in time");
+    }
 }
 
 pub fn running(vms: &[VirtualMachine]) -> &VirtualMachine {

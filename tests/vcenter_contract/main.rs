@@ -15,6 +15,7 @@
 
 mod contract;
 mod hand;
+mod simulated;
 mod vcsim;
 
 use std::{any::Any, sync::Arc, time::Duration};

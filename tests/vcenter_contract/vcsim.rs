@@ -155,7 +155,7 @@ async fn vcsim_tells_snapshots_settings_and_departures() {
     hand.on_vm("Destroy_Task", &vm.moref, "").await;
     loop {
         if let failback::ports::VCenterChange::Gone(gone) = following.next().await {
-            assert_eq!(gone, [vm.moref.clone()]);
+            assert_eq!(gone, std::slice::from_ref(&vm.moref));
             break;
         }
     }
