@@ -41,7 +41,11 @@ impl FastClock {
     /// # Errors
     /// A sentence with the form that is expected.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let expected = || format!("\"{text}\" is not WALL_TIME=SIMULATED_TIME@SPEED, such as 2026-01-01T00:00:00Z=2026-01-01T00:00:00Z@600");
+        let expected = || {
+            format!(
+                "\"{text}\" is not WALL_TIME=SIMULATED_TIME@SPEED, such as 2026-01-01T00:00:00Z=2026-01-01T00:00:00Z@600"
+            )
+        };
         let (times, speed) = text.rsplit_once('@').ok_or_else(expected)?;
         let (wall, origin) = times.split_once('=').ok_or_else(expected)?;
         let wall: Timestamp = wall.parse().map_err(|_| expected())?;

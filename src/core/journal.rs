@@ -44,6 +44,11 @@ pub const fn is_open(record: &OperationRecord) -> bool {
     matches!(record.outcome, OperationOutcome::Intended | OperationOutcome::Submitted)
 }
 
+/// Whether a record is about this job.
+pub fn knows<'a>(mut records: impl Iterator<Item = &'a OperationRecord>, job: &Job) -> bool {
+    records.any(|record| record.job_id.as_ref().is_some_and(|id| id.eq_ignore_ascii_case(&job.id)))
+}
+
 /// A new intent, following the record before it.
 pub fn intend(verb: Verb, claim: &Claim, last: Option<&OperationRecord>, now: Timestamp) -> OperationRecord {
     let again = last.filter(|last| {
@@ -195,11 +200,10 @@ fn find_job(
     let intended = record.intended_at.0;
     let item = facts.replication.value();
     let generation = item.and_then(|item| item.generation).unwrap_or(Generation::Modernized);
-    let known = |job: &Job| history.iter().any(|old| old.job_id.as_deref() == Some(job.id.as_str()));
     let is_ours = |job: &&Job| {
         job.scenario == verb.scenario(generation)
             && job.started.is_some_and(|at| at + CLOCK_SKEW >= intended)
-            && !known(job)
+            && !knows(history.iter(), job)
     };
     if let Some(job) = facts.jobs.value().and_then(|jobs| jobs.iter().find(is_ours)) {
         return Progress::Record(Box::new(OperationRecord {

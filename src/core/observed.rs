@@ -443,7 +443,9 @@ impl Job {
         item.scenario.as_ref().and_then(|s| s.job_id.as_deref()) == Some(self.id.as_str())
             || self.target_id.eq_ignore_ascii_case(&item.name)
             || self.target_id.eq_ignore_ascii_case(&item.id)
-            || (name_is_unique && !self.target_name.is_empty() && self.target_name.eq_ignore_ascii_case(&item.friendly_name))
+            || (name_is_unique
+                && !self.target_name.is_empty()
+                && self.target_name.eq_ignore_ascii_case(&item.friendly_name))
     }
 }
 

@@ -85,8 +85,7 @@ impl Registry {
             log_out(old);
         }
         let port = self.connect.vcenter(&connection)?;
-        let inventory =
-            Arc::new(VCenterInventory::new(key.clone(), port, Arc::clone(&self.clock), self.wake.clone()));
+        let inventory = Arc::new(VCenterInventory::new(key.clone(), port, Arc::clone(&self.clock), self.wake.clone()));
         let task = {
             let inventory = Arc::clone(&inventory);
             tokio::spawn(async move { inventory.run().await })

@@ -192,10 +192,12 @@ impl VaultInventory {
         let of_item = replication.value().map(|item| item.fabric_id.to_ascii_lowercase()).unwrap_or_default();
         let fabric = match &state.fabrics {
             Fact::Unknown(why) => Fact::unknown(why.clone()),
-            Fact::Seen { value, at } => value
-                .iter()
-                .find(|fabric| fabric.id.eq_ignore_ascii_case(&of_item))
-                .map_or_else(|| Fact::unknown("The item's fabric is not in the vault's list."), |fabric| Fact::seen(fabric.clone(), *at)),
+            Fact::Seen { value, at } => {
+                value.iter().find(|fabric| fabric.id.eq_ignore_ascii_case(&of_item)).map_or_else(
+                    || Fact::unknown("The item's fabric is not in the vault's list."),
+                    |fabric| Fact::seen(fabric.clone(), *at),
+                )
+            }
         };
         let jobs = match replication.value() {
             Some(item) => state.jobs.map(|jobs| jobs_of(jobs, item, &state)),
@@ -226,7 +228,8 @@ impl VaultInventory {
                     wait
                 }
             };
-            let rejected = matches!(&self.state().link, Link::Down(failure) if failure.class == FailureClass::Unauthenticated);
+            let rejected =
+                matches!(&self.state().link, Link::Down(failure) if failure.class == FailureClass::Unauthenticated);
             let sleep = tokio::time::sleep(self.clock.wall(wait).max(LEAST));
             if rejected {
                 sleep.await;
@@ -375,7 +378,8 @@ impl VaultInventory {
                 Some((_, at)) => watcher.in_motion || *at + VM_AT_REST <= now,
             };
             let in_azure = entry.full.as_ref().is_none_or(|(item, _)| {
-                item.runs_in() != Some(RunsIn::VMware) || !matches!(Stage::of(item), Stage::ProtectedToAzure | Stage::SyncingToAzure)
+                item.runs_in() != Some(RunsIn::VMware)
+                    || !matches!(Stage::of(item), Stage::ProtectedToAzure | Stage::SyncingToAzure)
             });
             if vm_due && in_azure {
                 vms.insert(id, watcher.azure_vm_id.clone());
@@ -401,11 +405,7 @@ impl VaultInventory {
 
     fn snapshot(&self) -> HashMap<Key, Seen> {
         let state = self.state();
-        state
-            .watchers
-            .iter()
-            .map(|(key, watcher)| (key.clone(), Seen::of(&state, &watcher.machine)))
-            .collect()
+        state.watchers.iter().map(|(key, watcher)| (key.clone(), Seen::of(&state, &watcher.machine))).collect()
     }
 
     /// Wakes those whose machine shows something else than before.
@@ -468,10 +468,9 @@ fn find<'a>(state: &'a State, machine: &str) -> Result<&'a Entry, String> {
         (None, _) => match &state.link {
             Link::Down(failure) => Err(format!("the vault cannot be read: {}", failure.message)),
             Link::Connecting => Err("the vault was not read yet.".to_owned()),
-            Link::Up { .. } => Err(format!(
-                "spec.machine: the vault has no item \"{machine}\" among its {}.",
-                state.entries.len()
-            )),
+            Link::Up { .. } => {
+                Err(format!("spec.machine: the vault has no item \"{machine}\" among its {}.", state.entries.len()))
+            }
         },
     }
 }

@@ -105,10 +105,10 @@ impl VCenterInventory {
     /// The machine with this identity, and the display names of its datastores.
     pub fn find(&self, identity: &HomeIdentity) -> (Fact<OnPremisesVm>, Vec<String>) {
         let state = self.state();
-        let at = match &state.link {
-            Link::Up { at } if state.complete => *at,
-            link => return (link.unknown("vCenter's inventory"), Vec::new()),
+        let (Link::Up { at }, true) = (&state.link, state.complete) else {
+            return (state.link.unknown("vCenter's inventory"), Vec::new());
         };
+        let at = *at;
         if identity.is_empty() {
             let why = "The vault names neither a UUID nor a disk of the machine at home.";
             return (Fact::unknown(why), Vec::new());

@@ -38,7 +38,13 @@ pub struct Feed<K: Resource<DynamicType = ()> + Clone + 'static> {
 
 impl<K> Feed<K>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + DeserializeOwned
+        + Debug
+        + Send
+        + Sync
+        + 'static,
 {
     /// A feed that is not watched yet, of one namespace or of all.
     pub fn new(client: &Client, namespace: Option<&str>, clock: SharedClock) -> Self {

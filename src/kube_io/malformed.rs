@@ -36,7 +36,10 @@ impl Malformed {
         }
         self.told.insert(uid.clone(), meta.generation);
         tracing::warn!(kind = %self.resource.kind, %name, %namespace, error = %invalid.error, "an object cannot be read");
-        let message = format!("The object cannot be read: {}. Remedy: apply it again as the CustomResourceDefinition of this version says.", invalid.error);
+        let message = format!(
+            "The object cannot be read: {}. Remedy: apply it again as the CustomResourceDefinition of this version says.",
+            invalid.error
+        );
         let condition = |kind: &str, status: &str| {
             json!({
                 "type": kind, "status": status, "reason": "Malformed", "message": message,

@@ -30,9 +30,10 @@ pub enum WriteError {
 
 impl From<kube::Error> for WriteError {
     fn from(error: kube::Error) -> Self {
-        match &error {
-            kube::Error::Api(status) if status.code == 409 => Self::Conflict,
-            kube::Error::Api(status) if status.code == 404 => Self::Gone,
+        let code = if let kube::Error::Api(status) = &error { status.code } else { 0 };
+        match code {
+            409 => Self::Conflict,
+            404 => Self::Gone,
             _ => Self::Kube(Box::new(error)),
         }
     }
@@ -42,12 +43,7 @@ impl From<kube::Error> for WriteError {
 ///
 /// # Errors
 /// [`WriteError::Conflict`] when it is not.
-pub async fn apply_status<K>(
-    api: &Api<K>,
-    object: &K,
-    manager: &str,
-    status: &impl Serialize,
-) -> Result<K, WriteError>
+pub async fn apply_status<K>(api: &Api<K>, object: &K, manager: &str, status: &impl Serialize) -> Result<K, WriteError>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
 {

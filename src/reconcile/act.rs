@@ -6,7 +6,7 @@ use kube::ResourceExt;
 
 use super::{Error, context::Context, item::record};
 use crate::{
-    api::{FailbackPlan, ReplicatedItem, ReplicatedItemStatus, OperationRecord},
+    api::{FailbackPlan, OperationRecord, ReplicatedItem, ReplicatedItemStatus},
     core::{
         action::Verb,
         decide::{item::push_record, plan::may_still},
@@ -108,13 +108,23 @@ fn not_sent(failure: Failure) -> Failure {
     Failure { class, ..failure }
 }
 
-async fn call(context: &Context, key: &Key, item: &ReplicatedItem, guarded: &Guarded) -> Result<Option<String>, Failure> {
+async fn call(
+    context: &Context,
+    key: &Key,
+    item: &ReplicatedItem,
+    guarded: &Guarded,
+) -> Result<Option<String>, Failure> {
     let vault = Key { namespace: key.namespace.clone(), name: item.spec.vault_ref.name.clone() };
-    let vault = context.registry.vault(&vault).ok_or_else(|| {
-        Failure::new(Remote::Kubernetes, FailureClass::Conflict, "The vault is not connected.")
-    })?;
+    let vault = context
+        .registry
+        .vault(&vault)
+        .ok_or_else(|| Failure::new(Remote::Kubernetes, FailureClass::Conflict, "The vault is not connected."))?;
     if !context.leadership.is_valid_now() {
-        return Err(Failure::new(Remote::Kubernetes, FailureClass::Conflict, "This process no longer holds the lease."));
+        return Err(Failure::new(
+            Remote::Kubernetes,
+            FailureClass::Conflict,
+            "This process no longer holds the lease.",
+        ));
     }
     vault.port().submit(&guarded.expect.item_id, &guarded.action).await.map(|submitted| submitted.job_id)
 }

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use kube::{ResourceExt, runtime::controller::Action};
 
-use super::{Error, context::{Context, key_of}};
+use super::{
+    Error,
+    context::{Context, key_of},
+};
 use crate::{
     api::{FailbackApproval, FailbackApprovalStatus},
     core::{

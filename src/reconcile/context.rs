@@ -96,10 +96,7 @@ impl Context {
                 let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
                 let count = failures.entry((kind, key)).or_insert(0);
                 *count += 1;
-                backoff::jittered(
-                    backoff::exponential(*count, Duration::from_secs(1), Duration::from_secs(120)),
-                    &seed,
-                )
+                backoff::jittered(backoff::exponential(*count, Duration::from_secs(1), Duration::from_secs(120)), &seed)
             }
         }
     }

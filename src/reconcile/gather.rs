@@ -28,9 +28,9 @@ pub(super) fn facts(context: &Context, key: &Key, item: &ReplicatedItem) -> Item
                 ..ItemFacts::unknown("")
             }
         }
-        None if lookup(&context.stores.vaults, &vault_key.namespace, &vault_key.name).is_none() => {
-            ItemFacts::unknown(&format!("spec.vaultRef: there is no RecoveryVault \"{}\" in this namespace.", vault_key.name))
-        }
+        None if lookup(&context.stores.vaults, &vault_key.namespace, &vault_key.name).is_none() => ItemFacts::unknown(
+            &format!("spec.vaultRef: there is no RecoveryVault \"{}\" in this namespace.", vault_key.name),
+        ),
         None => ItemFacts::unknown(&format!("RecoveryVault \"{}\" is not connected.", vault_key.name)),
     };
     home(context, key, item, &known, &mut facts);

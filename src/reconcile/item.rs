@@ -4,7 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use kube::{Resource, runtime::controller::Action};
 
-use super::{Error, act, context::{Context, key_of}, gather};
+use super::{
+    Error, act,
+    context::{Context, key_of},
+    gather,
+};
 use crate::{
     api::{FINALIZER, ReplicatedItem, ReplicatedItemStatus},
     core::{
@@ -87,12 +91,7 @@ pub(super) async fn record(
 }
 
 /// A deleted item stays only while the fate of a call is open: its journal is the only memory of it.
-async fn let_go(
-    context: &Context,
-    key: &Key,
-    item: &ReplicatedItem,
-    decision: ItemDecision,
-) -> Result<Action, Error> {
+async fn let_go(context: &Context, key: &Key, item: &ReplicatedItem, decision: ItemDecision) -> Result<Action, Error> {
     let open = decision.status.operation.as_ref().is_some_and(journal::is_open);
     if open {
         record(context, item, decision.status).await?;

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use kube::runtime::controller::Action;
 
-use super::{Error, context::{Context, key_of}};
+use super::{
+    Error,
+    context::{Context, key_of},
+};
 use crate::{
     api::MasterTarget,
     core::{
@@ -23,9 +26,9 @@ pub(super) async fn reconcile(target: Arc<MasterTarget>, context: Arc<Context>) 
     let vault_key = Key { namespace: key.namespace.clone(), name: target.spec.vault_ref.name.clone() };
     let fabrics = match context.registry.vault(&vault_key) {
         Some(vault) => vault.view().fabrics,
-        None if lookup(&context.stores.vaults, &vault_key.namespace, &vault_key.name).is_none() => Fact::unknown(
-            format!("spec.vaultRef: there is no RecoveryVault \"{}\" in this namespace.", vault_key.name),
-        ),
+        None if lookup(&context.stores.vaults, &vault_key.namespace, &vault_key.name).is_none() => {
+            Fact::unknown(format!("spec.vaultRef: there is no RecoveryVault \"{}\" in this namespace.", vault_key.name))
+        }
         None => Fact::unknown(format!("RecoveryVault \"{}\" is not connected.", vault_key.name)),
     };
     let before = target.status.clone().unwrap_or_default();

@@ -9,7 +9,10 @@ use kube::{
 };
 use serde_json::json;
 
-use super::{Error, context::{Context, key_of}};
+use super::{
+    Error,
+    context::{Context, key_of},
+};
 use crate::{
     api::{
         ABANDON_ANNOTATION, Claim, FINALIZER, FailbackApprovalSpec, FailbackPlan, FailbackPlanStatus, ReplicatedItem,
@@ -47,7 +50,10 @@ pub(super) async fn reconcile(plan: Arc<FailbackPlan>, context: Arc<Context>) ->
     });
     let api = context.api::<FailbackPlan>(&key.namespace);
     let claiming = claims.iter().any(|(_, claim)| claim.is_some());
-    if claiming && plan.metadata.deletion_timestamp.is_none() && hold(&api, plan.as_ref(), FINALIZER, true).await?.is_some() {
+    if claiming
+        && plan.metadata.deletion_timestamp.is_none()
+        && hold(&api, plan.as_ref(), FINALIZER, true).await?.is_some()
+    {
         // Nothing is claimed by a plan that could vanish: the held plan comes back through the watch.
         return Ok(Action::requeue(Duration::from_millis(20)));
     }
@@ -78,7 +84,8 @@ pub(super) async fn reconcile(plan: Arc<FailbackPlan>, context: Arc<Context>) ->
         return Ok(Action::requeue(Duration::from_millis(50)));
     }
     let now = context.clock.now();
-    let wait = recheck.map_or(RESYNC, |at| now.duration_until(at).unsigned_abs().min(RESYNC) + Duration::from_millis(100));
+    let wait =
+        recheck.map_or(RESYNC, |at| now.duration_until(at).unsigned_abs().min(RESYNC) + Duration::from_millis(100));
     Ok(Action::requeue(context.clock.wall(wait)))
 }
 
@@ -104,8 +111,7 @@ fn items(
         })
         .map(|item| (item.name_any(), item))
         .collect();
-    let statuses =
-        objects.iter().map(|(name, item)| (name.clone(), item.status.clone().unwrap_or_default())).collect();
+    let statuses = objects.iter().map(|(name, item)| (name.clone(), item.status.clone().unwrap_or_default())).collect();
     (objects, statuses)
 }
 

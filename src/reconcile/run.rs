@@ -22,9 +22,7 @@ use super::{
     item, master_target, plan, vault, vcenter,
 };
 use crate::{
-    api::{
-        ABANDON_ANNOTATION, FailbackApproval, FailbackPlan, MasterTarget, RecoveryVault, ReplicatedItem, VCenter,
-    },
+    api::{ABANDON_ANNOTATION, FailbackApproval, FailbackPlan, MasterTarget, RecoveryVault, ReplicatedItem, VCenter},
     inventory::{Key, Registry, Wake},
     kube_io::{
         feed::{Change, Feed, Fingerprint, fingerprint, trigger},
@@ -225,7 +223,9 @@ impl Start<'_> {
             let key = key_of(object.as_ref()).unwrap_or_else(|_| Key { namespace: String::new(), name: String::new() });
             let wait = context.after_error(kind, key.clone(), error);
             match error {
-                Error::Write(_) => tracing::debug!(kind, name = %key.name, namespace = %key.namespace, error = error as &dyn std::error::Error, "looking again"),
+                Error::Write(_) => {
+                    tracing::debug!(kind, name = %key.name, namespace = %key.namespace, error = error as &dyn std::error::Error, "looking again")
+                }
                 Error::Malformed(_) | Error::Panicked(_) => {
                     tracing::error!(kind, name = %key.name, namespace = %key.namespace, error = error as &dyn std::error::Error, "a pass failed");
                 }

@@ -4,7 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use kube::runtime::controller::Action;
 
-use super::{Error, context::{Context, key_of}, vcenter::secret_value};
+use super::{
+    Error,
+    context::{Context, key_of},
+    vcenter::secret_value,
+};
 use crate::{
     api::{RecoveryVault, RecoveryVaultStatus},
     core::{

@@ -5,7 +5,11 @@ use std::{sync::Arc, time::Duration};
 use k8s_openapi::api::core::v1::Secret as KubeSecret;
 use kube::runtime::controller::Action;
 
-use super::{Error, context::{Context, key_of}, vault::link_state};
+use super::{
+    Error,
+    context::{Context, key_of},
+    vault::link_state,
+};
 use crate::{
     api::{VCenter, VCenterStatus},
     core::{
@@ -69,7 +73,8 @@ pub(super) async fn secret_value(
         .as_ref()
         .and_then(|data| data.get(key))
         .ok_or_else(|| format!("{field}: Secret \"{name}\" has no key \"{key}\"."))?;
-    let text = std::str::from_utf8(&value.0).map_err(|_| format!("{field}: key \"{key}\" of Secret \"{name}\" is not text."))?;
+    let text = std::str::from_utf8(&value.0)
+        .map_err(|_| format!("{field}: key \"{key}\" of Secret \"{name}\" is not text."))?;
     Ok(Secret::new(text.trim_end_matches(['\r', '\n'])))
 }
 

@@ -210,7 +210,9 @@ impl Rehearsal {
     }
 }
 
-fn client_error(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Box<dyn std::error::Error + Send + Sync> {
+fn client_error(
+    error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> Box<dyn std::error::Error + Send + Sync> {
     error.into()
 }
 

@@ -95,7 +95,11 @@ async fn an_unknown_tenant_and_an_unknown_vault() {
     })
     .await;
     let condition = vault(&stage, "Ready", "False", "NotFound").await;
-    assert!(condition.message.contains("another-vault") && condition.message.contains("spec.vaultName"), "{}", condition.message);
+    assert!(
+        condition.message.contains("another-vault") && condition.message.contains("spec.vaultName"),
+        "{}",
+        condition.message
+    );
     stage.end().await;
 }
 
@@ -207,7 +211,8 @@ async fn an_untrusted_certificate_shows_its_thumbprint() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let site = stage.rehearsal.site.clone();
-    let served = tokio::spawn(async move { site.serve_tls(listener, certificate.config, std::future::pending()).await });
+    let served =
+        tokio::spawn(async move { site.serve_tls(listener, certificate.config, std::future::pending()).await });
     let vcenters: Api<VCenter> = Api::default_namespaced(stage.client.clone());
     let server = format!("https://{address}");
     let patch = kube::api::Patch::Merge(json!({ "spec": { "server": server } }));
@@ -229,7 +234,8 @@ async fn a_proxy_that_answers_html_is_quoted() {
         of_kind(object, "FailbackPlan", |plan| plan["spec"]["desiredPhase"] = json!("Assessed"));
     })
     .await;
-    let proxy = axum::Router::new().fallback(|| async { axum::response::Html("<html><body>Proxy: please sign in</body></html>") });
+    let proxy = axum::Router::new()
+        .fallback(|| async { axum::response::Html("<html><body>Proxy: please sign in</body></html>") });
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let served = tokio::spawn(async move { axum::serve(listener, proxy).await });
@@ -249,7 +255,10 @@ async fn an_object_that_does_not_parse_harms_only_itself() {
     })
     .await;
     // An older definition let such objects in: the field is there with another type.
-    let mut lax = serde_json::to_value(failback::api::crds().into_iter().find(|crd| crd.spec.names.kind == "ReplicatedItem").unwrap()).unwrap();
+    let mut lax = serde_json::to_value(
+        failback::api::crds().into_iter().find(|crd| crd.spec.names.kind == "ReplicatedItem").unwrap(),
+    )
+    .unwrap();
     let schema = &mut lax["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
     *schema = json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true });
     lax["spec"]["versions"][0]["selectableFields"] = json!([]);

@@ -15,7 +15,8 @@ fn kubectl(kubeconfig: &PathBuf, args: &[&str]) -> Option<(bool, String)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_with_kubectl_brings_the_machine_home() {
     let stage = Stage::up_to(DesiredPhase::Assessed, 1200.0).await;
-    let kubeconfig = std::env::temp_dir().join(format!("failback-test-{}.kubeconfig", stage.rehearsal.api_address.port()));
+    let kubeconfig =
+        std::env::temp_dir().join(format!("failback-test-{}.kubeconfig", stage.rehearsal.api_address.port()));
     std::fs::write(&kubeconfig, stage.rehearsal.kubeconfig()).unwrap();
     let run = {
         let kubeconfig = kubeconfig.clone();

@@ -1,5 +1,6 @@
 //! One machine comes home, end to end: the controller, the embedded API server and the simulated site, over their wires.
 #![cfg(feature = "demo")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test that fails says where")]
 
 mod bad_input;
 mod kubectl;

@@ -138,7 +138,8 @@ impl Stage {
 
 /// All objects of the example.
 pub(crate) fn manifests(change: impl Fn(&mut Value)) -> Vec<Value> {
-    let mut objects: Vec<Value> = [CONNECTIONS, MACHINE, PLAN].iter().flat_map(|text| documents(text).unwrap()).collect();
+    let mut objects: Vec<Value> =
+        [CONNECTIONS, MACHINE, PLAN].iter().flat_map(|text| documents(text).unwrap()).collect();
     objects.iter_mut().for_each(change);
     objects
 }

@@ -18,11 +18,7 @@ async fn nothing_happens_before_it_is_asked_for() {
         (DesiredPhase::Assessed, vec![], ItemPhase::FailedOver),
         (DesiredPhase::Reprotected, vec!["reProtect"], ItemPhase::Reprotected),
         (DesiredPhase::FailedBack, vec!["reProtect", "plannedFailover"], ItemPhase::FailedBack),
-        (
-            DesiredPhase::Committed,
-            vec!["reProtect", "plannedFailover", "failoverCommit"],
-            ItemPhase::Committed,
-        ),
+        (DesiredPhase::Committed, vec!["reProtect", "plannedFailover", "failoverCommit"], ItemPhase::Committed),
         (
             DesiredPhase::Protected,
             vec!["reProtect", "plannedFailover", "failoverCommit", "reProtect"],

@@ -105,7 +105,10 @@ impl Screen {
         if self.drawn > 0 {
             text.push_str(&format!("\x1b[{}A", self.drawn));
         }
-        text.push_str(&format!("\x1b[2K{:<16} {:<13} {:<8} {:<28} {}\n", "MACHINE", "PHASE", "RUNS IN", "DOING", "PROGRESS"));
+        text.push_str(&format!(
+            "\x1b[2K{:<16} {:<13} {:<8} {:<28} {}\n",
+            "MACHINE", "PHASE", "RUNS IN", "DOING", "PROGRESS"
+        ));
         for (name, row) in &self.rows {
             text.push_str(&format!(
                 "\x1b[2K{name:<16} {:<13} {:<8} {:<28} {}\n",

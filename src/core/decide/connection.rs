@@ -35,7 +35,11 @@ pub fn drafts(link: &LinkState) -> Vec<Draft> {
         LinkState::NoSecret(message) => {
             let mut drafts = summary(false, false, true, "SecretNotFound", message);
             drafts.extend(three(
-                [(Truth::Unknown, "SecretNotFound"), (Truth::False, "SecretNotFound"), (Truth::Unknown, "SecretNotFound")],
+                [
+                    (Truth::Unknown, "SecretNotFound"),
+                    (Truth::False, "SecretNotFound"),
+                    (Truth::Unknown, "SecretNotFound"),
+                ],
                 message,
             ));
             drafts
@@ -80,7 +84,8 @@ fn down(failure: &Failure) -> Vec<Draft> {
     if let Some(id) = &failure.request_id {
         message.push_str(&format!(" (request {id})"));
     }
-    let message = if remedy.is_empty() { message } else { format!("{}. Remedy: {remedy}", message.trim_end_matches('.')) };
+    let message =
+        if remedy.is_empty() { message } else { format!("{}. Remedy: {remedy}", message.trim_end_matches('.')) };
     let mut drafts = summary(false, false, stalled, reason, &message);
     drafts.extend(three(values, &message));
     drafts
@@ -89,22 +94,36 @@ fn down(failure: &Failure) -> Vec<Draft> {
 /// Reason, remedy, and whether a person is needed.
 fn explain(failure: &Failure) -> (&'static str, &'static str, bool) {
     if failure.has_code(codes::CERTIFICATE_UNTRUSTED) {
-        return ("CertificateUntrusted", "compare the thumbprint with the server's own, then set spec.thumbprint or spec.caBundle.", true);
+        return (
+            "CertificateUntrusted",
+            "compare the thumbprint with the server's own, then set spec.thumbprint or spec.caBundle.",
+            true,
+        );
     }
     if failure.has_code(codes::UNREADABLE_ANSWER) {
-        return ("UnreadableAnswer", "something between here and there answers in its place, such as a proxy; look at the quoted answer.", false);
+        return (
+            "UnreadableAnswer",
+            "something between here and there answers in its place, such as a proxy; look at the quoted answer.",
+            false,
+        );
     }
     match (failure.class, failure.remote) {
-        (FailureClass::Unauthenticated, Remote::VCenter) => {
-            ("CredentialsRejected", "correct username and password in the Secret; the next try follows the change, or after ten minutes, so that the account is not locked.", true)
-        }
-        (FailureClass::Unauthenticated, _) => {
-            ("CredentialsRejected", "correct tenant, client and secret; the next try follows the change, or after ten minutes.", true)
-        }
+        (FailureClass::Unauthenticated, Remote::VCenter) => (
+            "CredentialsRejected",
+            "correct username and password in the Secret; the next try follows the change, or after ten minutes, so that the account is not locked.",
+            true,
+        ),
+        (FailureClass::Unauthenticated, _) => (
+            "CredentialsRejected",
+            "correct tenant, client and secret; the next try follows the change, or after ten minutes.",
+            true,
+        ),
         (FailureClass::Denied, _) => ("PermissionDenied", "grant the missing right to this identity.", true),
-        (FailureClass::NotFound, _) => {
-            ("NotFound", "check spec.subscriptionId, spec.resourceGroup and spec.vaultName; the identity may also lack the right to see it.", true)
-        }
+        (FailureClass::NotFound, _) => (
+            "NotFound",
+            "check spec.subscriptionId, spec.resourceGroup and spec.vaultName; the identity may also lack the right to see it.",
+            true,
+        ),
         (FailureClass::Throttled { .. }, _) => ("Throttled", "", false),
         (FailureClass::Invalid, _) => ("InvalidRequest", "correct the field that the message names.", true),
         (FailureClass::Transient | FailureClass::Conflict | FailureClass::Lost, _) => {

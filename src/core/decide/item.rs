@@ -209,6 +209,7 @@ fn foreign_operation(input: &ItemInput<'_>, item: &Replication, stage: Stage) ->
         && let Some(verb) = verb_of_job(&job.scenario, item, stage)
         && verb != Verb::Cancel
         && claim.up_to >= verb.leads_to()
+        && !journal::knows(input.status.operation.iter().chain(&input.status.history), job)
     {
         let last = attempts(input.status, claim, verb).next();
         return Some(Idle::Adopt(journal::adopt(verb, job, claim, last, input.now)));
