@@ -116,6 +116,12 @@ pub(crate) fn tidy_metadata(object: &mut Value) {
 fn default_builtin(resource: &Resource, object: &mut Value) -> Outcome<()> {
     if resource.is("", "secrets") {
         encode_string_data(object);
+        let data = object.get("data").and_then(Value::as_object);
+        let readable = |v: &Value| STANDARD.decode(v.as_str().unwrap_or_default()).is_ok();
+        if !data.into_iter().flatten().all(|(_, v)| readable(v)) {
+            let what = "Secret in version \"v1\" cannot be handled as a Secret";
+            return Err(Failure::bad_request(format!("{what}: illegal base64 data in field data")));
+        }
         if object.text("/type").is_empty() {
             object.put("/type", "Opaque");
         }

@@ -17,6 +17,9 @@ use crate::state::Shared;
 use crate::store::{Key, Stored};
 use crate::write::internal_call;
 
+/// The NamespaceLifecycle admission plugin protects these.
+const IMMORTAL: [&str; 3] = ["default", "kube-system", "kube-public"];
+
 impl Shared {
     /// DELETE of one object; `options` are DeleteOptions or null.
     pub(crate) fn delete(&self, call: &Call, options: &Value) -> Outcome<Value> {
@@ -27,6 +30,10 @@ impl Shared {
                 self.store.get(&resource.shelf, &key).ok_or_else(|| Failure::not_found(resource, call.name()))?;
             let old = self.load(resource, &stored);
             check_preconditions(resource, &old, options)?;
+            if resource.is_namespace() && IMMORTAL.contains(&call.name()) {
+                let why = format!("namespaces \"{}\" is forbidden: this namespace may not be deleted", call.name());
+                return Err(Failure::new(403, "Forbidden", why).with(resource.details(call.name())));
+            }
             let finalizers = wanted_finalizers(call, &old, options);
             let stays = !finalizers.is_empty();
             let dry_run = call.dry_run || options.list("/dryRun").contains(&json!("All"));
@@ -88,6 +95,7 @@ impl Shared {
     pub(crate) fn after_delete(&self, resource: &Resource, object: &Value) {
         if resource.is_crd() {
             self.registry.set(object.text("/metadata/name"), Vec::new());
+            self.store.ring();
         }
         if resource.namespaced {
             self.finish_namespace(object.text("/metadata/namespace"));

@@ -26,7 +26,9 @@ impl Shared {
     pub(crate) fn patch(&self, call: &Call, body: &[u8]) -> Outcome<Written> {
         match call.content_type.as_str() {
             APPLY => {
-                let config = serde_yaml::from_slice(body)
+                // Most clients send JSON, which YAML readers take for YAML except for some escapes.
+                let config = serde_json::from_slice(body)
+                    .or_else(|_| serde_yaml::from_slice(body))
                     .map_err(|e| Failure::bad_request(format!("error decoding YAML: {e}")))?;
                 self.apply_patch(call, config)
             }

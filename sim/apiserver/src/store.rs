@@ -122,6 +122,11 @@ impl Store {
         self.bell.subscribe()
     }
 
+    /// Rings without a change, for what is not in the store.
+    pub(crate) fn ring(&self) {
+        self.bell.send_modify(|_| {});
+    }
+
     pub(crate) fn version(&self) -> u64 {
         self.lock().version
     }

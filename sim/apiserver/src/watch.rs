@@ -194,6 +194,11 @@ impl Watching {
                 self.version = now;
             }
         }
+        // The watches of a CRD end with it.
+        if resource.custom && self.shared.registry.find(&resource.group, &resource.version, resource.plural()).is_none()
+        {
+            self.state = State::Ending;
+        }
     }
 
     /// A change is an addition or a deletion for a watch whose selector the object enters or leaves.

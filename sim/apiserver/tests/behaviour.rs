@@ -189,6 +189,7 @@ async fn a_namespace_waits_for_what_is_in_it() {
     let release = json!({"metadata": {"finalizers": null}});
     send(&client, patch(format!("{plans}/p"), release, MERGE)).await;
     assert_eq!(send(&client, get(namespace)).await.0, 404);
+    assert_eq!(send(&client, delete("/api/v1/namespaces/default")).await.0, 403);
 }
 
 #[tokio::test]
@@ -201,8 +202,11 @@ async fn a_crd_waits_for_its_objects() {
     assert!(conditions.iter().any(|c| c["type"] == "Terminating" && c["status"] == "True"));
     assert_eq!(send(&client, get(format!("{PLANS}/free"))).await.0, 404);
     assert_eq!(send(&client, get(format!("{PLANS}/held"))).await.0, 200);
+    let watch = Watch::open(&client, &format!("{PLANS}?watch=1"), JSON).await;
     let release = json!({"metadata": {"finalizers": null}});
     send(&client, patch(format!("{PLANS}/held"), release, MERGE)).await;
+    // Its watches end with it.
+    assert_eq!(watch.events().await.last().unwrap()["type"], "DELETED");
     assert_eq!(send(&client, get(CRD)).await.0, 404);
     assert_eq!(send(&client, get(PLANS)).await.0, 404);
 }
@@ -261,6 +265,8 @@ async fn what_is_left_out_is_refused_clearly() {
         let shown = format!("{} {}", call.method, call.path);
         assert_eq!(send(&client, call).await.0, expected, "{shown}");
     }
+    let secret = post("/api/v1/namespaces/default/secrets", json!({"metadata": {"name": "s"}, "data": {"a": "?"}}));
+    assert_eq!(send(&client, secret).await.0, 400);
     let wrong = json!({"metadata": {"name": "a"}, "data": {"n": 1}});
     let (code, status) = send(&client, post(MAPS, wrong)).await;
     assert_eq!((code, &status["reason"]), (400, &json!("BadRequest")));

@@ -10,9 +10,6 @@ use crate::error::{Failure, Outcome};
 use crate::object::{Object, now};
 use crate::schema::Schema;
 
-/// Updates by more managers than this are folded into one entry.
-const MAX_UPDATE_MANAGERS: usize = 10;
-
 /// Whose write it is.
 pub(crate) struct Writer<'a> {
     pub(crate) manager: &'a str,
@@ -98,26 +95,7 @@ fn track(schema: &Schema, live: &Value, new: &Value, mut entries: Vec<Entry>, wr
         }
         None => entries.push(own),
     }
-    fold_oldest(entries)
-}
-
-/// `capmanagers.go`: the oldest updates beyond the limit are kept under one name.
-fn fold_oldest(mut entries: Vec<Entry>) -> Vec<Entry> {
-    let mut updates: Vec<String> = entries.iter().filter(|e| !e.applied).map(|e| e.time.clone()).collect();
-    let Some(excess) = updates.len().checked_sub(MAX_UPDATE_MANAGERS).filter(|n| *n > 0) else { return entries };
-    updates.sort();
-    let Some(bound) = updates.get(excess).cloned() else { return entries };
-    let mut left = excess + 1;
-    let (old, mut kept): (Vec<Entry>, Vec<Entry>) = entries.drain(..).partition(|e| {
-        let fold = !e.applied && e.time <= bound && left > 0;
-        left -= usize::from(fold);
-        fold
-    });
-    if let Some(mut folded) = old.into_iter().reduce(|a, b| Entry { fields: a.fields.union(&b.fields), ..b }) {
-        folded.manager = "ancient-changes".to_owned();
-        kept.push(folded);
-    }
-    kept
+    entries
 }
 
 /// Applies `config` to `live` (the empty object on creation).
