@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use super::{PLAN, at, status};
 
 /// A plan in a namespace.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Case {
     pub spec: FailbackPlanSpec,
     pub status: FailbackPlanStatus,
