@@ -56,7 +56,7 @@ impl Shared {
                 self.after_delete(resource, &object);
                 return Ok(success(resource, &object));
             }
-            self.after_write(resource, &object);
+            self.changed();
             if resource.is_namespace() {
                 self.empty_namespace(call.name());
             } else if resource.is_crd() {
@@ -83,12 +83,19 @@ impl Shared {
         Ok((selected, version))
     }
 
-    /// A write of a CRD changes what is served.
-    pub(crate) fn after_write(&self, resource: &Resource, object: &Value) {
+    /// A CRD changes what is served: before it is stored, so that who sees it established finds its resources.
+    pub(crate) fn before_write(&self, resource: &Resource, object: &Value) {
         if resource.is_crd() {
             self.registry.set(object.text("/metadata/name"), crd::resources(object));
         }
-        self.changed();
+    }
+
+    /// The write that [`before_write`](Shared::before_write) prepared came too late: what is stored counts.
+    pub(crate) fn write_failed(&self, resource: &Resource, name: &str) {
+        if resource.is_crd() {
+            let stored = self.store.get(&resource.shelf, &Key::new("", name));
+            self.registry.set(name, stored.map(|s| crd::resources(&self.parse(&s))).unwrap_or_default());
+        }
     }
 
     /// The last object of a dying namespace or CRD takes that with it.
@@ -192,7 +199,7 @@ impl Shared {
             let draft = self.draft(&resource, object);
             if let Ok(stored) = self.store.write(&resource.shelf, &key, Some(stored.version), draft, gone) {
                 let object = self.load(&resource, &stored);
-                return if gone { self.after_delete(&resource, &object) } else { self.after_write(&resource, &object) };
+                return if gone { self.after_delete(&resource, &object) } else { self.changed() };
             }
         }
     }

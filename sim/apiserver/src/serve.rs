@@ -29,8 +29,15 @@ pub(crate) async fn serve(
         tokio::select! {
             () = &mut shutdown => return Ok(()),
             accepted = listener.accept() => {
-                let (stream, _) = accepted?;
-                stream.set_nodelay(true)?;
+                let stream = match accepted.and_then(|(stream, _)| stream.set_nodelay(true).map(|()| stream)) {
+                    Ok(stream) => stream,
+                    // One connection that fails, or too many open files, is no reason to stop serving the others.
+                    Err(error) => {
+                        tracing::warn!(%error, "accepting a connection");
+                        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+                        continue;
+                    }
+                };
                 let (service, acceptor) = (service.clone(), acceptor.clone());
                 connections.spawn(async move {
                     match acceptor {

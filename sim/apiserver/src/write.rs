@@ -108,12 +108,14 @@ impl Shared {
         if call.dry_run {
             return Ok(object);
         }
+        self.before_write(resource, &object);
         let stored = self
             .store
             .write(&resource.shelf, &key, None, self.draft(resource, object), false)
-            .map_err(|_| Failure::already_exists(resource, &name))?;
+            .map_err(|_| Failure::already_exists(resource, &name))
+            .inspect_err(|_| self.write_failed(resource, &name))?;
         let object = self.load(resource, &stored);
-        self.after_write(resource, &object);
+        self.changed();
         Ok(object)
     }
 
@@ -160,15 +162,17 @@ impl Shared {
                 return Ok(Written { object: new, created: false, warnings: decoded.warnings });
             }
             let gone = new.has("/metadata/deletionTimestamp") && new.list("/metadata/finalizers").is_empty();
+            self.before_write(resource, &new);
             let draft = self.draft(resource, new);
             let Ok(stored) = self.store.write(&resource.shelf, &key, Some(stored.version), draft, gone) else {
+                self.write_failed(resource, call.name());
                 continue;
             };
             let object = self.load(resource, &stored);
             if gone {
                 self.after_delete(resource, &object);
             } else {
-                self.after_write(resource, &object);
+                self.changed();
             }
             return Ok(Written { object, created: false, warnings: decoded.warnings });
         }
