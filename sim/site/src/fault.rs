@@ -99,7 +99,7 @@ pub enum Effect {
     /// A change of the world's facts rather than of a call: see [`Mend`].
     World {
         /// The change.
-        change: Mend,
+        change: Box<Mend>,
     },
 }
 

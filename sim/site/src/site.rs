@@ -104,7 +104,7 @@ impl Site {
     /// A world that was saved, going on from then.
     pub fn load(saved: Value, options: Options) -> Result<Site, ScenarioError> {
         let mut world: World = serde_json::from_value(saved).map_err(|error| ScenarioError::Syntax(format!("not a saved world: {error}")))?;
-        world.queue.from_saved();
+        world.queue.unpack();
         let clock = Clock::new(world.now, options.speed);
         Ok(Site::with_world(world, clock))
     }
@@ -112,14 +112,14 @@ impl Site {
     /// The whole world, to be loaded again. Sessions and tokens are not part of it.
     pub fn save(&self) -> Result<Value, ScenarioError> {
         let mut state = self.lock();
-        state.world.queue.to_saved();
+        state.world.queue.pack();
         serde_json::to_value(&state.world).map_err(|error| ScenarioError::Syntax(format!("the world could not be saved: {error}")))
     }
 
     /// Replaces the world by a saved one; its time becomes the site's.
     pub(crate) fn replace(&self, saved: Value) -> Result<(), ScenarioError> {
         let mut world: World = serde_json::from_value(saved).map_err(|error| ScenarioError::Syntax(format!("not a saved world: {error}")))?;
-        world.queue.from_saved();
+        world.queue.unpack();
         self.inner.clock.set(world.now);
         let mut state = self.lock_unsettled();
         // Every property collector starts over: its versions belong to the world before.
@@ -257,13 +257,12 @@ impl Site {
             self.tell();
         }
         for effect in &effects {
-            match effect {
-                Effect::CutBody { after_bytes } => answer.cut = Some(*after_bytes),
-                Effect::ResetAfter => {
-                    self.unanswered();
-                    answer = Answer::reset();
-                }
-                _ => {}
+            if let Effect::CutBody { after_bytes } = effect {
+                answer.cut = Some(*after_bytes);
+            }
+            if *effect == Effect::ResetAfter {
+                self.unanswered();
+                answer = Answer::reset();
             }
         }
         answer

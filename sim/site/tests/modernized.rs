@@ -1,5 +1,7 @@
 //! The modernized generation at its original location: the whole cycle over the wire.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
+
 mod common;
 
 use common::{Arm, start};

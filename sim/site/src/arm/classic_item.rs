@@ -153,7 +153,7 @@ fn azure_v2(world: &World, machine: &Machine, fabric: &Fabric, view: View) -> Va
     let state = if running { "InitialReplicationInProgress" } else { "Protected" };
     // Until failed over the target VM's id ends without a name (recorded).
     let target = world.provider_id("Microsoft.Compute/virtualMachines/") + if in_azure { machine.azure.name.as_str() } else { "" };
-    let last = world.points(machine).first().map(|point| azure_time(point.at));
+    let last = world.newest_point(machine).map(|point| azure_time(point.at));
     let mut value = json!({
         "instanceType": "InMageAzureV2",
         "infrastructureVmId": stable_id("infrastructure", &machine.spec.name),

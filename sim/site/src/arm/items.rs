@@ -71,7 +71,7 @@ pub(crate) fn render(world: &World, index: usize, view: View) -> Value {
         (Stage::FailedOver | Stage::FailedOverCommitted | Stage::FailedBack | Stage::FailedBackCommitted, Some(point)) => json!(point),
         (stage, _) if stage.is_reverse() => json!(""),
         (Stage::FailedOver | Stage::FailedOverCommitted, None) => {
-            world.points(machine).first().map_or(Value::Null, |point| json!(world.point_id(machine, &point.id)))
+            world.newest_point(machine).map_or(Value::Null, |point| json!(world.point_id(machine, &point.id)))
         }
         _ => Value::Null,
     };
@@ -233,6 +233,11 @@ pub(crate) fn one(context: &mut Context<'_>, fabric: usize, name: &str, rest: &[
         // Disabled items are gone, but the operation that removed one can still be followed.
         if let ["operationresults", job] = lower {
             return super::jobs::operation_result(context, job);
+        }
+        if let ("PUT", []) = (context.method, lower) {
+            let body = context.body.clone();
+            let job = context.world.enable(fabric, name, body.as_ref(), (context.method, context.path))?;
+            return Ok(context.accepted(&job));
         }
         return Err(Refusal::unknown_item(name));
     };

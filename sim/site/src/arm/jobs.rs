@@ -109,12 +109,11 @@ fn custom_details(world: &World, job: &Job) -> Value {
 }
 
 fn render(world: &World, job: &Job) -> Value {
-    let stuck = job.state == JobState::InProgress;
     let allowed = match job.state {
         JobState::Suspended => json!(["Resume"]),
         JobState::Failed => json!(["Restart"]),
-        _ if stuck => json!(["Cancel"]),
-        _ => json!([]),
+        JobState::InProgress => json!(["Cancel"]),
+        JobState::NotStarted | JobState::Succeeded | JobState::Cancelled | JobState::Other => json!([]),
     };
     let instance = match (&job.work, job.machine.and_then(|index| world.machines.get(index))) {
         (Work::Plan(_), _) => "RecoveryPlan",
@@ -278,15 +277,23 @@ pub(crate) fn operation_result(context: &Context<'_>, id: &str) -> Result<Answer
         Some(_) => Ok(Answer::empty(204)),
         None => {
             let world = &*context.world;
-            let body = match &job.work {
-                Work::Plan(_) => job.plan.as_ref().and_then(|name| super::plans::render_named(world, &job.vault, name)),
-                Work::Chore(Chore::PutPlan(plan)) => super::plans::render_named(world, &job.vault, &plan.name),
-                Work::Chore(Chore::PutPolicy(policy)) => Some(super::policies::render(world, policy)),
-                Work::Chore(Chore::PutMapping(mapping)) => Some(super::policies::render_mapping(world, mapping)),
-                Work::Chore(Chore::Pass { .. }) => Some(render(world, job)),
-                _ => None,
+            let body = match (&job.plan, &job.work) {
+                (Some(name), _) => super::plans::render_named(world, &job.vault, name),
+                (None, Work::Chore(chore)) => chore_result(world, job, chore),
+                (None, _) => None,
             };
             Ok(body.map_or_else(|| Answer::empty(204), |body| Answer::json(200, &body)))
         }
+    }
+}
+
+/// What a resource operation has made; nothing after a delete.
+fn chore_result(world: &World, job: &Job, chore: &Chore) -> Option<Value> {
+    match chore {
+        Chore::PutPlan(plan) => super::plans::render_named(world, &job.vault, &plan.name),
+        Chore::PutPolicy(policy) => Some(super::policies::render(world, policy)),
+        Chore::PutMapping(mapping) => Some(super::policies::render_mapping(world, mapping)),
+        Chore::Pass { .. } => Some(render(world, job)),
+        Chore::DeletePolicy { .. } | Chore::DeleteMapping { .. } | Chore::DeletePlan { .. } => None,
     }
 }

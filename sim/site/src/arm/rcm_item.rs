@@ -36,7 +36,9 @@ fn progress(world: &World, machine: &Machine) -> Progress {
         return Progress { percentage: Value::Null, processed: Value::Null, transferred: Value::Null, health: "None", disk_started: false };
     };
     let ran = world.now.duration_since(copying.started);
-    if ran < SignedDuration::from_mins(3) {
+    // Nothing is shown for the first minutes: more of them toward Azure (recorded).
+    let quiet = if machine.stage == Stage::ReverseInitial { 3 } else { 7 };
+    if ran < SignedDuration::from_mins(quiet) {
         return Progress { percentage: Value::Null, processed: Value::Null, transferred: Value::Null, health: "None", disk_started: false };
     }
     let whole = copying.ends.duration_since(copying.started).as_secs_f64().max(1.0);
@@ -120,7 +122,9 @@ fn forward(world: &World, machine: &Machine, fabric: &Fabric, view: View) -> Val
     let storage = world.provider_id("Microsoft.Storage/storageAccounts/replicationcache");
     let in_azure = machine.stage.runs_in_azure();
     let progress = progress(world, machine);
-    let complete = !matches!(machine.stage, Stage::ForwardInitial);
+    // The details of the copy stay for some minutes after it has ended (recorded).
+    let lingers = machine.stage == Stage::ForwardPointPending && world.now.duration_since(machine.since) < SignedDuration::from_mins(4);
+    let complete = machine.stage != Stage::ForwardInitial && !lingers;
     let disks: Vec<Value> = replicated(machine)
         .map(|(number, disk)| {
             let mut value = json!({
@@ -145,8 +149,8 @@ fn forward(world: &World, machine: &Machine, fabric: &Fabric, view: View) -> Val
             value
         })
         .collect();
-    let points = if view == View::Full || in_azure { world.points(machine) } else { Vec::new() };
-    let last_point = points.first();
+    let last_point = world.newest_point(machine);
+    let last_point = last_point.as_ref();
     let machine_id = format!("Microsoft.OffAzure/VMwareSites/{}/machines/{}_{}", fabric.site, vcenter_name(world, fabric), stable_id("instance", &machine.spec.name));
     let mut value = json!({
         "instanceType": "InMageRcm",

@@ -5,11 +5,11 @@ use crate::scenario::{DatastoreKind, DiskKind, Generation};
 use crate::world::{AzurePower, Machine, Reverse, Role, World};
 
 impl World {
-    fn machine(&self, index: usize) -> Result<&Machine, JobError> {
+    fn machine(&self, index: usize) -> Result<&Machine, Box<JobError>> {
         self.machines.get(index).ok_or_else(|| JobError::new("NotFound", "The protected item was not found.", "It was removed.", "None."))
     }
 
-    fn check_vcenter(&self, machine: &Machine) -> Result<(), JobError> {
+    fn check_vcenter(&self, machine: &Machine) -> Result<(), Box<JobError>> {
         let connected = self.fabric_of(machine).and_then(|fabric| self.vcenters.get(fabric.vcenter)).is_some_and(|vcenter| vcenter.connected);
         if connected {
             return Ok(());
@@ -22,7 +22,7 @@ impl World {
         ))
     }
 
-    fn check_azure_vm_runs(&self, machine: &Machine) -> Result<(), JobError> {
+    fn check_azure_vm_runs(&self, machine: &Machine) -> Result<(), Box<JobError>> {
         let here = machine.azure.resource_group.eq_ignore_ascii_case(&self.azure.resource_group);
         if !machine.azure.exists || !here {
             return Err(JobError::new(
@@ -44,7 +44,7 @@ impl World {
     }
 
     /// The agent must have registered since the last boot.
-    pub(super) fn agent_error(&self, index: usize) -> Option<JobError> {
+    pub(super) fn agent_error(&self, index: usize) -> Option<Box<JobError>> {
         let machine = self.machines.get(index)?;
         if machine.agent_registered {
             return None;
@@ -67,7 +67,7 @@ impl World {
     }
 
     /// Azure → VMware.
-    pub(super) fn check_reprotect(&self, index: usize, reverse: &Reverse) -> Result<(), JobError> {
+    pub(super) fn check_reprotect(&self, index: usize, reverse: &Reverse) -> Result<(), Box<JobError>> {
         let machine = self.machine(index)?;
         self.check_azure_vm_runs(machine)?;
         if let Some(error) = self.agent_error(index) {
@@ -78,7 +78,7 @@ impl World {
         self.check_datastore(index, reverse)
     }
 
-    fn check_target(&self, index: usize, reverse: &Reverse) -> Result<(), JobError> {
+    fn check_target(&self, index: usize, reverse: &Reverse) -> Result<(), Box<JobError>> {
         let machine = self.machine(index)?;
         let classic = self.generation(index) == Generation::Classic;
         let refuse = |code: &str, what: String, action: &str| Err(JobError::new(code, what, "The target of the reprotect is not usable.", action));
@@ -109,7 +109,7 @@ impl World {
         Ok(())
     }
 
-    fn check_datastore(&self, index: usize, reverse: &Reverse) -> Result<(), JobError> {
+    fn check_datastore(&self, index: usize, reverse: &Reverse) -> Result<(), Box<JobError>> {
         let machine = self.machine(index)?;
         let classic = self.generation(index) == Generation::Classic;
         let Some(vcenter) = self.fabric_of(machine).and_then(|fabric| self.vcenters.get(fabric.vcenter)) else { return Ok(()) };
@@ -161,7 +161,7 @@ impl World {
     }
 
     /// VMware → Azure: the VM runs at home and its agent has registered.
-    pub(super) fn check_protect(&self, index: usize) -> Result<(), JobError> {
+    pub(super) fn check_protect(&self, index: usize) -> Result<(), Box<JobError>> {
         let machine = self.machine(index)?;
         if !self.on_prem(machine).is_some_and(|vm| vm.powered_on) {
             return Err(JobError::new("78093", format!("The virtual machine '{}' is not running.", machine.spec.name), "It is powered off.", "Start it, then retry."));
@@ -176,7 +176,7 @@ impl World {
     }
 
     /// Failback.
-    pub(super) fn check_failback(&self, index: usize) -> Result<(), JobError> {
+    pub(super) fn check_failback(&self, index: usize) -> Result<(), Box<JobError>> {
         let machine = self.machine(index)?;
         self.check_vcenter(machine)?;
         self.check_azure_vm_runs(machine)?;
@@ -191,7 +191,7 @@ impl World {
     }
 
     /// The VM on-premises can be started.
-    pub(super) fn check_start(&self, index: usize) -> Result<(), JobError> {
+    pub(super) fn check_start(&self, index: usize) -> Result<(), Box<JobError>> {
         let machine = self.machine(index)?;
         let startable = machine.vm.and_then(|key| {
             let vcenter = self.vcenters.get(key.vcenter)?;
@@ -210,7 +210,7 @@ impl World {
     }
 
     /// Failover to Azure.
-    pub(super) fn check_failover(&self, index: usize) -> Result<(), JobError> {
+    pub(super) fn check_failover(&self, index: usize) -> Result<(), Box<JobError>> {
         let machine = self.machine(index)?;
         if self.points(machine).is_empty() {
             return Err(JobError::new("RecoveryPointNotFound", "There is no recovery point.", "Replication has not finished.", "Wait for the first recovery point."));
@@ -219,7 +219,7 @@ impl World {
     }
 
     /// Commit of a failback deletes a VM: something may forbid it.
-    pub(super) fn check_commit(&self, _index: usize) -> Result<(), JobError> {
+    pub(super) fn check_commit(&self, _index: usize) -> Result<(), Box<JobError>> {
         Ok(())
     }
 }

@@ -6,12 +6,16 @@ use crate::world::{Stage, World};
 
 impl World {
     /// The whole effect of a job with a single task.
-    pub(super) fn apply(&mut self, work: &Work, machine: Option<usize>) -> Result<Outcome, JobError> {
+    pub(super) fn apply(&mut self, work: &Work, machine: Option<usize>) -> Result<Outcome, Box<JobError>> {
         if let Work::Chore(chore) = work {
             self.carry_out_chore(chore);
             return Ok(Outcome::Done);
         }
         let Some(index) = machine else { return Ok(Outcome::Done) };
+        if *work == Work::Enable {
+            self.begin_first_copy(index);
+            return Ok(Outcome::Done);
+        }
         let now = self.now;
         let Some(machine) = self.machines.get_mut(index) else { return Ok(Outcome::Done) };
         match work {
@@ -24,7 +28,8 @@ impl World {
                 machine.since = now;
             }
             Work::Remove => machine.removed = true,
-            Work::Reprotect(_)
+            Work::Enable
+            | Work::Reprotect(_)
             | Work::Protect { .. }
             | Work::InitialReplication
             | Work::PlannedFailover { .. }
@@ -63,7 +68,8 @@ impl World {
                     self.set_stage(index, Stage::FailedBack);
                 }
             }
-            Work::Reprotect(_)
+            Work::Enable
+            | Work::Reprotect(_)
             | Work::Protect { .. }
             | Work::InitialReplication
             | Work::UnplannedFailover { .. }

@@ -67,8 +67,8 @@ pub(crate) struct JobError {
 }
 
 impl JobError {
-    pub(crate) fn new(code: &str, message: impl Into<String>, causes: &str, action: &str) -> JobError {
-        JobError {
+    pub(crate) fn new(code: &str, message: impl Into<String>, causes: &str, action: &str) -> Box<JobError> {
+        Box::new(JobError {
             code: code.to_owned(),
             message: message.into(),
             causes: causes.to_owned(),
@@ -76,7 +76,7 @@ impl JobError {
             at: None,
             task: None,
             level: "Error".to_owned(),
-        }
+        })
     }
 }
 
@@ -245,7 +245,7 @@ impl World {
             }
             Some(Some((code, message))) => {
                 let error = JobError::new(&code, message, "The operation failed on purpose: a fault was injected.", "Retry the operation.");
-                self.fail_job(id, number, error);
+                self.fail_job(id, number, *error);
                 return;
             }
             None => {}
@@ -268,7 +268,7 @@ impl World {
                 return;
             }
             Err(error) => {
-                self.fail_job(id, number, error);
+                self.fail_job(id, number, *error);
                 return;
             }
         }

@@ -112,7 +112,7 @@ impl PlanRun {
 
 impl World {
     /// A plan's step: start the members' jobs, wait for them, or wait for a person.
-    pub(super) fn plan_step(&mut self, job: &str, step: Step) -> Result<Outcome, JobError> {
+    pub(super) fn plan_step(&mut self, job: &str, step: Step) -> Result<Outcome, Box<JobError>> {
         let Step::PlanGroup(number) = step else { return Ok(Outcome::Suspend) };
         let Some(Work::Plan(run)) = self.jobs.get(job).map(|job| job.work.clone()) else { return Ok(Outcome::Done) };
         if run.children.is_empty() {

@@ -12,44 +12,39 @@ use crate::world::{AzurePower, Copying, Event, PlannedFailover, Reverse, Role, S
 impl World {
     /// What begins with a task.
     pub(super) fn step_begins(&mut self, index: usize, step: Step) {
-        match step {
-            Step::FailbackPreflight => {
-                let now = self.now;
-                let modernized = self.generation(index) == Generation::Modernized;
-                if let Some(machine) = self.machines.get_mut(index)
-                    && modernized
-                {
-                    machine.planned = Some(PlannedFailover { started: now, status: None });
-                }
+        let azure = self.machines.get(index).filter(|machine| machine.azure.exists).map(|machine| machine.azure.power);
+        if step == Step::FailbackPreflight && self.generation(index) == Generation::Modernized {
+            let now = self.now;
+            if let Some(machine) = self.machines.get_mut(index) {
+                machine.planned = Some(PlannedFailover { started: now, status: None });
             }
-            Step::ShutdownAzureVm => {
-                if self.machines.get(index).is_some_and(|m| m.azure.exists && m.azure.power == AzurePower::Running) {
-                    self.set_azure_power(index, AzurePower::Deallocating);
-                }
-            }
-            Step::RestartAzureVm => {
-                if self.machines.get(index).is_some_and(|m| m.azure.exists && !m.azure.power.is_on()) {
-                    self.set_azure_power(index, AzurePower::Starting);
-                }
-            }
-            _ => {}
+        }
+        if step == Step::ShutdownAzureVm && azure == Some(AzurePower::Running) {
+            self.set_azure_power(index, AzurePower::Deallocating);
+        }
+        if step == Step::RestartAzureVm && azure.is_some_and(|power| !power.is_on()) {
+            self.set_azure_power(index, AzurePower::Starting);
         }
     }
 
     /// What a task has done when its time is over.
-    pub(super) fn step_ends(&mut self, job: &str, step: Step) -> Result<Outcome, JobError> {
+    pub(super) fn step_ends(&mut self, job: &str, step: Step) -> Result<Outcome, Box<JobError>> {
         let Some((work, machine)) = self.jobs.get(job).map(|job| (job.work.clone(), job.machine)) else { return Ok(Outcome::Done) };
-        match step {
-            Step::PlanGroup(_) | Step::ManualAction(_) => return self.plan_step(job, step),
-            Step::Apply => return self.apply(&work, machine),
-            _ => {}
+        if let Step::PlanGroup(_) | Step::ManualAction(_) = step {
+            return self.plan_step(job, step);
+        }
+        if step == Step::Apply {
+            return self.apply(&work, machine);
         }
         let Some(index) = machine else { return Ok(Outcome::Done) };
         match step {
-            Step::ReprotectPreflight => match &work {
-                Work::Reprotect(reverse) => self.check_reprotect(index, reverse)?,
-                _ => self.check_protect(index)?,
-            },
+            Step::ReprotectPreflight => {
+                if let Work::Reprotect(reverse) = &work {
+                    self.check_reprotect(index, reverse)?;
+                } else {
+                    self.check_protect(index)?;
+                }
+            }
             Step::CommitBeforeReprotect => {
                 if self.machines.get(index).is_none_or(|m| m.stage != Stage::FailedOver) {
                     return Ok(Outcome::Skipped);
@@ -112,7 +107,7 @@ impl World {
     }
 
     /// Original location: the VM on-premises is turned off. Alternate: a new VM is made on the host of the master target.
-    fn prepare_replica(&mut self, index: usize, reverse: &Reverse) -> Result<(), JobError> {
+    fn prepare_replica(&mut self, index: usize, reverse: &Reverse) -> Result<(), Box<JobError>> {
         if let Some(key) = self.machines.get(index).and_then(|machine| machine.vm) {
             self.power_off(key);
             return Ok(());
@@ -150,23 +145,32 @@ impl World {
             machine.correlation = correlation;
             machine.copying = Some(Copying { started: now, ends: after(now, length), bytes });
             machine.failover_point = None;
-            match work {
-                Work::Reprotect(reverse) => {
-                    machine.stage = Stage::ReverseInitial;
-                    machine.policy = reverse.policy.clone();
-                    machine.reverse = reverse.clone();
-                    machine.planned = None;
-                }
-                Work::Protect { policy, process_server } => {
-                    machine.stage = Stage::ForwardInitial;
-                    machine.policy = policy.clone();
-                    machine.forward_policy = policy.clone();
-                    machine.process_server = process_server.clone();
-                    machine.planned = None;
-                    machine.alternate = false;
-                }
-                _ => {}
+            machine.planned = None;
+            if let Work::Reprotect(reverse) = work {
+                machine.stage = Stage::ReverseInitial;
+                machine.policy = reverse.policy.clone();
+                machine.reverse = reverse.clone();
             }
+            if let Work::Protect { policy, process_server } = work {
+                machine.stage = Stage::ForwardInitial;
+                machine.policy = policy.clone();
+                machine.forward_policy = policy.clone();
+                machine.process_server = process_server.clone();
+                machine.alternate = false;
+            }
+        }
+        self.start_item_job(index, Work::InitialReplication, None, None);
+    }
+
+    /// Enabling is through: everything is copied to Azure.
+    pub(super) fn begin_first_copy(&mut self, index: usize) {
+        let now = self.now;
+        let Some(machine) = self.machines.get(index) else { return };
+        let bytes = machine.total_bytes();
+        let length = self.durations.initial_replication_base.0 + seconds_for(bytes, self.bandwidth(machine));
+        if let Some(machine) = self.machines.get_mut(index) {
+            machine.copying = Some(Copying { started: now, ends: after(now, length), bytes });
+            machine.since = now;
         }
         self.start_item_job(index, Work::InitialReplication, None, None);
     }
@@ -246,10 +250,7 @@ impl World {
     fn chosen_point(&self, index: usize, work: &Work) -> Option<String> {
         let machine = self.machines.get(index)?;
         let points = self.points(machine);
-        let wanted = match work {
-            Work::ClassicFailback { point } | Work::UnplannedFailover { point, .. } => point.as_deref(),
-            _ => None,
-        };
+        let wanted = if let Work::ClassicFailback { point } | Work::UnplannedFailover { point, .. } = work { point.as_deref() } else { None };
         let chosen = match wanted {
             Some("LatestTag" | "LatestApplicationConsistent") => points.iter().find(|point| point.app_consistent),
             Some(id) if id.contains('/') => points.iter().find(|point| id.ends_with(&point.id)),
@@ -274,7 +275,7 @@ impl World {
     }
 
     /// Commit: toward Azure it only fixes the failover; of a failback it deletes the VM in Azure.
-    fn committed(&mut self, index: usize) -> Result<(), JobError> {
+    fn committed(&mut self, index: usize) -> Result<(), Box<JobError>> {
         let Some(machine) = self.machines.get(index) else { return Ok(()) };
         match machine.stage {
             Stage::FailedOver => self.set_stage(index, Stage::FailedOverCommitted),

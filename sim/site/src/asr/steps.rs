@@ -14,6 +14,8 @@ pub(crate) enum Work {
     Reprotect(Reverse),
     /// Replicate from VMware to Azure.
     Protect { policy: String, process_server: String },
+    /// Replicate to Azure for the first time.
+    Enable,
     /// The first copy after a reprotect: a job of its own.
     InitialReplication,
     /// Modernized failback; the kind of point it makes.
@@ -106,6 +108,7 @@ impl Work {
     pub(crate) fn scenario(&self) -> (&'static str, &'static str) {
         match self {
             Work::Reprotect(_) | Work::Protect { .. } => ("SwitchReplicationGroupProtection", "Reprotect"),
+            Work::Enable => ("EnableDr", "Enable replication"),
             Work::InitialReplication => ("IrCompletion", "Finalize protection on the recovery site"),
             Work::PlannedFailover { .. } => ("PlannedFailover", "Planned failover"),
             Work::ClassicFailback { .. } | Work::UnplannedFailover { .. } => ("UnplannedFailover", "Failover"),
@@ -129,7 +132,8 @@ impl Work {
             Work::PlannedFailover { .. } | Work::ClassicFailback { .. } | Work::UnplannedFailover { .. } => "FailoverJobDetails",
             Work::TestFailover => "TestFailoverJobDetails",
             Work::Plan(run) => run.details(),
-            Work::InitialReplication
+            Work::Enable
+            | Work::InitialReplication
             | Work::Commit
             | Work::Cancel
             | Work::ChangePoint { .. }
@@ -195,6 +199,7 @@ impl World {
             Work::Commit => shares(d.commit, &[(Step::CommitCheck, 1), (Step::Commit, 3)]),
             Work::Cancel => shares(d.cancel, &[(Step::StopOnPremVm, 1), (Step::RevertDisks, 2), (Step::RestartAzureVm, 2)]),
             Work::TestFailover | Work::TestFailoverCleanup => shares(d.test_failover, &[(Step::Apply, 1)]),
+            Work::Enable => shares(d.enable, &[(Step::Apply, 1)]),
             Work::Remove => shares(d.remove, &[(Step::Apply, 1)]),
             Work::ChangePoint { .. } => shares(d.unplanned_failover, &[(Step::Apply, 1)]),
             Work::Resynchronize | Work::CompleteMigration | Work::Chore(_) => shares(d.housekeeping, &[(Step::Apply, 1)]),

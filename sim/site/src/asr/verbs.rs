@@ -76,9 +76,33 @@ impl World {
             && self.unknowns.refuse_unregistered_agent
             && let Some(error) = self.agent_error(index)
         {
-            return Err(Refusal::asr(400, "BadRequest", &error.code, error.message));
+            return Err(Refusal::asr(400, "BadRequest", &error.code, error.message.clone()));
         }
         Ok(self.start_item_job(index, work, None, Some(call)))
+    }
+
+    /// `PUT` of an item: replication of a machine that has none is enabled.
+    pub(crate) fn enable(&mut self, fabric: usize, item: &str, body: Option<&Value>, call: (&str, &str)) -> Result<String, Refusal> {
+        let reader = Body::new(body);
+        let details = reader.details()?;
+        let policy = reader.text("policyId").unwrap_or_default().to_owned();
+        let wanted = text(details, "targetVmName").unwrap_or_default();
+        let found = self.machines.iter().position(|machine| machine.removed && machine.fabric == fabric && machine.spec.name.eq_ignore_ascii_case(wanted));
+        let index = found.ok_or_else(|| Refusal::invalid_input(format!("There is no machine '{wanted}' to protect.")))?;
+        self.expect_policy(index, &policy)?;
+        if let Some(server) = text(details, "processServerId") {
+            self.expect_server(index, server, "processServerId")?;
+        }
+        if let Some(machine) = self.machines.get_mut(index) {
+            machine.removed = false;
+            machine.stage = Stage::ForwardInitial;
+            machine.item = item.to_owned();
+            machine.policy = policy.clone();
+            machine.forward_policy = policy;
+            machine.epoch += 1;
+        }
+        self.by_item.insert(World::item_key(fabric, item), index);
+        Ok(self.start_item_job(index, Work::Enable, None, Some(call)))
     }
 
     /// A job that fails at once: one of the ways in which the service might answer a conflict.
@@ -86,7 +110,7 @@ impl World {
         let busy = self.machines.get(index).and_then(|machine| machine.operation.clone());
         let id = self.start_item_job(index, work, None, None);
         if let Some(job) = self.jobs.get_mut(&id) {
-            job.errors.push(super::JobError::new("OperationInProgress", message, "Another operation is in progress.", "Wait for it to finish."));
+            job.errors.push(*super::JobError::new("OperationInProgress", message, "Another operation is in progress.", "Wait for it to finish."));
         }
         self.end_job(&id, super::JobState::Failed);
         if let Some(machine) = self.machines.get_mut(index) {
@@ -138,7 +162,8 @@ impl World {
             }
             "repairreplication" => (Work::Resynchronize, None),
             "completemigration" => (Work::CompleteMigration, Some("CompleteMigration")),
-            "remove" => (Work::Remove, Some("DisableProtection")),
+            // Accepted whatever is listed: the recording removes an item between planned failover and commit.
+            "remove" => (Work::Remove, None),
             _ => return Err(Refusal::no_such_type()),
         })
     }

@@ -70,6 +70,8 @@ impl Default for Disk {
 /// Where in its cycle a machine is at the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StartState {
+    /// Runs on-premises and is not replicated: there is no item until a client enables replication.
+    Unprotected,
     /// Runs on-premises and replicates to Azure.
     Protected,
     /// Failed over to Azure, commit pending.

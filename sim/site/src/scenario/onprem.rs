@@ -261,6 +261,8 @@ impl Health {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Appliance {
+    /// Its id in ASR. Default: derived from the name.
+    pub id: Option<String>,
     /// Name.
     pub name: String,
     /// The ESXi host that its VM runs on. Default: the vCenter's first.
@@ -275,7 +277,7 @@ pub struct Appliance {
 
 impl Default for Appliance {
     fn default() -> Appliance {
-        Appliance { name: "appliance01".to_owned(), host: None, datastores: None, health: Health::Normal, heartbeat: true }
+        Appliance { id: None, name: "appliance01".to_owned(), host: None, datastores: None, health: Health::Normal, heartbeat: true }
     }
 }
 
@@ -283,6 +285,8 @@ impl Default for Appliance {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct ConfigurationServer {
+    /// Its id in ASR. Default: derived from the name.
+    pub id: Option<String>,
     /// IPv4 address.
     pub ip: String,
     /// Agent version.
@@ -293,7 +297,7 @@ pub struct ConfigurationServer {
 
 impl Default for ConfigurationServer {
     fn default() -> ConfigurationServer {
-        ConfigurationServer { ip: "10.20.0.10".to_owned(), version: "9.62.0.0".to_owned(), available: true }
+        ConfigurationServer { id: None, ip: "10.20.0.10".to_owned(), version: "9.62.0.0".to_owned(), available: true }
     }
 }
 
@@ -301,6 +305,8 @@ impl Default for ConfigurationServer {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct ProcessServer {
+    /// Its id in ASR. Default: derived from the name.
+    pub id: Option<String>,
     /// Name.
     pub name: String,
     /// IPv4 address.
@@ -311,7 +317,7 @@ pub struct ProcessServer {
 
 impl Default for ProcessServer {
     fn default() -> ProcessServer {
-        ProcessServer { name: String::new(), ip: "10.20.0.20".to_owned(), health: Health::Normal }
+        ProcessServer { id: None, name: String::new(), ip: "10.20.0.20".to_owned(), health: Health::Normal }
     }
 }
 
@@ -319,6 +325,8 @@ impl Default for ProcessServer {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct MasterTarget {
+    /// Its id in ASR. Default: derived from the name.
+    pub id: Option<String>,
     /// Name; also the name of its VM in vCenter.
     pub name: String,
     /// OS family.
@@ -348,6 +356,7 @@ pub struct MasterTarget {
 impl Default for MasterTarget {
     fn default() -> MasterTarget {
         MasterTarget {
+            id: None,
             name: String::new(),
             os: Os::Windows,
             ip: "10.20.0.30".to_owned(),

@@ -9,6 +9,8 @@ use super::{Size, Span};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Durations {
+    /// Enabling replication, until the first copy begins (recorded: 28 min).
+    pub enable: Span,
     /// The reprotect job, Azure to on-premises, without the initial replication (recorded: 12 min).
     pub reprotect: Span,
     /// The reprotect job, on-premises to Azure.
@@ -54,6 +56,7 @@ pub struct Durations {
 impl Default for Durations {
     fn default() -> Durations {
         Durations {
+            enable: Span::minutes(28),
             reprotect: Span::minutes(12),
             protect: Span::minutes(8),
             initial_replication_base: Span::minutes(2),

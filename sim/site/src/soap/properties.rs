@@ -55,14 +55,17 @@ impl Inventory<'_> {
     }
 
     fn of_folder(&self, object: Object, name: &str) -> Option<Val> {
-        let (title, parent) = match object {
-            Object::RootFolder => ("Datacenters", None),
-            Object::VmFolder => ("vm", Some(datacenter())),
-            Object::HostFolder => ("host", Some(datacenter())),
-            Object::DatastoreFolder => ("datastore", Some(datacenter())),
-            Object::NetworkFolder => ("network", Some(datacenter())),
-            _ => return None,
-        };
+        let title = [
+            (Object::RootFolder, "Datacenters"),
+            (Object::VmFolder, "vm"),
+            (Object::HostFolder, "host"),
+            (Object::DatastoreFolder, "datastore"),
+            (Object::NetworkFolder, "network"),
+        ]
+        .iter()
+        .find(|(folder, _)| *folder == object)?
+        .1;
+        let parent = (object != Object::RootFolder).then(datacenter);
         match name {
             "name" => Some(Val::text(title)),
             "parent" => Some(parent.map_or(Val::Unset, Val::Ref)),
@@ -92,19 +95,19 @@ impl Inventory<'_> {
 
     fn hosts_of(&self, object: Object) -> Vec<usize> {
         let hosts = self.vcenter.hosts.iter().enumerate();
-        match object {
-            Object::Cluster(cluster) | Object::ClusterPool(cluster) => hosts.filter(|(_, host)| host.cluster == Some(cluster)).map(|(index, _)| index).collect(),
-            Object::Standalone(host) | Object::StandalonePool(host) => vec![host],
-            _ => Vec::new(),
+        if let Object::Cluster(cluster) | Object::ClusterPool(cluster) = object {
+            return hosts.filter(|(_, host)| host.cluster == Some(cluster)).map(|(index, _)| index).collect();
         }
+        if let Object::Standalone(host) | Object::StandalonePool(host) = object { vec![host] } else { Vec::new() }
     }
 
     fn of_compute(&self, object: Object, name: &str) -> Option<Val> {
         let vcenter = self.vcenter;
         let hosts = self.hosts_of(object);
-        let title = match object {
-            Object::Cluster(cluster) => vcenter.clusters.get(cluster).cloned(),
-            _ => hosts.first().and_then(|host| vcenter.hosts.get(*host)).map(|host| host.name.clone()),
+        let title = if let Object::Cluster(cluster) = object {
+            vcenter.clusters.get(cluster).cloned()
+        } else {
+            hosts.first().and_then(|host| vcenter.hosts.get(*host)).map(|host| host.name.clone())
         };
         let mounted = (0..vcenter.datastores.len()).filter(|datastore| hosts.iter().any(|host| vcenter.mounts(*datastore, *host)));
         match name {

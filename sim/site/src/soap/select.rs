@@ -113,6 +113,14 @@ impl Select {
     }
 }
 
+/// What was read of an object.
+pub(crate) struct Read {
+    /// Path and value of each property that is set.
+    pub(crate) values: Vec<(String, Val)>,
+    /// Paths that may not be read.
+    pub(crate) denied: Vec<String>,
+}
+
 /// A request's view of one vCenter: the inventory and the session's own objects.
 pub(crate) struct Eye<'a> {
     pub(crate) inventory: Inventory<'a>,
@@ -246,7 +254,7 @@ impl Eye<'_> {
     }
 
     /// The properties of an object: path and value, and the paths that may not be read.
-    pub(crate) fn values(&self, reference: &MoRef, spec: &Spec) -> Result<(Vec<(String, Val)>, Vec<String>), Fault> {
+    pub(crate) fn values(&self, reference: &MoRef, spec: &Spec) -> Result<Read, Fault> {
         let (all, paths) = spec.paths(&reference.kind);
         let mut values = Vec::new();
         let mut denied = Vec::new();
@@ -275,12 +283,12 @@ impl Eye<'_> {
                 values.push((path.to_owned(), value.clone()));
             }
         }
-        Ok((values, denied))
+        Ok(Read { values, denied })
     }
 
     /// An `ObjectContent`.
     pub(crate) fn object_content(&self, out: &mut String, reference: &MoRef, spec: &Spec) -> Result<(), Fault> {
-        let (values, denied) = self.values(reference, spec)?;
+        let Read { values, denied } = self.values(reference, spec)?;
         out.push_str("<objects>");
         Val::Ref(reference.clone()).write(out, "obj", false);
         for (path, value) in values {
@@ -297,11 +305,11 @@ impl Eye<'_> {
 
     /// When an object last changed, for the kinds that keep count.
     pub(crate) fn changed(&self, reference: &MoRef) -> Option<u64> {
-        match self.inventory.find(reference)? {
-            Object::Vm(id) => self.inventory.vcenter.vms.get(&id).map(|vm| vm.changed),
-            Object::Task(id) => self.inventory.vcenter.tasks.get(&id).map(|task| task.changed),
-            _ => None,
+        let object = self.inventory.find(reference)?;
+        if let Object::Vm(id) = object {
+            return self.inventory.vcenter.vms.get(&id).map(|vm| vm.changed);
         }
+        if let Object::Task(id) = object { self.inventory.vcenter.tasks.get(&id).map(|task| task.changed) } else { None }
     }
 }
 

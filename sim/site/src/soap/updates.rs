@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::fault::{Fault, envelope};
 use super::inventory::Inventory;
-use super::select::{Eye, missing, moref};
+use super::select::{Eye, Read, missing, moref};
 use super::session::{Collector, Filter};
 use super::value::{MoRef, Val};
 use super::xml::{Node, escape};
@@ -145,11 +145,8 @@ fn check_version(collector: &mut Collector, version: &str) -> Result<Option<Stri
 /// The object updates of one filter.
 fn filter_updates(eye: &Eye<'_>, filter: &mut Filter, left: &mut usize) -> Result<String, Fault> {
     let specs = std::slice::from_ref(&filter.spec);
-    let selected = match eye.select(specs) {
-        Ok(selected) => selected,
-        // The object that the filter hangs on is gone: everything leaves.
-        Err(_) => Vec::new(),
-    };
+    // When the object that the filter hangs on is gone, everything leaves.
+    let selected = eye.select(specs).unwrap_or_default();
     let mut out = String::new();
     filter.truncated = false;
     let mut present = HashSet::with_capacity(selected.len());
@@ -164,7 +161,7 @@ fn filter_updates(eye: &Eye<'_>, filter: &mut Filter, left: &mut usize) -> Resul
             filter.truncated = true;
             continue;
         }
-        let (values, denied) = eye.values(reference, &filter.spec)?;
+        let Read { values, denied } = eye.values(reference, &filter.spec)?;
         let fresh: HashMap<String, String> = values.iter().map(|(path, value)| (path.clone(), value.to_val())).collect();
         let change = match known {
             None => Some(entered(reference, &values, &denied)),

@@ -292,7 +292,7 @@ fn appliance(world: &mut World, vcenter: usize, spec: &scenario::Appliance, star
     let ip = vm.and_then(|id| world.vm(VmKey { vcenter, vm: id })).map(|vm| vm.ip.clone()).unwrap_or_default();
     Server {
         name: spec.name.clone(),
-        id: stable_id("appliance", &spec.name),
+        id: spec.id.clone().unwrap_or_else(|| stable_id("appliance", &spec.name)),
         role: Role::Appliance,
         ip,
         health: spec.health.name().to_owned(),
@@ -312,7 +312,7 @@ fn classic_servers(world: &mut World, vcenter: usize, spec: &scenario::Fabric, s
     let silent = before(start, SignedDuration::from_hours(2));
     let mut servers = vec![Server {
         name: spec.name.clone(),
-        id: classic_id(&spec.name),
+        id: cs.id.clone().unwrap_or_else(|| classic_id(&spec.name)),
         role: Role::ConfigurationServer,
         ip: cs.ip.clone(),
         health: "Normal".to_owned(),
@@ -328,7 +328,7 @@ fn classic_servers(world: &mut World, vcenter: usize, spec: &scenario::Fabric, s
     for ps in &spec.process_servers {
         servers.push(Server {
             name: ps.name.clone(),
-            id: classic_id(&ps.name),
+            id: ps.id.clone().unwrap_or_else(|| classic_id(&ps.name)),
             role: Role::ProcessServer,
             ip: ps.ip.clone(),
             health: ps.health.name().to_owned(),
@@ -361,7 +361,7 @@ fn classic_servers(world: &mut World, vcenter: usize, spec: &scenario::Fabric, s
         };
         servers.push(Server {
             name: mt.name.clone(),
-            id: classic_id(&mt.name),
+            id: mt.id.clone().unwrap_or_else(|| classic_id(&mt.name)),
             role: Role::MasterTarget,
             ip: mt.ip.clone(),
             health: "Normal".to_owned(),
@@ -384,7 +384,7 @@ fn add_machine(world: &mut World, spec: scenario::Machine) {
     let Some(fabric) = world.fabrics.get(fabric_index).cloned() else { return };
     let since = before(world.now, spec.since.0);
     let stage = match spec.state {
-        StartState::Protected => Stage::ForwardProtected,
+        StartState::Protected | StartState::Unprotected => Stage::ForwardProtected,
         StartState::FailedOver => Stage::FailedOver,
         StartState::FailedOverCommitted => Stage::FailedOverCommitted,
         StartState::Reprotected => Stage::ReverseProtected,
@@ -457,7 +457,7 @@ fn new_machine(world: &World, spec: scenario::Machine, item: String, fabric_inde
         item,
         fabric: fabric_index,
         appliance: 0,
-        removed: false,
+        removed: spec.state == StartState::Unprotected,
         stage,
         epoch: 0,
         since,

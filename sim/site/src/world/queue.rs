@@ -53,11 +53,11 @@ impl Queue {
     }
 
     /// JSON has no keys of two parts, so that a saved world carries a list.
-    pub(crate) fn to_saved(&mut self) {
+    pub(crate) fn pack(&mut self) {
         self.entries = self.sorted.iter().map(|((at, number), event)| (*at, *number, event.clone())).collect();
     }
 
-    pub(crate) fn from_saved(&mut self) {
+    pub(crate) fn unpack(&mut self) {
         self.sorted = std::mem::take(&mut self.entries).into_iter().map(|(at, number, event)| ((at, number), event)).collect();
     }
 }
