@@ -175,6 +175,16 @@ pub trait CallMeter: Send + Sync {
     fn throttled(&self, remote: Remote);
 }
 
+/// Counts what happens, without knowing of any registry.
+pub trait Tally: Send + Sync {
+    /// A pass ended.
+    fn reconciled(&self, kind: &'static str, outcome: &'static str);
+    /// A mutating call ended, or was not made.
+    fn operated(&self, verb: &'static str, outcome: &'static str);
+    /// Phase and readiness reason of every machine, now.
+    fn standing(&self, items: &[(String, String)]);
+}
+
 /// A meter that counts nothing.
 #[derive(Clone, Copy, Debug)]
 pub struct NoMeter;
@@ -182,4 +192,10 @@ pub struct NoMeter;
 impl CallMeter for NoMeter {
     fn called(&self, _: Remote, _: u16, _: Duration) {}
     fn throttled(&self, _: Remote) {}
+}
+
+impl Tally for NoMeter {
+    fn reconciled(&self, _: &'static str, _: &'static str) {}
+    fn operated(&self, _: &'static str, _: &'static str) {}
+    fn standing(&self, _: &[(String, String)]) {}
 }

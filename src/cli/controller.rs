@@ -1,5 +1,164 @@
 //! `failback controller`
 
+use std::{sync::Arc, time::Duration};
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::{
+    Api, Client,
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{Failed, clock::WallClock, connect::Adapters};
+use crate::{
+    api::crds,
+    config::ControllerFlags,
+    kube_io::lease::Elector,
+    observability::{health::Health, logging, metrics::Metrics},
+    ports::{Leadership, SharedClock},
+    reconcile::{Controllers, Settings, run as run_controllers},
+};
+
+/// Name of the lease.
+const LEASE: &str = "failback-controller";
+/// How long what is in flight may take to end after a signal.
+const GRACE: Duration = Duration::from_secs(20);
+
+pub(super) async fn run(flags: ControllerFlags) -> Result<(), Failed> {
+    logging::init(flags.log_format, &flags.log)?;
+    let instance = flags.instance_name();
+    let clock: SharedClock = match flags.clock {
+        Some(clock) => Arc::new(clock),
+        None => Arc::new(WallClock),
+    };
+    let metrics = Arc::new(Metrics::new());
+    let health = Health::new(Arc::clone(&metrics));
+    let listener = tokio::net::TcpListener::bind(flags.listen)
+        .await
+        .map_err(|error| Failed::because(format!("--listen {}: {error}", flags.listen)))?;
+    let stop = CancellationToken::new();
+    let served = tokio::spawn(health.clone().serve(listener, stop.clone().cancelled_owned()));
+    let signal = tokio::spawn({
+        let stop = stop.clone();
+        async move {
+            stop_signal().await;
+            tracing::info!("stopping");
+            stop.cancel();
+        }
+    });
+    let done = lead(&flags, &instance, clock, &metrics, &health, &stop).await;
+    stop.cancel();
+    signal.abort();
+    if tokio::time::timeout(Duration::from_secs(2), served).await.is_err() {
+        tracing::debug!("the health server did not end in time");
+    }
+    done
+}
+
+/// Waits for the definitions and the lease, then runs the controllers until told to stop or the lease is lost.
+async fn lead(
+    flags: &ControllerFlags,
+    instance: &str,
+    clock: SharedClock,
+    metrics: &Arc<Metrics>,
+    health: &Health,
+    stop: &CancellationToken,
+) -> Result<(), Failed> {
+    let client = client(flags).await?;
+    let elector = Elector::new(client.clone(), &flags.lease_namespace, LEASE, instance, Arc::new(WallClock));
+    let prepared = stop.run_until_cancelled(async {
+        wait_for_definitions(&client, health).await;
+        tracing::info!(instance, lease = LEASE, namespace = %flags.lease_namespace, "waiting for the lease");
+        elector.acquire().await;
+    });
+    if prepared.await.is_none() {
+        return Ok(());
+    }
+    tracing::info!(instance, "leading");
+    metrics.set_leader(true);
+    health.leading();
+    let connect = Adapters::new(flags.azure.clone(), Arc::clone(&clock), metrics.clone())?;
+    let running = CancellationToken::new();
+    let controllers = Controllers {
+        client,
+        settings: Settings {
+            namespace: flags.namespace.clone(),
+            concurrency: flags.concurrency,
+            instance: instance.to_owned(),
+        },
+        connect: Arc::new(connect),
+        clock,
+        leadership: Arc::clone(&elector) as Arc<dyn Leadership>,
+        tally: metrics.clone(),
+        on_ready: {
+            let health = health.clone();
+            Box::new(move || health.watches_ready())
+        },
+    };
+    let mut task = tokio::spawn(run_controllers(controllers, running.clone()));
+    let lost = tokio::select! {
+        () = elector.hold() => true,
+        () = stop.cancelled() => false,
+        ended = &mut task => return ended.map_err(|error| Failed::because(format!("the controllers ended: {error}"))),
+    };
+    metrics.set_leader(false);
+    running.cancel();
+    if tokio::time::timeout(GRACE, &mut task).await.is_err() {
+        tracing::warn!("what was in flight did not end in time; the journal knows it");
+        task.abort();
+    }
+    if lost {
+        return Err(Failed::because("the lease was lost; this process ends, so that it makes no further call"));
+    }
+    elector.release().await;
+    Ok(())
+}
+
+async fn client(flags: &ControllerFlags) -> Result<Client, Failed> {
+    let mut config = match &flags.kubeconfig {
+        Some(path) => {
+            let file = Kubeconfig::read_from(path)?;
+            kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?
+        }
+        None => kube::Config::infer().await?,
+    };
+    // Its own retries go on for minutes; our passes come back by themselves.
+    config.default_retry = false;
+    config.connect_timeout = Some(Duration::from_secs(10));
+    Ok(Client::try_from(config)?)
+}
+
+/// Not ready, with a log line that says what to apply, instead of a crash loop.
+async fn wait_for_definitions(client: &Client, health: &Health) {
+    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let wanted: Vec<String> = crds().into_iter().filter_map(|crd| crd.metadata.name).collect();
+    loop {
+        let mut missing = Vec::new();
+        let mut unreadable = None;
+        for name in &wanted {
+            match api.get_opt(name).await {
+                Ok(Some(_)) => {}
+                Ok(None) => missing.push(name.as_str()),
+                // Without the right to read definitions the watches tell the same, later.
+                Err(kube::Error::Api(status)) if status.code == 403 => {}
+                Err(error) => unreadable = Some(error),
+            }
+        }
+        match (missing.is_empty(), unreadable) {
+            (true, None) => {
+                health.definitions_ready();
+                return;
+            }
+            (_, Some(error)) => tracing::warn!(%error, "the API server cannot be reached"),
+            (false, None) => tracing::warn!(
+                missing = missing.join(", "),
+                "CustomResourceDefinitions are missing: apply the files of crds/, or the output of `failback crds`"
+            ),
+        }
+        tokio::time::sleep(Duration::from_secs(5)).await;
+    }
+}
+
 /// Ends on Ctrl-C, or SIGTERM.
 pub(super) async fn stop_signal() {
     use tokio::signal::unix::{SignalKind, signal};

@@ -73,7 +73,7 @@ pub fn main() -> ExitCode {
     };
     let done = runtime.block_on(async {
         match cli.command {
-            Command::Controller(_flags) => Err(Failed::because("not yet")),
+            Command::Controller(flags) => controller::run(*flags).await,
             Command::Crds(flags) => crds::run(&flags),
             #[cfg(feature = "demo")]
             Command::Demo(flags) => demo::run(flags).await,

@@ -15,7 +15,7 @@ use crate::{
     core::backoff,
     inventory::{Key, Registry},
     kube_io::{report::Events, write::WriteError},
-    ports::{Leadership, NoMeter, SharedClock},
+    ports::{Leadership, SharedClock, Tally},
 };
 
 /// What a controller is started with.
@@ -37,19 +37,6 @@ pub struct Stores {
     pub(super) items: Store<ReplicatedItem>,
     pub(super) plans: Store<FailbackPlan>,
     pub(super) approvals: Store<FailbackApproval>,
-}
-
-/// Counts what happens, without knowing of any registry.
-pub trait Tally: Send + Sync {
-    /// A pass ended.
-    fn reconciled(&self, kind: &'static str, outcome: &'static str);
-    /// A mutating call ended, or was not made.
-    fn operated(&self, verb: &'static str, outcome: &'static str);
-}
-
-impl Tally for NoMeter {
-    fn reconciled(&self, _: &'static str, _: &'static str) {}
-    fn operated(&self, _: &'static str, _: &'static str) {}
 }
 
 /// What every pass has at hand.

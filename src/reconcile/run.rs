@@ -1,6 +1,6 @@
 //! The controllers: what wakes each kind, how many run side by side, and how they end.
 
-use std::{fmt::Debug, future::Future, panic::AssertUnwindSafe, sync::Arc};
+use std::{fmt::Debug, future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures::{FutureExt, Stream, StreamExt, future::BoxFuture, stream};
 use kube::{
@@ -18,17 +18,18 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Error, approval,
-    context::{Context, Settings, Stores, Tally, key_of},
+    context::{Context, Settings, Stores, key_of},
     item, master_target, plan, vault, vcenter,
 };
 use crate::{
     api::{ABANDON_ANNOTATION, FailbackApproval, FailbackPlan, MasterTarget, RecoveryVault, ReplicatedItem, VCenter},
+    core::conditions,
     inventory::{Key, Registry, Wake},
     kube_io::{
         feed::{Change, Feed, Fingerprint, fingerprint, trigger},
         report::Events,
     },
-    ports::{Connect, Leadership, SharedClock},
+    ports::{Connect, Leadership, SharedClock, Tally},
 };
 
 /// What the controllers run with.
@@ -144,6 +145,8 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
         forget(Arc::clone(&context), vaults.listen(), vcenters.listen(), items.listen())
             .take_until_stopped(stop.clone()),
     );
+
+    running.push(count(Arc::clone(&context)).take_until_stopped(stop.clone()));
 
     let watches = [
         vaults.run().boxed(),
@@ -369,6 +372,29 @@ fn targets_of_vault(context: Arc<Context>) -> impl Fn(Wake) -> Vec<Key> + Send {
             .map(|target| Key { namespace: vault.namespace.clone(), name: target.name_any() })
             .collect(),
         Wake::Item(_) | Wake::VCenter(_) => vec![],
+    }
+}
+
+/// How often the machines are counted.
+const COUNT: Duration = Duration::from_secs(10);
+
+/// Gauges are counted from the cache, so that a restart does not reset them.
+async fn count(context: Arc<Context>) {
+    loop {
+        let standing: Vec<(String, String)> = context
+            .stores
+            .items
+            .state()
+            .iter()
+            .map(|item| {
+                let status = item.status.as_ref();
+                let ready = status.and_then(|status| conditions::find(&status.conditions, "Ready"));
+                let phase = status.map_or_else(|| "Unknown".to_owned(), |status| format!("{:?}", status.phase));
+                (phase, ready.map_or_else(|| "NotObserved".to_owned(), |ready| ready.reason.clone()))
+            })
+            .collect();
+        context.tally.standing(&standing);
+        tokio::time::sleep(COUNT).await;
     }
 }
 

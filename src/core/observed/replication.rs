@@ -1,0 +1,292 @@
+//! A replicated item as site recovery shows it.
+
+use jiff::Timestamp;
+
+/// Which generation of site recovery protects a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Generation {
+    /// Configuration server, process server, master target (`InMageAzureV2` / `InMage`).
+    Classic,
+    /// Replication appliance (`InMageRcm` / `InMageRcmFailback`).
+    Modernized,
+}
+
+/// Which way the data flows, from the item's provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// On-premises → Azure (`InMageRcm`, `InMageAzureV2`).
+    ToAzure,
+    /// Azure → on-premises (`InMageRcmFailback`, `InMage`).
+    ToVMware,
+}
+
+/// `activeLocation`: relative to the current replication direction, so it means nothing alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ActiveLocation {
+    /// The side that the data flows from.
+    Primary,
+    /// The side that the data flows to.
+    Recovery,
+}
+
+/// Where the workload runs, by the location oracle (protocol reference §3.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RunsIn {
+    /// In Azure.
+    Azure,
+    /// At home.
+    VMware,
+}
+
+/// The operating system family of a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OsFamily {
+    /// Windows.
+    Windows,
+    /// Linux.
+    Linux,
+}
+
+/// What a replicated item permits, from `allowedOperations`; other words are kept as [`Self::Other`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Operation {
+    /// Reprotect, in VMware traffic (`SwitchProtection`).
+    SwitchProtection,
+    /// Planned failover: modernized failback.
+    PlannedFailover,
+    /// Unplanned failover: forward, and classic failback.
+    UnplannedFailover,
+    /// Commit of a failover in either direction.
+    Commit,
+    /// Undo a planned failover that was not committed.
+    CancelFailover,
+    /// Any other word.
+    Other(String),
+}
+
+impl From<&str> for Operation {
+    fn from(word: &str) -> Self {
+        match word {
+            "SwitchProtection" => Self::SwitchProtection,
+            "PlannedFailover" => Self::PlannedFailover,
+            "UnplannedFailover" => Self::UnplannedFailover,
+            "Commit" => Self::Commit,
+            "CancelFailover" => Self::CancelFailover,
+            other => Self::Other(other.to_owned()),
+        }
+    }
+}
+
+impl std::fmt::Display for Operation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::SwitchProtection => "SwitchProtection",
+            Self::PlannedFailover => "PlannedFailover",
+            Self::UnplannedFailover => "UnplannedFailover",
+            Self::Commit => "Commit",
+            Self::CancelFailover => "CancelFailover",
+            Self::Other(word) => word,
+        })
+    }
+}
+
+/// `replicationHealth` and component health.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// `Normal`, or `Healthy` of a component.
+    Normal,
+    /// Works, with a warning.
+    Warning,
+    /// Does not work.
+    Critical,
+    /// `None`, missing, or a word that nobody has documented.
+    Unclear(String),
+}
+
+impl From<&str> for Health {
+    fn from(word: &str) -> Self {
+        match word {
+            "Normal" | "Healthy" => Self::Normal,
+            "Warning" => Self::Warning,
+            "Critical" => Self::Critical,
+            other => Self::Unclear(other.to_owned()),
+        }
+    }
+}
+
+impl std::fmt::Display for Health {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Normal => "Normal",
+            Self::Warning => "Warning",
+            Self::Critical => "Critical",
+            Self::Unclear(word) if word.is_empty() => "not reported",
+            Self::Unclear(word) => word,
+        })
+    }
+}
+
+/// A health error of an item, an appliance or a job, in site recovery's own words.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HealthError {
+    /// The vendor's code, as text (`95226`, `InMageRcm…`).
+    pub code: String,
+    /// What happened.
+    pub message: String,
+    /// Possible causes, may be empty.
+    pub causes: String,
+    /// What the vendor recommends, may be empty.
+    pub action: String,
+    /// `Error`, `Warning`, …
+    pub level: String,
+}
+
+/// `lastPlannedFailoverStatus`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PlannedFailoverStatus {
+    /// The failback job ended well.
+    Succeeded,
+    /// It failed; the service reverts it by itself.
+    Failed,
+    /// It was cancelled and reverted.
+    Cancelled,
+    /// `Unknown` or a new word.
+    Other(String),
+}
+
+/// A disk under replication.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReplicatedDisk {
+    /// `diskId` as the provider gives it.
+    pub id: String,
+    /// `diskName`, for people.
+    pub name: String,
+    /// Size in bytes, where given.
+    pub capacity_bytes: Option<u64>,
+    /// In the direction to VMware: the UUID of the virtual disk in vCenter, lower case.
+    pub vmdk_uuid: Option<String>,
+}
+
+/// How far initial replication or resynchronisation has come. Small disks report nothing at all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReplicationProgress {
+    /// 0–100.
+    pub percent: Option<u8>,
+    /// Bytes compared so far.
+    pub processed_bytes: Option<u64>,
+    /// Bytes sent so far.
+    pub transferred_bytes: Option<u64>,
+}
+
+/// The job that `currentScenario` names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CurrentScenario {
+    /// The scenario's name.
+    pub name: String,
+    /// Last segment of the job's ARM id.
+    pub job_id: Option<String>,
+    /// When it began.
+    pub started: Option<Timestamp>,
+}
+
+/// A replicated item as site recovery shows it. From a LIST many fields are empty; `complete` tells.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Replication {
+    /// The ARM id; it stays the same over the whole journey.
+    pub id: String,
+    /// Last segment of the id. Not always the machine's name.
+    pub name: String,
+    /// The machine's name on-premises.
+    pub friendly_name: String,
+    /// Whether this came from a GET (complete) rather than from a LIST (a summary).
+    pub complete: bool,
+    /// `None` when the provider is neither of the two VMware generations.
+    pub generation: Option<Generation>,
+    /// `None` when the provider is unknown.
+    pub direction: Option<Direction>,
+    /// The provider's own word, `providerSpecificDetails.instanceType`.
+    pub instance_type: String,
+    /// Relative to the direction.
+    pub active_location: Option<ActiveLocation>,
+    /// An open set of words; compared for `Protected` only.
+    pub protection_state: String,
+    /// The vendor's description of that state.
+    pub protection_state_description: String,
+    /// What the item permits now.
+    pub allowed: Vec<Operation>,
+    /// Health of the replication.
+    pub health: Health,
+    /// What is wrong.
+    pub health_errors: Vec<HealthError>,
+    /// A job that runs on the item; `None` when idle.
+    pub scenario: Option<CurrentScenario>,
+    /// `isAgentRegistrationSuccessfulAfterFailover`: `None` before any failover and where the provider omits it.
+    pub agent_registered: Option<bool>,
+    /// The mobility agent's last heartbeat.
+    pub agent_heartbeat: Option<Timestamp>,
+    /// Outcome and start of the last planned failover.
+    pub last_planned_failover: Option<(PlannedFailoverStatus, Option<Timestamp>)>,
+    /// When the last failover to Azure succeeded.
+    pub last_failover: Option<Timestamp>,
+    /// Initial replication's or resynchronisation's progress.
+    pub progress: ReplicationProgress,
+    /// OS family.
+    pub os: Option<OsFamily>,
+    /// ARM id of the failed-over Azure VM, where the provider names it or it can be derived.
+    pub azure_vm_id: Option<String>,
+    /// UUIDs (lower case) in vCenter: `instanceUuid` from the discovery machine's id, forward direction only.
+    pub instance_uuid: Option<String>,
+    /// Name of the vCenter as site recovery knows it (last segment of its id).
+    pub vcenter_name: Option<String>,
+    /// Name of the VM at home.
+    pub target_vm_name: Option<String>,
+    /// Datastore names: the source VM's (forward) or the target (towards VMware).
+    pub datastores: Vec<String>,
+    /// Disks.
+    pub disks: Vec<ReplicatedDisk>,
+    /// The cache storage account in the Azure region.
+    pub log_storage_account_id: Option<String>,
+    /// The forward policy that was in use before, for protecting again.
+    pub last_used_policy_id: Option<String>,
+    /// The policy in use.
+    pub policy_id: Option<String>,
+    /// Process server (forward) or reprotect agent (towards VMware): an appliance's id.
+    pub appliance_id: Option<String>,
+    /// Run-as account for the push installation (forward).
+    pub run_as_account_id: Option<String>,
+    /// Multi-VM consistency group.
+    pub group: Option<String>,
+    /// ARM id of the fabric that holds the item.
+    pub fabric_id: String,
+}
+
+impl Replication {
+    /// Whether the item's `allowedOperations` name this one.
+    pub fn allows(&self, operation: &Operation) -> bool {
+        self.allowed.contains(operation)
+    }
+
+    /// Where the workload runs (protocol reference §3.3), `None` when the combination is unknown.
+    pub const fn runs_in(&self) -> Option<RunsIn> {
+        match (self.direction, self.active_location) {
+            (Some(Direction::ToAzure), Some(ActiveLocation::Primary))
+            | (Some(Direction::ToVMware), Some(ActiveLocation::Recovery)) => Some(RunsIn::VMware),
+            (Some(Direction::ToAzure), Some(ActiveLocation::Recovery))
+            | (Some(Direction::ToVMware), Some(ActiveLocation::Primary)) => Some(RunsIn::Azure),
+            (None, _) | (_, None) => None,
+        }
+    }
+
+    /// Whether the last planned failover is reported as one that did not come to its end.
+    pub const fn failover_undone(&self) -> bool {
+        matches!(
+            self.last_planned_failover,
+            Some((PlannedFailoverStatus::Failed | PlannedFailoverStatus::Cancelled, _))
+        )
+    }
+
+    /// Sum of the disks' sizes in bytes.
+    pub fn total_bytes(&self) -> u64 {
+        self.disks.iter().filter_map(|disk| disk.capacity_bytes).sum()
+    }
+}
