@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod kubectl;
+mod restarts;
 mod stage;
 mod steps;
 mod whole;

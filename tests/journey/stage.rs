@@ -28,7 +28,7 @@ const PLAN: &str = include_str!("../../examples/one-machine/plan.yaml");
 pub(crate) struct Stage {
     pub(crate) rehearsal: Rehearsal,
     pub(crate) client: Client,
-    controller: (CancellationToken, JoinHandle<()>),
+    controller: Option<(CancellationToken, JoinHandle<()>)>,
 }
 
 impl Stage {
@@ -42,10 +42,15 @@ impl Stage {
         install_tls();
         let rehearsal = Rehearsal::start(&Setup::new(scenario, speed)).await.unwrap();
         let controller = rehearsal.controller().await.unwrap();
-        let client = rehearsal.client().await.unwrap();
-        let stage = Self { rehearsal, client, controller };
+        let stage = Self { controller: Some(controller), ..Self::without_controller(rehearsal).await };
         stage.apply(manifests(change)).await;
         stage
+    }
+
+    /// Servers whose controller runs elsewhere.
+    pub(crate) async fn without_controller(rehearsal: Rehearsal) -> Self {
+        let client = rehearsal.client().await.unwrap();
+        Self { rehearsal, client, controller: None }
     }
 
     /// The example with another desired phase.
@@ -129,9 +134,10 @@ impl Stage {
     }
 
     pub(crate) async fn end(self) {
-        let (stop, controller) = self.controller;
-        stop.cancel();
-        controller.await.unwrap();
+        if let Some((stop, controller)) = self.controller {
+            stop.cancel();
+            controller.await.unwrap();
+        }
         self.rehearsal.end().await;
     }
 }

@@ -55,7 +55,7 @@ fn mend(site: &Simulated, change: Mend) {
         machine: None,
         skip: 0,
         times: 1,
-        effect: Effect::World { change },
+        effect: Effect::World { change: Box::new(change) },
     };
     site.inject(fault);
 }
