@@ -5,6 +5,7 @@ use std::sync::{Arc, LazyLock};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::object::Object;
 use crate::resource::{Column, Names, Resource, head};
 use crate::schema::Schema;
 
@@ -94,14 +95,21 @@ impl Kind {
     }
 }
 
-/// Adds `apiVersion`, `kind` and `metadata` to a schema.
+/// Adds `apiVersion`, `kind` and `metadata` to a schema; what that says of the name stays.
 pub(crate) fn with_type_meta(schema: &mut Value, metadata: &Value) {
     if let Some(schema) = schema.as_object_mut() {
         let properties = schema.entry("properties").or_insert_with(|| json!({}));
         if let Some(properties) = properties.as_object_mut() {
             properties.insert("apiVersion".to_owned(), json!({"type": "string"}));
             properties.insert("kind".to_owned(), json!({"type": "string"}));
-            properties.insert("metadata".to_owned(), metadata.clone());
+            let mut metadata = metadata.clone();
+            for field in ["name", "generateName"] {
+                let given = properties.get("metadata").and_then(|m| m.pointer(&format!("/properties/{field}")));
+                if let Some(given) = given {
+                    metadata.put(&format!("/properties/{field}"), given.clone());
+                }
+            }
+            properties.insert("metadata".to_owned(), metadata);
         }
     }
 }

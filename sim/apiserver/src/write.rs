@@ -188,6 +188,9 @@ pub(crate) fn name_object(call: &Call, object: &mut Value) -> Outcome<Vec<Cause>
                 "the namespace of the provided object does not match the namespace sent on the request",
             ));
         }
+        if call.namespace().is_empty() {
+            return Err(Failure::bad_request("an empty namespace may not be set during creation"));
+        }
         object.put("/metadata/namespace", call.namespace());
     } else {
         object.meta_mut().remove("namespace");

@@ -244,7 +244,8 @@ async fn a_test_of_nothing_against_null_passes() {
 #[tokio::test]
 async fn what_is_left_out_is_refused_clearly() {
     let (_server, client) = with_crd().await;
-    let cases: [(Call, u16); 8] = [
+    let cases: [(Call, u16); 9] = [
+        (post("/api/v1/configmaps", map("a")), 400),
         (get("/apis/apps/v1/deployments"), 404),
         (get("/api/v1/namespaces/default/pods"), 404),
         (get("/nope"), 404),
@@ -442,4 +443,21 @@ async fn a_rule_that_cannot_be_evaluated_says_so() {
     let (code, status) = send(&client, post(THINGS, thing(&json!({})))).await;
     let message = &status["details"]["causes"][0]["message"];
     assert_eq!((code, message), (422, &json!("Invalid value: \"object\": no such key: a evaluating rule: a is small")));
+}
+
+#[tokio::test]
+async fn a_crd_may_restrict_names() {
+    let server = common::server();
+    let client = common::in_process_client(&server, "test");
+    let mut crd = things(&json!({"type": "object"}));
+    let root = crd.pointer_mut("/spec/versions/0/schema/openAPIV3Schema").unwrap();
+    root["properties"]["metadata"] =
+        json!({"type": "object", "properties": {"name": {"type": "string", "maxLength": 3}}});
+    root["x-kubernetes-validations"] = json!([{"rule": "self.metadata.name != 'no'", "message": "not no"}]);
+    server.apply(crd).await.unwrap();
+    for (name, expected) in [("yes", 201), ("long", 422), ("no", 422)] {
+        let mut thing = thing(&json!({}));
+        thing["metadata"]["name"] = name.into();
+        assert_eq!(send(&client, post(THINGS, thing)).await.0, expected, "{name}");
+    }
 }
