@@ -64,6 +64,9 @@ fn row(item: &ReplicatedItem) -> Row {
     }
 }
 
+/// More rows would not fit on a usual terminal, and could not be drawn over.
+const MOST: usize = 20;
+
 struct Screen {
     clock: SharedClock,
     began: Timestamp,
@@ -109,14 +112,16 @@ impl Screen {
             "\x1b[2K{:<16} {:<13} {:<8} {:<28} {}\n",
             "MACHINE", "PHASE", "RUNS IN", "DOING", "PROGRESS"
         ));
-        for (name, row) in &self.rows {
+        for (name, row) in self.rows.iter().take(MOST) {
             text.push_str(&format!(
                 "\x1b[2K{name:<16} {:<13} {:<8} {:<28} {}\n",
                 row.phase, row.runs_in, row.doing, row.progress
             ));
         }
-        text.push_str(&format!("\x1b[2K{} since the start, by the site's clock\n", self.elapsed()));
-        self.drawn = self.rows.len() + 2;
+        let more = self.rows.len().saturating_sub(MOST);
+        let more = if more == 0 { String::new() } else { format!(", and {more} more machines") };
+        text.push_str(&format!("\x1b[2K{} since the start, by the site's clock{more}\n", self.elapsed()));
+        self.drawn = self.rows.len().min(MOST) + 2;
         let mut out = std::io::stdout().lock();
         if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
             self.terminal = false;
