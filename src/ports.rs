@@ -173,6 +173,8 @@ pub trait CallMeter: Send + Sync {
     fn called(&self, remote: Remote, code: u16, took: Duration);
     /// The other side throttled us.
     fn throttled(&self, remote: Remote);
+    /// So many more sessions are open in vCenters, or less.
+    fn sessions(&self, _change: i64) {}
 }
 
 /// Counts what happens, without knowing of any registry.

@@ -1,4 +1,7 @@
 //! `/livez`, `/readyz` and `/metrics`.
+//!
+//! Alive means that the runtime still runs its tasks. Ready means that the definitions are there and, for the replica
+//! that leads, that its watches have listed what there is: a standby is ready to take over.
 
 use std::{
     future::Future,
@@ -6,12 +9,17 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use axum::{Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
 use tokio::net::TcpListener;
+use tokio_util::task::AbortOnDropHandle;
 
-use super::metrics::Metrics;
+use super::{heartbeat::Heartbeat, metrics::Metrics};
+
+/// How long the runtime may fail to run a trivial task.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the process is ready for.
 #[derive(Clone, Debug)]
@@ -20,12 +28,19 @@ pub struct Health {
     definitions: Arc<AtomicBool>,
     standing_by: Arc<AtomicBool>,
     watches: Arc<AtomicBool>,
+    heartbeat: Arc<Heartbeat>,
 }
 
 impl Health {
     /// Not ready yet.
     pub fn new(metrics: Arc<Metrics>) -> Self {
-        Self { metrics, definitions: Arc::default(), standing_by: Arc::default(), watches: Arc::default() }
+        Self {
+            metrics,
+            definitions: Arc::default(),
+            standing_by: Arc::default(),
+            watches: Arc::default(),
+            heartbeat: Arc::new(Heartbeat::new(PATIENCE)),
+        }
     }
 
     /// The CustomResourceDefinitions are there.
@@ -62,12 +77,23 @@ impl Health {
         listener: TcpListener,
         stop: impl Future<Output = ()> + Send + 'static,
     ) -> std::io::Result<()> {
+        let heart = Arc::clone(&self.heartbeat);
+        // A task of its own, like those that do the work: when tasks are not run any more, neither is this.
+        let _beating = AbortOnDropHandle::new(tokio::spawn(async move { heart.keep_beating().await }));
         let routes = Router::new()
-            .route("/livez", get(|| async { "ok\n" }))
+            .route("/livez", get(alive))
             .route("/readyz", get(ready))
             .route("/metrics", get(metrics))
             .with_state(self);
         axum::serve(listener, routes).with_graceful_shutdown(stop).await
+    }
+}
+
+async fn alive(State(health): State<Health>) -> impl IntoResponse {
+    if health.heartbeat.is_alive() {
+        (StatusCode::OK, "ok\n")
+    } else {
+        (StatusCode::INTERNAL_SERVER_ERROR, "the runtime does not run its tasks any more\n")
     }
 }
 
@@ -81,4 +107,48 @@ async fn ready(State(health): State<Health>) -> impl IntoResponse {
 async fn metrics(State(health): State<Health>) -> impl IntoResponse {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(axum::http::header::CONTENT_TYPE, kind)], health.metrics.text())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+
+    async fn get(address: &str, path: &str) -> (u16, String) {
+        // Another test may have installed it already.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let response = client.get(format!("http://{address}{path}")).send().await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
+    }
+
+    #[tokio::test]
+    async fn the_endpoints_tell_how_it_stands_and_stop_when_told() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let metrics = Arc::new(Metrics::new());
+        let health = Health::new(Arc::clone(&metrics));
+        let stop = CancellationToken::new();
+        let server = tokio::spawn(health.clone().serve(listener, stop.clone().cancelled_owned()));
+
+        assert_eq!(get(&address, "/livez").await, (200, "ok\n".into()));
+        let (status, text) = get(&address, "/readyz").await;
+        assert_eq!(status, 503);
+        assert!(text.contains("CustomResourceDefinitions"), "{text}");
+        health.definitions_ready();
+        assert_eq!(get(&address, "/readyz").await.0, 200, "a standby is ready");
+        health.leading();
+        assert_eq!(get(&address, "/readyz").await.0, 503);
+        health.watches_ready();
+        assert_eq!(get(&address, "/readyz").await, (200, "ok\n".into()));
+
+        metrics.set_leader(true);
+        let (status, text) = get(&address, "/metrics").await;
+        assert_eq!(status, 200);
+        assert!(text.contains("failback_leader 1\n") && text.ends_with("# EOF\n"), "{text}");
+        assert_eq!(get(&address, "/other").await.0, 404);
+        stop.cancel();
+        server.await.unwrap().unwrap();
+    }
 }

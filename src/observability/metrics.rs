@@ -11,7 +11,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::ports::{CallMeter, Remote, Tally};
+use crate::ports::{CallMeter, FailureClass, Remote, Tally};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Pass {
@@ -60,6 +60,8 @@ pub struct Metrics {
     items: Family<Phase, Gauge<i64, AtomicI64>>,
     waiting: Family<Waiting, Gauge<i64, AtomicI64>>,
     leader: Gauge<i64, AtomicI64>,
+    outcome_unknown: Count,
+    vcenter_sessions: Gauge<i64, AtomicI64>,
 }
 
 impl Default for Metrics {
@@ -82,6 +84,8 @@ impl Metrics {
             items: Family::default(),
             waiting: Family::default(),
             leader: Gauge::default(),
+            outcome_unknown: Count::default(),
+            vcenter_sessions: Gauge::default(),
         };
         let all = &mut metrics.registry;
         all.register("reconcile", "Passes over objects", metrics.reconciles.clone());
@@ -92,6 +96,9 @@ impl Metrics {
         all.register("items", "Machines by phase", metrics.items.clone());
         all.register("waiting", "Machines by what they wait for", metrics.waiting.clone());
         all.register("leader", "1 while this process holds the lease", metrics.leader.clone());
+        let lost = "Mutating calls that were sent and never answered";
+        all.register("outcome_unknown", lost, metrics.outcome_unknown.clone());
+        all.register("vcenter_sessions", "Sessions open in vCenters", metrics.vcenter_sessions.clone());
         metrics
     }
 
@@ -112,12 +119,18 @@ impl Metrics {
 
 impl CallMeter for Metrics {
     fn called(&self, remote: Remote, code: u16, took: Duration) {
+        // A status that HTTP does not have would otherwise make as many series as the other side likes.
+        let code = if matches!(code, 100..=599) { code } else { 0 };
         self.calls.get_or_create(&Call { api: remote.label(), code }).inc();
         self.call_seconds.get_or_create(&Api { api: remote.label() }).observe(took.as_secs_f64());
     }
 
     fn throttled(&self, remote: Remote) {
         self.throttled.get_or_create(&Api { api: remote.label() }).inc();
+    }
+
+    fn sessions(&self, change: i64) {
+        self.vcenter_sessions.inc_by(change);
     }
 }
 
@@ -128,6 +141,9 @@ impl Tally for Metrics {
 
     fn operated(&self, verb: &'static str, outcome: &'static str) {
         self.operations.get_or_create(&Operation { verb, outcome }).inc();
+        if outcome == FailureClass::Lost.label() {
+            self.outcome_unknown.inc();
+        }
     }
 
     fn standing(&self, items: &[(String, String)]) {
@@ -148,7 +164,15 @@ mod tests {
     fn what_was_counted_is_shown_under_its_name() {
         let metrics = Metrics::new();
         metrics.operated("Commit", "submitted");
+        metrics.operated("Commit", FailureClass::Lost.label());
         metrics.called(Remote::Arm, 202, Duration::from_millis(50));
+        metrics.called(Remote::VCenter, 0, Duration::from_secs(60));
+        metrics.called(Remote::VCenter, 999, Duration::from_secs(60));
+        metrics.throttled(Remote::Arm);
+        metrics.reconciled("VCenter", "ok");
+        metrics.sessions(1);
+        metrics.sessions(1);
+        metrics.sessions(-1);
         metrics.standing(&[("FailedOver".to_owned(), "NotClaimed".to_owned())]);
         metrics.standing(&[("Protected".to_owned(), "PhaseReached".to_owned())]);
         metrics.set_leader(true);
@@ -158,6 +182,13 @@ mod tests {
             "failback_remote_requests_total{api=\"arm\",code=\"202\"} 1",
             "failback_items{phase=\"Protected\"} 1",
             "failback_leader 1",
+            "failback_outcome_unknown_total 1",
+            "failback_vcenter_sessions 1",
+            "failback_remote_requests_total{api=\"vcenter\",code=\"0\"} 2",
+            "failback_remote_request_duration_seconds_count{api=\"arm\"} 1",
+            "failback_throttled_total{api=\"arm\"} 1",
+            "failback_reconcile_total{kind=\"VCenter\",outcome=\"ok\"} 1",
+            "failback_waiting{waiting_on=\"PhaseReached\"} 1",
         ] {
             assert!(text.contains(line), "{line} in\n{text}");
         }

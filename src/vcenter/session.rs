@@ -109,7 +109,9 @@ impl Session {
         {
             return Err(refusal.clone());
         }
-        self.live.send_replace(None);
+        if self.live.send_replace(None).is_some() {
+            self.wire.count_sessions(-1);
+        }
         match self.open(gate.logins).await {
             Ok(live) if self.closed.is_cancelled() => {
                 self.log_out(&live).await;
@@ -119,6 +121,7 @@ impl Session {
                 *gate = Gate { logins: gate.logins + 1, refused: None };
                 info!(server = self.server(), version = live.content.about.version, "logged in to vCenter");
                 let live = Arc::new(live);
+                self.wire.count_sessions(1);
                 self.live.send_replace(Some(Arc::clone(&live)));
                 Ok(live)
             }
@@ -178,6 +181,7 @@ impl Session {
     pub(super) async fn close(&self) {
         self.closed.cancel();
         if let Some(live) = self.live.send_replace(None) {
+            self.wire.count_sessions(-1);
             self.log_out(&live).await;
         }
     }

@@ -99,6 +99,11 @@ impl Wire {
         &self.address.name
     }
 
+    /// So many more sessions are open, or less.
+    pub(super) fn count_sessions(&self, change: i64) {
+        self.meter.sessions(change);
+    }
+
     /// Proves, before any password is sent, that a vCenter answers there.
     pub(super) async fn probe(&self) -> Result<(), VimError> {
         let timeout = Duration::from_secs(30);
