@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kube::{ResourceExt, runtime::controller::Action};
+use kube::{Resource, ResourceExt, runtime::controller::Action};
 
 use super::{
     Error,
@@ -12,7 +12,7 @@ use crate::{
     api::{FailbackApproval, FailbackApprovalStatus},
     core::{
         conditions::{self, Draft},
-        decide::{RESYNC, plan::why_invalid},
+        decide::{RESYNC, events, plan::why_invalid},
     },
     kube_io::{
         feed::lookup,
@@ -41,6 +41,7 @@ pub(super) async fn reconcile(approval: Arc<FailbackApproval>, context: Arc<Cont
     };
     if before != after {
         apply_status(&context.api::<FailbackApproval>(&key.namespace), approval.as_ref(), MANAGER, &after).await?;
+        context.events.publish(approval.object_ref(&()), events::of_approval(&before.conditions, &after.conditions));
     }
     let left = now.duration_until(approval.spec.expires_at.0);
     let wait = if left.is_positive() { left.unsigned_abs().min(RESYNC) } else { RESYNC };

@@ -39,8 +39,10 @@ pub(super) async fn reconcile(item: Arc<ReplicatedItem>, context: Arc<Context>) 
     if item.metadata.deletion_timestamp.is_some() {
         return let_go(&context, &key, &item, decision).await;
     }
-    if before.claim.is_some() && hold(&api, item.as_ref(), FINALIZER, true).await?.is_some() {
-        // The held object comes back through the watch; the claim is acted on then.
+    // Held while something may have an effect that only this object's journal knows of.
+    let wanted = before.claim.is_some() || before.operation.as_ref().is_some_and(journal::is_open);
+    if hold(&api, item.as_ref(), FINALIZER, wanted).await?.is_some() {
+        // The object comes back through the watch; the claim is acted on then.
         return Ok(Action::requeue(Duration::from_millis(50)));
     }
     match decision.next {

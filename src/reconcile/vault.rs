@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use kube::runtime::controller::Action;
+use kube::{Resource, runtime::controller::Action};
 
 use super::{
     Error,
@@ -16,6 +16,7 @@ use crate::{
         decide::{
             RESYNC,
             connection::{LinkState, drafts},
+            events,
         },
     },
     inventory::{Key, Link, VaultView},
@@ -46,6 +47,8 @@ pub(super) async fn reconcile(vault: Arc<RecoveryVault>, context: Arc<Context>) 
     let after = status(&vault, &before, &link, view.as_ref(), &context);
     if before != after {
         apply_status(&context.api::<RecoveryVault>(&key.namespace), vault.as_ref(), MANAGER, &after).await?;
+        let told = events::of_connection(&before.conditions, &after.conditions);
+        context.events.publish(vault.object_ref(&()), told);
     }
     Ok(Action::requeue(context.clock.wall(if healthy { RESYNC } else { SECRET })))
 }

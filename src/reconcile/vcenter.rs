@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::Secret as KubeSecret;
-use kube::runtime::controller::Action;
+use kube::{Resource, runtime::controller::Action};
 
 use super::{
     Error,
@@ -17,6 +17,7 @@ use crate::{
         decide::{
             RESYNC,
             connection::{LinkState, drafts},
+            events,
         },
     },
     inventory::{Key, VCenterView},
@@ -44,6 +45,8 @@ pub(super) async fn reconcile(vcenter: Arc<VCenter>, context: Arc<Context>) -> R
     let after = status(&vcenter, &before, &link, view.as_ref(), &context);
     if before != after {
         apply_status(&context.api::<VCenter>(&key.namespace), vcenter.as_ref(), MANAGER, &after).await?;
+        let told = events::of_connection(&before.conditions, &after.conditions);
+        context.events.publish(vcenter.object_ref(&()), told);
     }
     Ok(Action::requeue(context.clock.wall(if healthy { RESYNC } else { SECRET })))
 }

@@ -1,5 +1,7 @@
 //! The events of a change of status: on transitions only, derived from what was and what is.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
 use crate::{
     api::{CheckResult, OperationOutcome, OperationRecord, ReplicatedItemStatus},
     core::{action::Verb, conditions, stage::is_legal},
@@ -58,7 +60,41 @@ pub fn of_item(before: &ReplicatedItemStatus, after: &ReplicatedItemStatus) -> V
         events.push(EventDraft::warning("StepFailed", "Stall", now.message.clone()));
     }
     events.extend(of_checks(before, after));
+    if !conditions::is_true(&before.conditions, "PreflightPassed")
+        && let Some(now) = conditions::find(&after.conditions, "PreflightPassed").filter(|c| c.reason == "AllPassed")
+    {
+        events.push(EventDraft::normal("PreflightPassed", "Check", now.message.clone()));
+    }
     events
+}
+
+/// What a change of a connection tells: that it failed, with its reason, and that it works again.
+pub fn of_connection(before: &[Condition], after: &[Condition]) -> Vec<EventDraft> {
+    let was = conditions::find(before, "Ready");
+    let Some(now) = conditions::find(after, "Ready") else { return Vec::new() };
+    if was.is_some_and(|was| was.reason == now.reason) {
+        return Vec::new();
+    }
+    match now.reason.as_str() {
+        "Connected" => vec![EventDraft::normal("Connected", "Connect", "Connected.")],
+        "Connecting" => Vec::new(),
+        "CredentialsRejected" => vec![EventDraft::warning("CredentialsRejected", "Connect", now.message.clone())],
+        "Throttled" => vec![EventDraft::warning("Throttled", "Connect", now.message.clone())],
+        _ => vec![EventDraft::warning("ConnectionFailed", "Connect", now.message.clone())],
+    }
+}
+
+/// What a change of an approval's validity tells.
+pub fn of_approval(before: &[Condition], after: &[Condition]) -> Vec<EventDraft> {
+    let was = conditions::find(before, "Valid").map(|condition| condition.reason.as_str());
+    let Some(now) = conditions::find(after, "Valid").filter(|now| was != Some(now.reason.as_str())) else {
+        return Vec::new();
+    };
+    match now.reason.as_str() {
+        "Valid" => vec![EventDraft::normal("ApprovalGranted", "Approve", now.message.clone())],
+        "Expired" => vec![EventDraft::warning("ApprovalExpired", "Approve", now.message.clone())],
+        _ => vec![EventDraft::warning("ApprovalInvalid", "Approve", now.message.clone())],
+    }
 }
 
 const STEPS: [(&str, &str); 5] = [
