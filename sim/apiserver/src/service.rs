@@ -253,6 +253,11 @@ impl ApiService {
             ["apis", group] => or_404(discovery::group(&resources(), group)),
             ["api", version] => or_404(discovery::resource_list(&resources(), "", version)),
             ["apis", group, version] => or_404(discovery::resource_list(&resources(), group, version)),
+            // kubectl reads the older document for kinds that the newer does not have. It is protobuf, and empty.
+            ["openapi", "v2"] => Answer {
+                content_type: "application/com.github.proto-openapi.spec.v2.v1.0+protobuf".to_owned(),
+                ..Answer::bytes(200, Bytes::new())
+            },
             ["openapi", "v3"] => Answer::json(200, &openapi::index(&resources())),
             ["openapi", "v3", "api", version] => or_404(openapi::document(&resources(), "", version)),
             ["openapi", "v3", "apis", group, version] => or_404(openapi::document(&resources(), group, version)),

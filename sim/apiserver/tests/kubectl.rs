@@ -169,6 +169,10 @@ fn watches_and_everyday_objects_work() {
     assert!(desk.text(&["describe", "ns", "default"]).contains("Active"));
     assert!(desk.text(&["get", "all"]).contains("failbackplan.demo.example.io/p1"));
     assert_eq!(desk.text(&["api-versions"]).lines().filter(|l| l.contains("example")).count(), 1);
+    let unknown = desk.home.join("unknown.yaml");
+    std::fs::write(&unknown, "apiVersion: foo.example/v1\nkind: Bar\nmetadata: {name: x}\n").unwrap();
+    let refused = desk.run(&["apply", "-f", unknown.to_str().unwrap()]);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("no matches for kind \"Bar\""));
     // A kind that is not read as protobuf is refused with a way out.
     let refused = desk.run(&["create", "job", "j", "--image=x"]);
     let stderr = String::from_utf8_lossy(&refused.stderr).into_owned();
