@@ -179,9 +179,6 @@ pub(crate) fn mend(world: &mut World, change: &Mend) -> Result<(), String> {
 
 fn mend_machine(world: &mut World, index: usize, change: &Mend) {
     if let Some(machine) = world.machines.get_mut(index) {
-        if let Some(registered) = change.agent_registered {
-            machine.agent_registered = registered;
-        }
         if let Some(never) = change.agent_never {
             machine.agent_never = never;
             if never {
@@ -223,6 +220,10 @@ fn mend_machine(world: &mut World, index: usize, change: &Mend) {
                 vm.tools_start = tools;
             });
         }
+    }
+    // Last, because a boot above makes the agent unknown.
+    if let (Some(registered), Some(machine)) = (change.agent_registered, world.machines.get_mut(index)) {
+        machine.agent_registered = registered;
     }
     world.watch_copies(index);
 }

@@ -308,9 +308,9 @@ impl Site {
     }
 }
 
-/// Grows with everything that a client might see.
+/// Grows with everything that a client might see, and with everything that is going to happen.
 fn revision(world: &World) -> u64 {
-    world.revision + world.vcenters.iter().map(|vcenter| vcenter.revision).sum::<u64>()
+    world.revision + world.queue.version() + world.vcenters.iter().map(|vcenter| vcenter.revision).sum::<u64>()
 }
 
 async fn late(effects: &[Effect]) {

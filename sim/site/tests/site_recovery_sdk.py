@@ -134,11 +134,15 @@ def modernized():
             provider_specific_details=models.InMageRcmUnplannedFailoverInput(perform_shutdown="true"),
         )
     )
+    # The job hangs until it is released, so that the rest is seen while it runs; and the agent waits for its turn.
+    admin("/faults", {"path": "*/unplannedFailover", "effect": {"type": "jobStuck"}})
+    admin("/mend", {"machine": item.name, "agentNever": True})
     poller = item.call("unplanned_failover", failover)
     # A second operation while the first one runs.
     refused(HttpResponseError, 409, lambda: item.call("unplanned_failover", failover))
     running = [job for job in client.replication_jobs.list(GROUP, VAULT) if job.properties.state == "InProgress"]
     assert any(job.properties.scenario_name == "UnplannedFailover" for job in running), running
+    admin("/mend", {"releaseJobs": True})
     poller.result()
     now = item.get()
     assert now.protection_state == "UnplannedFailoverCommitPendingStatesBegin" and now.active_location == "Recovery"
@@ -157,6 +161,7 @@ def modernized():
     poller = item.call("reprotect", reprotect)
     error = refused(HttpResponseError, 200, poller.result)
     assert "has not registered" in str(error), error
+    admin("/mend", {"machine": item.name, "agentNever": False})
     item.until(lambda now: now.provider_specific_details.is_agent_registration_successful_after_failover)
     # Straight from commit pending: the job commits by itself.
     item.run("reprotect", reprotect)

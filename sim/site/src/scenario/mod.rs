@@ -72,7 +72,10 @@ impl Scenario {
         let scenario: Scenario = if text.trim().is_empty() {
             Scenario::default()
         } else {
-            serde_yaml::from_str(text).map_err(|error| ScenarioError::Syntax(error.to_string()))?
+            serde_path_to_error::deserialize(serde_yaml::Deserializer::from_str(text)).map_err(|error| {
+                let path = error.path().to_string();
+                ScenarioError::Syntax(format!("{path}: {}", error.into_inner()))
+            })?
         };
         scenario.completed()
     }

@@ -48,6 +48,11 @@ impl Queue {
         self.sorted.pop_first().map(|((at, _), event)| (at, event))
     }
 
+    /// Grows with each event that is put in.
+    pub(crate) fn version(&self) -> u64 {
+        self.next
+    }
+
     pub(crate) fn next_due(&self) -> Option<Timestamp> {
         self.sorted.first_key_value().map(|((at, _), _)| *at)
     }

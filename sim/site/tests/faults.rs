@@ -1,0 +1,152 @@
+//! What goes wrong on purpose.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
+
+mod common;
+
+use common::{API, Arm, Running, send, start};
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+
+const ONE: &str = "machines: [{name: web-01, state: Reprotected}]";
+
+fn inject(running: &Running, fault: Value) {
+    running.site.inject(serde_json::from_value(fault).unwrap());
+}
+
+fn failback() -> Value {
+    json!({"properties": {"providerSpecificDetails": {"instanceType": "InMageRcmFailback", "recoveryPointType": "CrashConsistent"}}})
+}
+
+#[tokio::test]
+async fn the_wire_breaks_in_every_way() {
+    let running = start(ONE, 0.0).await;
+    let arm = Arm::login(&running).await;
+    let item = arm.item_id("web-01");
+    let bearer = format!("Bearer {}", arm.token);
+    let path = format!("{item}?{API}");
+    let headers = [("authorization", bearer.as_str())];
+    for (effect, status, text) in [
+        (json!({"type": "status", "status": 429, "code": "TooManyRequests", "retryAfter": "17"}), 429, "TooManyRequests"),
+        (json!({"type": "status", "status": 503}), 503, ""),
+        (json!({"type": "status", "status": 500, "body": "boom"}), 500, "boom"),
+        (json!({"type": "html", "status": 502}), 502, "<html>"),
+        (json!({"type": "status", "status": 403, "code": "AuthorizationFailed"}), 403, "AuthorizationFailed"),
+    ] {
+        inject(&running, json!({"method": "GET", "path": "*/replicationProtectedItems/*", "effect": effect}));
+        let reply = send(running.address, "GET", &path, &headers, "").await.unwrap();
+        assert_eq!(reply.status, status);
+        assert!(reply.text().contains(text), "{}", reply.text());
+        if status == 429 {
+            assert_eq!(reply.header("retry-after"), "17");
+        }
+        assert_eq!(send(running.address, "GET", &path, &headers, "").await.unwrap().status, 200, "a fault strikes once");
+    }
+    inject(&running, json!({"path": "*/web-01", "effect": {"type": "cutBody", "afterBytes": 40}}));
+    assert!(send(running.address, "GET", &path, &headers, "").await.is_err());
+    inject(&running, json!({"path": "*/web-01", "effect": {"type": "latency", "millis": 120}}));
+    let begin = std::time::Instant::now();
+    send(running.address, "GET", &path, &headers, "").await.unwrap();
+    assert!(begin.elapsed().as_millis() >= 120);
+
+    // Before the effect nothing has happened; after it, everything has, and nobody was told.
+    let verb = format!("{item}/plannedFailover?{API}");
+    inject(&running, json!({"path": "*/plannedFailover", "effect": {"type": "resetBefore"}}));
+    assert!(send(running.address, "POST", &verb, &headers, failback().to_string()).await.is_err());
+    assert_eq!(arm.machine("web-01")["operation"], Value::Null);
+    inject(&running, json!({"path": "*/plannedFailover", "effect": {"type": "resetAfter"}}));
+    assert!(send(running.address, "POST", &verb, &headers, failback().to_string()).await.is_err());
+    assert!(arm.machine("web-01")["operation"].is_string());
+    let calls: Vec<(u16, bool)> = running.site.calls().iter().map(|call| (call.status, call.effect)).collect();
+    assert_eq!(calls, [(0, false), (0, true)]);
+    let jobs = arm.get(&format!("{}/replicationJobs", arm.vault)).await;
+    assert_eq!(jobs["value"][0]["properties"]["scenarioName"], "PlannedFailover");
+}
+
+#[tokio::test]
+async fn jobs_fail_hang_and_are_released() {
+    let running = start(ONE, 0.0).await;
+    let arm = Arm::login(&running).await;
+    inject(&running, json!({"path": "*/plannedFailover", "effect": {"type": "jobStuck", "task": "FinalSynchronizeTask"}}));
+    let job = arm.verb("web-01", "plannedFailover", Some(failback())).await;
+    running.site.advance(SignedDuration::from_hours(10));
+    let stuck = arm.get(&format!("{}/replicationJobs/{job}", arm.vault)).await;
+    assert_eq!(stuck["properties"]["state"], "InProgress");
+    let machine = arm.machine("web-01");
+    assert_eq!((machine["azureVm"]["powerState"].as_str(), machine["onPremVm"]["powerState"].as_str()), (Some("deallocated"), Some("poweredOff")));
+    inject(&running, json!({"effect": {"type": "world", "change": {"releaseJobs": true}}}));
+    assert_eq!(arm.finish(&job).await["state"], "Succeeded");
+
+    inject(&running, json!({"effect": {"type": "world", "change": {"addLock": "keep"}}}));
+    let locks = arm.get(&format!("{}/providers/Microsoft.Authorization/locks", arm.base)).await;
+    assert_eq!(locks["value"][0]["properties"]["level"], "CanNotDelete");
+    let job = arm.verb("web-01", "failoverCommit", None).await;
+    let failed = arm.finish(&job).await;
+    assert_eq!(failed["errors"][0]["serviceErrorDetails"]["code"], "ScopeLocked");
+    let status = arm.get(&format!("{}/replicationOperationStatus/{job}", arm.vault)).await;
+    assert_eq!((status["status"].as_str(), status["error"]["code"].as_str()), (Some("Failed"), Some("ScopeLocked")));
+    assert_eq!(arm.machine("web-01")["azureVm"]["exists"], true);
+    inject(&running, json!({"effect": {"type": "world", "change": {"removeLock": "keep"}}}));
+    let job = arm.verb("web-01", "failoverCommit", None).await;
+    assert_eq!(arm.finish(&job).await["state"], "Succeeded");
+}
+
+#[tokio::test]
+async fn the_world_breaks() {
+    let running = start("machines: [{name: web-01}, {name: web-02, state: Reprotected}]", 0.0).await;
+    let arm = Arm::login(&running).await;
+    let fabric = arm.get(&format!("{}/replicationFabrics/onprem-fabric", arm.vault)).await;
+    let body = json!({"properties": {"failoverDirection": "RecoveryToPrimary", "providerSpecificDetails": {"instanceType": "InMageRcm",
+        "reprotectAgentId": fabric["properties"]["customDetails"]["reprotectAgents"][0]["id"], "datastoreName": "datastore1", "logStorageAccountId": "/s"}}});
+    for (breakage, mending, code) in [
+        (json!({"vcenterConnected": false}), json!({"vcenterConnected": true}), "VCenterNotConnected"),
+        (json!({"machine": "web-01", "azureVmRunning": false}), json!({"machine": "web-01", "azureVmRunning": true, "agentRegistered": true}), "78093"),
+        (json!({"component": "appliance01", "componentHeartbeat": false}), json!({"component": "appliance01", "componentHeartbeat": true}), "ApplianceNotHealthy"),
+        (json!({"datastore": "datastore1", "datastoreAccessible": false}), json!({"datastore": "datastore1", "datastoreAccessible": true}), "8061"),
+    ] {
+        inject(&running, json!({"effect": {"type": "world", "change": breakage}}));
+        let job = arm.verb("web-01", "reProtect", Some(body.clone())).await;
+        assert_eq!(arm.finish(&job).await["errors"][0]["serviceErrorDetails"]["code"], code);
+        let reply = send(running.address, "POST", "/_world/mend", &[], mending.to_string()).await.unwrap();
+        assert_eq!(reply.status, 200, "{}", reply.text());
+    }
+    // A host that fails in the middle: the service cancels the failover by itself.
+    inject(&running, json!({"effect": {"type": "world", "change": {"host": "esx01.example.com", "hostMaintenance": true}}}));
+    let job = arm.verb("web-02", "plannedFailover", Some(failback())).await;
+    assert_eq!(arm.finish(&job).await["errors"][0]["serviceErrorDetails"]["code"], "8038");
+    running.site.advance(SignedDuration::from_mins(10));
+    assert_eq!(arm.machine("web-02")["azureVm"]["powerState"], "running");
+    // A list that lags behind.
+    inject(&running, json!({"times": 0, "effect": {"type": "staleList"}}));
+    inject(&running, json!({"effect": {"type": "world", "change": {"host": "esx01.example.com", "hostMaintenance": false}}}));
+    let job = arm.verb("web-02", "plannedFailover", Some(failback())).await;
+    arm.finish(&job).await;
+    let list = arm.get(&format!("{}/replicationProtectedItems", arm.vault)).await;
+    let listed = list["value"].as_array().unwrap().iter().find(|item| item["name"] == "web-02").unwrap().clone();
+    assert_eq!(listed["properties"]["protectionState"], "Protected");
+    assert_eq!(arm.item("web-02").await["properties"]["protectionState"], "PlannedFailoverCommitPendingStatesBegin");
+    inject(&running, json!({"effect": {"type": "world", "change": {"expireTokens": true}}}));
+    let reply = arm.call("GET", &arm.item_id("web-02"), None).await;
+    assert_eq!((reply.status, reply.json()["error"]["code"].as_str()), (401, Some("ExpiredAuthenticationToken")));
+    let reply = send(running.address, "POST", "/_world/mend", &[], json!({"machin": 1}).to_string()).await.unwrap();
+    assert_eq!(reply.status, 400);
+}
+
+#[tokio::test]
+async fn token_buckets_run_dry_and_fill_again() {
+    let running = start("azure: {throttling: {reads: 3, readsPerSecond: 20}}\nmachines: [{name: web-01}]", 0.0).await;
+    let arm = Arm::login(&running).await;
+    let path = arm.item_id("web-01");
+    let mut seen = Vec::new();
+    for _ in 0..8 {
+        let reply = arm.call("GET", &path, None).await;
+        seen.push(reply.status);
+        match reply.status {
+            200 => assert!(reply.header("x-ms-ratelimit-remaining-subscription-reads").parse::<u32>().unwrap() < 3),
+            _ => assert_eq!(reply.header("retry-after"), "1"),
+        }
+    }
+    assert!(seen.contains(&200) && seen.contains(&429), "{seen:?}");
+    tokio::time::sleep(std::time::Duration::from_millis(150)).await;
+    assert_eq!(arm.call("GET", &path, None).await.status, 200);
+}
