@@ -1,0 +1,367 @@
+"""The admission policies allow and deny: their expressions run in a CEL engine, as the API server would run them.
+
+The engine has no Kubernetes in it: `authorizer` is a stub that knows who may do what, and variables are evaluated when
+they are asked for, as the server does.
+"""
+
+import copy
+
+import pytest
+from cel_expr_python import cel
+from conftest import VARIANTS, documents, of_kind, one, render, ROOT
+
+T = cel.Type
+GRANTS = set()  # (user, verb, resource, namespace, name)
+
+
+def allowed(check):
+    wanted = (check["user"], check["verb"], check["resource"], check["namespace"], check["name"])
+    return check["group"] == "failback.dev" and wanted in GRANTS
+
+
+def step(name, key):
+    impl = lambda check, value: {**check, key: value}
+    return cel.FunctionDecl(name, [cel.Overload(f"authorizer_{name}", T.MAP, [T.MAP, T.STRING], is_member=True, impl=impl)])
+
+
+ENV = cel.NewEnv(
+    variables={name: T.DYN for name in ("object", "oldObject", "request", "params", "variables", "authorizer")},
+    functions=[
+        *(step(name, key) for name, key in [("group", "group"), ("resource", "resource"), ("namespace", "namespace"), ("name", "name"), ("check", "verb")]),
+        cel.FunctionDecl("allowed", [cel.Overload("authorizer_allowed", T.BOOL, [T.MAP], is_member=True, impl=allowed)]),
+    ],
+)
+FULL = VARIANTS["all-policies"]
+
+
+class Denied(Exception):
+    pass
+
+
+def evaluate(expression, data):
+    result = ENV.compile(expression).eval(data=data)
+    value = result.plain_value()
+    if result.type() == T.ERROR:
+        raise AssertionError(f"{expression}\n{value}")
+    return value
+
+
+def admit(suffix, values=FULL, *, user, operation, obj=None, old=None, params=({},)):
+    """What one policy says to one request: its message when it denies. Every parameter object has its say."""
+    policy = one(render(values), "ValidatingAdmissionPolicy", suffix)
+    binding = one(render(values), "ValidatingAdmissionPolicyBinding", suffix)
+    spec = policy["spec"]
+    rule = spec["matchConstraints"]["resourceRules"][0]
+    if operation not in rule["operations"]:
+        return None
+    data = {
+        "object": obj, "oldObject": old,
+        "request": {"operation": operation, "namespace": "dr", "userInfo": {"username": user}},
+        "authorizer": {"user": user},
+    }
+    if not all(evaluate(condition["expression"], data) for condition in spec.get("matchConditions", [])):
+        return None
+    if not params:
+        return binding["spec"]["paramRef"]["parameterNotFoundAction"]
+    for param in params:
+        data["params"] = param
+        data["variables"] = {}
+        for variable in spec.get("variables", []):
+            data["variables"][variable["name"]] = evaluate(variable["expression"], data)
+        for validation in spec["validations"]:
+            assert validation["reason"] == "Forbidden"
+            if evaluate(validation["expression"], data) is not True:
+                message = validation.get("messageExpression")
+                return evaluate(message, data) if message else validation["message"]
+    return None
+
+
+def plan(**spec):
+    return {
+        "metadata": {"name": "web", "namespace": "dr", "uid": "u-1"},
+        "spec": {
+            "desiredPhase": "FailedBack",
+            "waves": [{"name": "all", "items": ["web-01", "web-02"], "maxConcurrent": 10}],
+            "approvals": [{"step": "FailBack", "count": 1}, {"step": "Commit", "count": 2}],
+            "commit": {"soakSeconds": 60}, "suspend": False, "deletionPolicy": "Hold", **spec,
+        },
+        "status": {"observedGeneration": 1, "startedAt": "2026-11-01T00:00:00Z"},
+    }
+
+
+def annotated(obj, **annotations):
+    obj = copy.deepcopy(obj)
+    obj["metadata"]["annotations"] = {f"failback.dev/{key.replace('_', '-')}": value for key, value in annotations.items()}
+    return obj
+
+
+def unstarted(obj):
+    obj = copy.deepcopy(obj)
+    obj["status"] = {"observedGeneration": -1}
+    return obj
+
+
+def approval(approver="anna", name="web"):
+    spec = {"planRef": {"name": name}, "planUid": "u-1", "specHash": "h", "step": "Commit", "approver": approver}
+    return {"metadata": {"name": "a", "namespace": "dr"}, "spec": spec}
+
+
+@pytest.fixture(autouse=True)
+def grants():
+    GRANTS.clear()
+    GRANTS.add(("anna", "approve", "failbackplans", "dr", "web"))
+
+
+# Approvals carry the name of who makes them.
+
+
+def test_an_approver_approves():
+    assert admit("approver-identity", user="anna", operation="CREATE", obj=approval()) is None
+
+
+def test_nobody_approves_in_anothers_name():
+    GRANTS.add(("bert", "approve", "failbackplans", "dr", "web"))
+    message = admit("approver-identity", user="bert", operation="CREATE", obj=approval("anna"))
+    assert message == "spec.approver must be bert, the name under which you are signed in"
+
+
+def test_who_may_not_approve_does_not():
+    message = admit("approver-identity", user="carl", operation="CREATE", obj=approval("carl"))
+    assert message.startswith("carl may not approve")
+
+
+def test_the_right_is_asked_for_the_plan_that_the_approval_names():
+    assert admit("approver-identity", user="anna", operation="CREATE", obj=approval(name="other")) is not None
+
+
+def test_labels_of_an_approval_may_change_by_anybody_with_the_right():
+    labelled = {**approval(), "metadata": {"name": "a", "namespace": "dr", "labels": {"a": "b"}}}
+    assert admit("approver-identity", user="bert", operation="UPDATE", obj=labelled, old=approval()) is None
+    assert admit("approver-identity", user="bert", operation="UPDATE", obj=approval("bert"), old=approval()) is not None
+
+
+# Who asked for a plan does not approve it.
+
+
+def test_a_plan_says_who_asked_for_it():
+    message = requester("rita", "CREATE", plan())
+    assert message.startswith("set the annotation failback.dev/requested-by to rita")
+    assert requester("rita", "CREATE", annotated(plan(), requested_by="rita")) is None
+    assert requester("rita", "CREATE", annotated(plan(), requested_by="anna")) is not None
+
+
+def requester(user, operation, obj, old=None):
+    return admit("failback-requester", user=user, operation=operation, obj=obj, old=old)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"desiredPhase": "Committed"},
+        {"waves": [{"name": "all", "items": ["web-01"], "maxConcurrent": 10}]},
+        {"skip": ["web-01"]},
+        {"approvals": []},
+        {"commit": {"soakSeconds": 0}},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_who_changes_what_a_plan_does_asks_for_it(change):
+    old = annotated(plan(), requested_by="rita")
+    assert requester("mona", "UPDATE", annotated(plan(**change), requested_by="rita"), old) is not None
+    assert requester("mona", "UPDATE", annotated(plan(**change), requested_by="mona"), old) is None
+
+
+@pytest.mark.parametrize("change", [{"suspend": True}, {"retryToken": "again"}], ids=lambda change: next(iter(change)))
+def test_suspending_and_trying_again_ask_for_nothing_new(change):
+    old = annotated(plan(), requested_by="rita")
+    assert requester("mona", "UPDATE", annotated(plan(**change), requested_by="rita"), old) is None
+    # ... and are no way to take the name off.
+    assert requester("mona", "UPDATE", plan(**change), old) is not None
+    assert requester("mona", "UPDATE", annotated(plan(**change), requested_by="anna"), old) is not None
+
+
+def test_the_controller_writes_finalizers():
+    old = annotated(plan(), requested_by="rita")
+    held = copy.deepcopy(old)
+    held["metadata"]["finalizers"] = ["failback.dev/hold"]
+    assert requester("system:serviceaccount:failback-system:failback", "UPDATE", held, old) is None
+
+
+def not_the_requester(user, plans):
+    return admit("not-the-requester", user=user, operation="CREATE", obj=approval(user), params=plans)
+
+
+def test_somebody_else_approves():
+    plans = [annotated(plan(), requested_by="rita")]
+    assert not_the_requester("anna", plans) is None
+    assert "somebody else approves it" in not_the_requester("rita", plans)
+
+
+def test_other_plans_have_no_say():
+    other = annotated(plan(), requested_by="anna")
+    other["metadata"]["name"] = "other"
+    assert not_the_requester("anna", [annotated(plan(), requested_by="rita"), other]) is None
+
+
+def test_a_plan_without_a_requester_is_not_approved():
+    assert not_the_requester("anna", [plan()]) is not None
+    assert not_the_requester("anna", [annotated(plan(), other="x")]) is not None
+
+
+def test_without_any_plan_nothing_is_approved():
+    assert not_the_requester("anna", []) == "Deny"
+
+
+# What every plan must have approved.
+
+REQUIRED = {"policies": {"requiredApprovals": {"enabled": True, "steps": {"FailBack": 1, "Commit": 2}}}}
+
+
+def required(operation, obj, old=None):
+    return admit("required-approvals", REQUIRED, user="rita", operation=operation, obj=obj, old=old)
+
+
+def test_required_approvals():
+    assert required("CREATE", plan()) is None
+    few = plan(approvals=[{"step": "FailBack", "count": 1}, {"step": "Commit", "count": 1}])
+    assert required("CREATE", few) == "spec.approvals must have step Commit with a count of at least 2"
+    none = plan()
+    del none["spec"]["approvals"]
+    assert required("CREATE", none) is not None
+    assert required("UPDATE", few, plan()) is not None
+
+
+def test_an_older_plan_can_still_be_suspended():
+    few = plan(approvals=[])
+    assert required("UPDATE", plan(approvals=[], suspend=True), few) is None
+    assert required("UPDATE", plan(approvals=[], desiredPhase="Committed"), few) is not None
+
+
+# A started plan, and a claimed machine.
+
+
+def lock(obj, old, user="rita"):
+    return admit("plan-lock", {}, user=user, operation="UPDATE", obj=obj, old=old)
+
+
+@pytest.mark.parametrize(
+    "change,allowed",
+    [
+        ({"desiredPhase": "Committed"}, True),
+        ({"desiredPhase": "Protected"}, True),
+        ({"desiredPhase": "Reprotected"}, False),
+        ({"desiredPhase": "Assessed"}, False),
+        ({"suspend": True}, True),
+        ({"skip": ["web-01"]}, True),
+        ({"retryToken": "again"}, True),
+        ({"waves": [{"name": "all", "items": ["web-01", "web-02"], "maxConcurrent": 1}]}, True),
+        ({"waves": [{"name": "all", "items": ["web-01"], "maxConcurrent": 10}]}, False),
+        ({"waves": [{"name": "renamed", "items": ["web-01", "web-02"], "maxConcurrent": 10}]}, False),
+        ({"waves": [plan()["spec"]["waves"][0], {"name": "more", "items": ["db"], "maxConcurrent": 1}]}, True),
+        ({"approvals": [{"step": "Commit", "count": 3}, {"step": "FailBack", "count": 1}]}, True),
+        ({"approvals": [{"step": "Commit", "count": 2}]}, False),
+        ({"approvals": [{"step": "Commit", "count": 1}, {"step": "FailBack", "count": 1}]}, False),
+        ({"approvals": []}, False),
+    ],
+    ids=str,
+)
+def test_what_a_started_plan_may_change(change, allowed):
+    assert (lock(plan(**change), plan()) is None) == allowed
+    assert lock(plan(**change), unstarted(plan())) is None
+
+
+def test_a_plan_without_approvals_may_get_some():
+    old = plan()
+    del old["spec"]["approvals"]
+    assert lock(plan(), old) is None and lock(copy.deepcopy(old), old) is None
+
+
+def item(claimed=True, **spec):
+    status = {"claim": {"plan": "web", "planUid": "u-1"}} if claimed else {"observedGeneration": 1}
+    return {
+        "metadata": {"name": "web-01", "namespace": "dr"},
+        "spec": {"vaultRef": {"name": "v"}, "vcenterRef": {"name": "c"}, "machine": "web-01", **spec},
+        "status": status,
+    }
+
+
+@pytest.mark.parametrize("change", [{"machine": "db"}, {"vaultRef": {"name": "w"}}, {"vcenterRef": {"name": "d"}}], ids=str)
+def test_a_claimed_machine_stays_the_same(change):
+    def say(claimed):
+        return admit("item-lock", {}, user="rita", operation="UPDATE", obj=item(**change), old=item(claimed))
+
+    assert say(True) == "plan web has claimed this machine: vaultRef, vcenterRef and machine stay"
+    assert say(False) is None
+
+
+def test_where_a_claimed_machine_goes_may_change():
+    assert admit("item-lock", {}, user="rita", operation="UPDATE", obj=item(datastore="ds"), old=item()) is None
+
+
+def test_the_lock_says_what_the_definitions_say():
+    """The CRDs' own rules and the policy's come out the same for the rules that both have."""
+    [text] = [path.read_text() for path in (ROOT / "charts/failback/files/crds").glob("*failbackplans.yaml")]
+    [crd] = documents(text)
+    rules = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["x-kubernetes-validations"]
+    env = cel.NewEnv(variables={"self": T.DYN, "oldSelf": T.DYN})
+    phases = ["Assessed", "Reprotected", "FailedBack", "Committed", "Protected"]
+    for before in phases:
+        for after in phases:
+            old, new = plan(desiredPhase=before), plan(desiredPhase=after)
+            crd_says = all(env.compile(r["rule"]).eval(data={"self": new, "oldSelf": old}).plain_value() for r in rules)
+            assert crd_says == (lock(new, old) is None), (before, after)
+
+
+# Deleting a started plan.
+
+
+def delete(obj, user="rita"):
+    return admit("deletion-guard", user=user, operation="DELETE", old=obj)
+
+
+def test_a_started_plan_is_not_deleted():
+    assert delete(plan()).endswith("annotate it with failback.dev/abandon=u-1")
+    assert delete(annotated(plan(), abandon="u-0")) is not None
+    assert delete(annotated(plan(), abandon="u-1")) is None
+
+
+def test_plans_before_and_after_their_run_are_deleted():
+    assert delete(unstarted(plan())) is None
+    done = plan()
+    done["status"]["completedAt"] = "2026-11-02T00:00:00Z"
+    assert delete(done) is None
+
+
+def test_a_deleted_namespace_does_not_wait_for_its_plans():
+    assert delete(plan(), "system:serviceaccount:kube-system:namespace-controller") is None
+
+
+def test_nobody_may_be_exempt():
+    values = {"policies": {"deletionGuard": {"enabled": True, "exemptUsers": []}}}
+    assert admit("deletion-guard", values, user="system:admin", operation="DELETE", old=plan()) is not None
+
+
+# All policies.
+
+
+def test_every_policy_is_bound_and_denies(variant):
+    objects = render(variant)
+    policies = {policy["metadata"]["name"]: policy for policy in of_kind(objects, "ValidatingAdmissionPolicy")}
+    bindings = of_kind(objects, "ValidatingAdmissionPolicyBinding")
+    assert sorted(policies) == sorted(binding["spec"]["policyName"] for binding in bindings)
+    for binding in bindings:
+        spec = binding["spec"]
+        assert spec["validationActions"] == ["Deny"]
+        assert ("paramRef" in spec) == ("paramKind" in policies[spec["policyName"]]["spec"])
+        namespace = variant.get("watchNamespace")
+        selector = spec.get("matchResources", {}).get("namespaceSelector", {}).get("matchLabels", {})
+        assert selector.get("kubernetes.io/metadata.name") == namespace
+    for policy in policies.values():
+        assert policy["spec"]["failurePolicy"] == "Fail"
+        for rule in policy["spec"]["matchConstraints"]["resourceRules"]:
+            assert not any("/" in resource for resource in rule["resources"]), "status is the controller's"
+
+
+def test_the_default_is_what_the_values_say():
+    names = {p["metadata"]["name"].removeprefix("failback-system-failback-") for p in of_kind(render(), "ValidatingAdmissionPolicy")}
+    assert names == {"approver-identity", "plan-lock", "item-lock"}
