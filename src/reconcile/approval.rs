@@ -14,10 +14,7 @@ use crate::{
         conditions::{self, Draft},
         decide::{RESYNC, events, plan::why_invalid},
     },
-    kube_io::{
-        feed::lookup,
-        write::{MANAGER, apply_status},
-    },
+    kube_io::feed::lookup,
 };
 
 pub(super) async fn reconcile(approval: Arc<FailbackApproval>, context: Arc<Context>) -> Result<Action, Error> {
@@ -39,8 +36,7 @@ pub(super) async fn reconcile(approval: Arc<FailbackApproval>, context: Arc<Cont
         observed_generation: approval.metadata.generation,
         conditions: conditions::merge(&before.conditions, vec![draft], approval.metadata.generation, now),
     };
-    if before != after {
-        apply_status(&context.api::<FailbackApproval>(&key.namespace), approval.as_ref(), MANAGER, &after).await?;
+    if context.write_status(&key, approval.as_ref(), &before, &after).await? {
         context.events.publish(approval.object_ref(&()), events::of_approval(&before.conditions, &after.conditions));
     }
     let left = now.duration_until(approval.spec.expires_at.0);

@@ -2,19 +2,23 @@
 
 use std::{
     collections::HashMap,
+    fmt::Debug,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use kube::{Api, Client, Resource, ResourceExt, core::NamespaceResourceScope, runtime::reflector::Store};
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 
 use super::Error;
 use crate::{
     api::{FailbackApproval, FailbackPlan, MasterTarget, RecoveryVault, ReplicatedItem, VCenter},
     core::backoff,
     inventory::{Key, Registry},
-    kube_io::{report::Events, write::WriteError},
+    kube_io::{
+        report::Events,
+        write::{MANAGER, WriteError, apply_status},
+    },
     ports::{Leadership, SharedClock, Tally},
 };
 
@@ -70,6 +74,19 @@ impl Context {
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + DeserializeOwned,
     {
         Api::namespaced(self.client.clone(), namespace)
+    }
+
+    /// Writes a status, if it differs from what was read. True when it did.
+    pub(super) async fn write_status<K, S>(&self, key: &Key, object: &K, before: &S, after: &S) -> Result<bool, Error>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
+        S: PartialEq + Serialize,
+    {
+        if before == after {
+            return Ok(false);
+        }
+        apply_status(&self.api::<K>(&key.namespace), object, MANAGER, after).await?;
+        Ok(true)
     }
 
     /// How long to wait after a failed pass, by how many failed in a row.

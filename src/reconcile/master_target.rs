@@ -15,10 +15,7 @@ use crate::{
         observed::Fact,
     },
     inventory::Key,
-    kube_io::{
-        feed::lookup,
-        write::{MANAGER, apply_status},
-    },
+    kube_io::feed::lookup,
 };
 
 pub(super) async fn reconcile(target: Arc<MasterTarget>, context: Arc<Context>) -> Result<Action, Error> {
@@ -33,8 +30,6 @@ pub(super) async fn reconcile(target: Arc<MasterTarget>, context: Arc<Context>) 
     };
     let before = target.status.clone().unwrap_or_default();
     let after = decide(&target.spec, &before, target.metadata.generation, &fabrics, context.clock.now());
-    if before != after {
-        apply_status(&context.api::<MasterTarget>(&key.namespace), target.as_ref(), MANAGER, &after).await?;
-    }
+    context.write_status(&key, target.as_ref(), &before, &after).await?;
     Ok(Action::requeue(context.clock.wall(RESYNC)))
 }

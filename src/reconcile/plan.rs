@@ -27,7 +27,7 @@ use crate::{
         },
     },
     inventory::Key,
-    kube_io::write::{CLAIMS, MANAGER, WriteError, apply_status, hold},
+    kube_io::write::{CLAIMS, WriteError, hold},
 };
 
 pub(super) async fn reconcile(plan: Arc<FailbackPlan>, context: Arc<Context>) -> Result<Action, Error> {
@@ -57,8 +57,7 @@ pub(super) async fn reconcile(plan: Arc<FailbackPlan>, context: Arc<Context>) ->
         // Nothing is claimed by a plan that could vanish: the held plan comes back through the watch.
         return Ok(Action::requeue(Duration::from_millis(20)));
     }
-    if before != status {
-        apply_status(&api, plan.as_ref(), MANAGER, &status).await?;
+    if context.write_status(&key, plan.as_ref(), &before, &status).await? {
         context.events.publish(plan.object_ref(&()), events(&before, &status));
     }
     let mut again = false;

@@ -20,7 +20,6 @@ use crate::{
         },
     },
     inventory::{Key, Link, VaultView},
-    kube_io::write::{MANAGER, apply_status},
     ports::{Secret, VaultConnection},
 };
 
@@ -45,8 +44,7 @@ pub(super) async fn reconcile(vault: Arc<RecoveryVault>, context: Arc<Context>) 
     let healthy = matches!(link, LinkState::Up | LinkState::Connecting);
     let before = vault.status.clone().unwrap_or_default();
     let after = status(&vault, &before, &link, view.as_ref(), &context);
-    if before != after {
-        apply_status(&context.api::<RecoveryVault>(&key.namespace), vault.as_ref(), MANAGER, &after).await?;
+    if context.write_status(&key, vault.as_ref(), &before, &after).await? {
         let told = events::of_connection(&before.conditions, &after.conditions);
         context.events.publish(vault.object_ref(&()), told);
     }

@@ -21,7 +21,6 @@ use crate::{
         },
     },
     inventory::{Key, VCenterView},
-    kube_io::write::{MANAGER, apply_status},
     ports::{Secret, VCenterConnection},
 };
 
@@ -43,8 +42,7 @@ pub(super) async fn reconcile(vcenter: Arc<VCenter>, context: Arc<Context>) -> R
     let healthy = matches!(link, LinkState::Up | LinkState::Connecting);
     let before = vcenter.status.clone().unwrap_or_default();
     let after = status(&vcenter, &before, &link, view.as_ref(), &context);
-    if before != after {
-        apply_status(&context.api::<VCenter>(&key.namespace), vcenter.as_ref(), MANAGER, &after).await?;
+    if context.write_status(&key, vcenter.as_ref(), &before, &after).await? {
         let told = events::of_connection(&before.conditions, &after.conditions);
         context.events.publish(vcenter.object_ref(&()), told);
     }
