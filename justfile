@@ -23,7 +23,7 @@ crds:
 
 # The demo.
 demo:
-    cargo run --release -- demo
+    cargo run -- demo
 
 # Figures of the README.
 bench:

@@ -70,13 +70,13 @@ pub(super) async fn reconcile(plan: Arc<FailbackPlan>, context: Arc<Context>) ->
         }
     }
     if release || (status.completed_at.is_some() && !again) {
-        if release {
-            let note = "Released; machines stay where they are.";
-            context.events.publish(plan.object_ref(&()), vec![EventDraft::normal("Abandoned", "Release", note)]);
-        }
         let current = api.get_opt(&key.name).await.map_err(WriteError::from)?;
-        if let Some(current) = current.filter(|current| current.uid().as_deref() == Some(uid.as_str())) {
-            hold(&api, &current, FINALIZER, false).await?;
+        if let Some(current) = current.filter(|current| current.uid().as_deref() == Some(uid.as_str()))
+            && hold(&api, &current, FINALIZER, false).await?.is_some()
+            && release
+        {
+            let note = "The deleted plan let go of its machines; they stay where they are.";
+            context.events.publish(plan.object_ref(&()), vec![EventDraft::normal("Released", "Delete", note)]);
         }
     }
     if again {
