@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::{
     api::coordination::v1::{Lease, LeaseSpec},
     apimachinery::pkg::apis::meta::v1::MicroTime,
@@ -17,17 +18,29 @@ use kube::{
     Api, Client,
     api::{ObjectMeta, PostParams},
 };
+use uuid::Uuid;
 
 use crate::ports::{Leadership, SharedClock};
 
-/// How long a lease lasts without a renewal.
-const DURATION: Duration = Duration::from_secs(15);
-/// How often it is renewed, or looked at.
-const RETRY: Duration = Duration::from_secs(2);
-/// A call that takes longer is given up, so that the next try comes in time.
-const CALL: Duration = Duration::from_secs(5);
-/// Validity ends this much before the lease does: the time that a call may take to leave this process.
-const MARGIN: Duration = Duration::from_secs(5);
+/// The times of an election.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// How long a lease lasts without a renewal, in whole seconds.
+    pub duration: Duration,
+    /// How often it is renewed, or looked at.
+    pub retry: Duration,
+    /// A call that takes longer is given up, so that the next try comes in time.
+    pub call: Duration,
+    /// Validity ends this much before the lease does: the time that a call may take to leave this process.
+    pub margin: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        let [duration, retry, call, margin] = [15, 2, 5, 5].map(Duration::from_secs);
+        Self { duration, retry, call, margin }
+    }
+}
 
 /// Takes part in the election.
 pub struct Elector {
@@ -35,8 +48,19 @@ pub struct Elector {
     name: String,
     identity: String,
     clock: SharedClock,
-    /// Until when the lease is certain to be ours, by the local clock.
-    valid_until: Mutex<Option<Instant>>,
+    timing: Timing,
+    /// Until when the lease is certain to be ours, by both local clocks.
+    valid_until: Mutex<Option<Moment>>,
+}
+
+/// A point in time on the monotonic clock and on the wall's.
+///
+/// The monotonic clock stands still while a machine is suspended, and its wall clock is set right afterwards; a wall
+/// clock alone can be set back. What is over by either is over.
+#[derive(Clone, Copy)]
+struct Moment {
+    monotonic: Instant,
+    wall: Timestamp,
 }
 
 /// What was seen of the lease, and since when it is so, by the local clock.
@@ -46,13 +70,28 @@ struct Observed {
 }
 
 impl Elector {
-    /// Nothing is sent yet. `clock` is the wall's: its times are for people who read the lease.
+    /// Nothing is sent yet. `clock` is the wall's; what it shows in the lease is for people.
     pub fn new(client: Client, namespace: &str, name: &str, identity: &str, clock: SharedClock) -> Arc<Self> {
+        Self::with_timing(client, namespace, name, identity, clock, Timing::default())
+    }
+
+    /// The same with other times.
+    pub fn with_timing(
+        client: Client,
+        namespace: &str,
+        name: &str,
+        identity: &str,
+        clock: SharedClock,
+        timing: Timing,
+    ) -> Arc<Self> {
         Arc::new(Self {
             api: Api::namespaced(client, namespace),
             name: name.to_owned(),
-            identity: identity.to_owned(),
+            // Two processes may have the same name: on one host, or by a setting that was copied. Under one identity
+            // each would take the other's lease for its own.
+            identity: format!("{identity}_{}", Uuid::new_v4()),
             clock,
+            timing,
             valid_until: Mutex::new(None),
         })
     }
@@ -66,7 +105,7 @@ impl Elector {
                 Ok(false) => {}
                 Err(error) => tracing::warn!(%error, lease = %self.name, "the lease cannot be read or written"),
             }
-            tokio::time::sleep(RETRY).await;
+            tokio::time::sleep(self.timing.retry).await;
         }
     }
 
@@ -74,7 +113,7 @@ impl Elector {
     pub async fn hold(&self) {
         let mut observed = Observed { spec: None, since: Instant::now() };
         loop {
-            tokio::time::sleep(RETRY).await;
+            tokio::time::sleep(self.timing.retry).await;
             match self.attempt(&mut observed).await {
                 Ok(true) => {}
                 Ok(false) => {
@@ -103,7 +142,7 @@ impl Elector {
             }
             Ok::<_, kube::Error>(())
         };
-        match tokio::time::timeout(CALL, released).await {
+        match tokio::time::timeout(self.timing.call, released).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::debug!(%error, "the lease was not released; it ends by itself"),
             Err(_) => tracing::debug!("the lease was not released in time; it ends by itself"),
@@ -112,16 +151,18 @@ impl Elector {
 
     /// One look and, where it is ours to take or to renew, one write. True when it is ours after that.
     async fn attempt(&self, observed: &mut Observed) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
-        let sent = Instant::now();
-        let lease = tokio::time::timeout(CALL, self.api.get_opt(&self.name)).await??;
+        let sent = Moment { monotonic: Instant::now(), wall: self.clock.now() };
+        let lease = tokio::time::timeout(self.timing.call, self.api.get_opt(&self.name)).await??;
         let spec = lease.as_ref().and_then(|lease| lease.spec.clone()).unwrap_or_default();
         if observed.spec.as_ref() != Some(&spec) {
             *observed = Observed { spec: Some(spec.clone()), since: Instant::now() };
         }
         let holder = spec.holder_identity.as_deref().unwrap_or_default();
         let ours = holder == self.identity;
-        let lasts =
-            spec.lease_duration_seconds.and_then(|s| u64::try_from(s).ok()).map_or(DURATION, Duration::from_secs);
+        let lasts = spec
+            .lease_duration_seconds
+            .and_then(|s| u64::try_from(s).ok())
+            .map_or(self.timing.duration, Duration::from_secs);
         if !ours && !holder.is_empty() && observed.since.elapsed() < lasts {
             return Ok(false);
         }
@@ -133,9 +174,9 @@ impl Elector {
                 self.api.create(&PostParams::default(), &wanted).await
             }
         };
-        match tokio::time::timeout(CALL, write).await? {
+        match tokio::time::timeout(self.timing.call, write).await? {
             Ok(_) => {
-                self.set_valid(Some(sent + DURATION - MARGIN));
+                self.set_valid(Some(sent.later(self.timing.duration.saturating_sub(self.timing.margin))));
                 Ok(true)
             }
             // Somebody was faster; what they wrote is seen at the next look.
@@ -152,7 +193,7 @@ impl Elector {
         });
         lease.spec = Some(LeaseSpec {
             holder_identity: Some(self.identity.clone()),
-            lease_duration_seconds: i32::try_from(DURATION.as_secs()).ok(),
+            lease_duration_seconds: i32::try_from(self.timing.duration.as_secs()).ok(),
             acquire_time: if ours { spec.acquire_time.clone() } else { Some(now.clone()) },
             renew_time: Some(now),
             lease_transitions: Some(spec.lease_transitions.unwrap_or(0) + i32::from(!ours)),
@@ -161,14 +202,21 @@ impl Elector {
         lease
     }
 
-    fn set_valid(&self, until: Option<Instant>) {
+    fn set_valid(&self, until: Option<Moment>) {
         *self.valid_until.lock().unwrap_or_else(PoisonError::into_inner) = until;
+    }
+}
+
+impl Moment {
+    fn later(self, span: Duration) -> Self {
+        let wall = SignedDuration::try_from(span).ok().and_then(|span| self.wall.checked_add(span).ok());
+        Self { monotonic: self.monotonic + span, wall: wall.unwrap_or(self.wall) }
     }
 }
 
 impl Leadership for Elector {
     fn is_valid_now(&self) -> bool {
         let until = *self.valid_until.lock().unwrap_or_else(PoisonError::into_inner);
-        until.is_some_and(|until| Instant::now() < until)
+        until.is_some_and(|until| Instant::now() < until.monotonic && self.clock.now() < until.wall)
     }
 }
