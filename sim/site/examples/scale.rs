@@ -9,9 +9,20 @@ use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use sim_site::{Options, Scenario, Site, scenario::Azure};
 
-async fn send(sender: &mut SendRequest<Full<Bytes>>, method: &str, path: &str, token: &str, body: String) -> Result<Bytes, Box<dyn Error>> {
+async fn send(
+    sender: &mut SendRequest<Full<Bytes>>,
+    method: &str,
+    path: &str,
+    token: &str,
+    body: String,
+) -> Result<Bytes, Box<dyn Error>> {
     sender.ready().await?;
-    let request = hyper::Request::builder().method(method).uri(path).header("host", "localhost").header("authorization", format!("Bearer {token}")).body(Full::new(body.into()))?;
+    let request = hyper::Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", "localhost")
+        .header("authorization", format!("Bearer {token}"))
+        .body(Full::new(body.into()))?;
     let response = sender.send_request(request).await?;
     if !response.status().is_success() {
         return Err(format!("{method} {path}: {}", response.status()).into());
@@ -42,10 +53,18 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let driver = tokio::spawn(connection);
     let azure = Azure::default();
-    let form = format!("grant_type=client_credentials&client_id={}&client_secret={}&scope=https%3A%2F%2Fmanagement.azure.com%2F.default", azure.client_id, azure.client_secret);
-    let token: serde_json::Value = serde_json::from_slice(&send(&mut sender, "POST", &format!("/{}/oauth2/v2.0/token", azure.tenant), "", form).await?)?;
+    let form = format!(
+        "grant_type=client_credentials&client_id={}&client_secret={}&scope=https%3A%2F%2Fmanagement.azure.com%2F.default",
+        azure.client_id, azure.client_secret
+    );
+    let token: serde_json::Value = serde_json::from_slice(
+        &send(&mut sender, "POST", &format!("/{}/oauth2/v2.0/token", azure.tenant), "", form).await?,
+    )?;
     let token = token.get("access_token").and_then(serde_json::Value::as_str).ok_or("no token")?.to_owned();
-    let vault = format!("/subscriptions/{}/resourceGroups/{}/providers/Microsoft.RecoveryServices/vaults/{}", azure.subscription, azure.resource_group, azure.vault);
+    let vault = format!(
+        "/subscriptions/{}/resourceGroups/{}/providers/Microsoft.RecoveryServices/vaults/{}",
+        azure.subscription, azure.resource_group, azure.vault
+    );
     let mut pages: Vec<Duration> = Vec::new();
     for page in 0..100 {
         let begin = Instant::now();

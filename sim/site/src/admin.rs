@@ -18,7 +18,9 @@ fn bad(message: impl std::fmt::Display) -> Answer {
 pub(crate) fn answer(site: &Site, request: &Request) -> Answer {
     let path = request.path.trim_end_matches('/').to_owned();
     let rest = path.strip_prefix("/_world").unwrap_or_default().trim_start_matches('/');
-    let body: Value = if request.body.is_empty() { json!({}) } else {
+    let body: Value = if request.body.is_empty() {
+        json!({})
+    } else {
         match serde_json::from_slice(&request.body) {
             Ok(body) => body,
             Err(error) => return bad(format!("the body is not JSON: {error}")),
@@ -27,7 +29,10 @@ pub(crate) fn answer(site: &Site, request: &Request) -> Answer {
     match (request.method.as_str(), rest) {
         ("GET", "") => Answer::json(200, &site.snapshot()),
         ("GET", "calls") => Answer::json(200, &json!(site.calls())),
-        ("GET", "clock") => Answer::json(200, &json!({"now": site.now(), "origin": site.lock().world.start, "speed": site.clock().speed})),
+        ("GET", "clock") => Answer::json(
+            200,
+            &json!({"now": site.now(), "origin": site.lock().world.start, "speed": site.clock().speed}),
+        ),
         ("GET", "save") => match site.save() {
             Ok(saved) => Answer::json(200, &saved),
             Err(error) => bad(error),
@@ -54,14 +59,19 @@ pub(crate) fn answer(site: &Site, request: &Request) -> Answer {
             Some(name) => {
                 let state = site.lock();
                 let index = state.world.machine_named(name);
-                match index.and_then(|index| state.world.machines.get(index).map(|machine| snapshot::machine(&state.world, index, machine))) {
+                match index.and_then(|index| {
+                    state.world.machines.get(index).map(|machine| snapshot::machine(&state.world, index, machine))
+                }) {
                     Some(machine) => Answer::json(200, &machine),
                     None => Answer::json(404, &json!({"error": format!("there is no machine `{name}`")})),
                 }
             }
             None => Answer::json(404, &json!({"error": format!("there is no `/_world/{rest}`")})),
         },
-        _ => Answer::json(404, &json!({"error": "known: GET /_world, calls, clock, machines/{name}, save; POST advance, faults, mend, load; DELETE faults"})),
+        _ => Answer::json(
+            404,
+            &json!({"error": "known: GET /_world, calls, clock, machines/{name}, save; POST advance, faults, mend, load; DELETE faults"}),
+        ),
     }
 }
 
@@ -132,13 +142,19 @@ pub(crate) fn mend(world: &mut World, change: &Mend) -> Result<(), String> {
     }
     let vcenter = match &change.vcenter {
         None => 0,
-        Some(name) => world.vcenters.iter().position(|vcenter| &vcenter.name == name).ok_or_else(|| format!("there is no vCenter `{name}`"))?,
+        Some(name) => world
+            .vcenters
+            .iter()
+            .position(|vcenter| &vcenter.name == name)
+            .ok_or_else(|| format!("there is no vCenter `{name}`"))?,
     };
     mend_vcenter(world, vcenter, change)?;
     if let Some(name) = &change.component {
         let now = world.now;
         let mut found = false;
-        for server in world.fabrics.iter_mut().flat_map(|fabric| &mut fabric.servers).filter(|server| &server.name == name) {
+        for server in
+            world.fabrics.iter_mut().flat_map(|fabric| &mut fabric.servers).filter(|server| &server.name == name)
+        {
             found = true;
             if let Some(health) = &change.component_health {
                 server.health = health.clone();
@@ -153,7 +169,11 @@ pub(crate) fn mend(world: &mut World, change: &Mend) -> Result<(), String> {
         }
     }
     if let Some(name) = &change.add_lock {
-        world.locks.push(crate::scenario::ResourceLock { name: name.clone(), level: "CanNotDelete".to_owned(), vm: None });
+        world.locks.push(crate::scenario::ResourceLock {
+            name: name.clone(),
+            level: "CanNotDelete".to_owned(),
+            vm: None,
+        });
     }
     if let Some(name) = &change.remove_lock {
         world.locks.retain(|lock| &lock.name != name);
@@ -165,7 +185,8 @@ pub(crate) fn mend(world: &mut World, change: &Mend) -> Result<(), String> {
         world.azure.client_secret = secret.clone();
     }
     if change.release_jobs == Some(true) {
-        let stuck: Vec<String> = world.jobs.values().filter(|job| job.stuck_at.is_some()).map(|job| job.id.clone()).collect();
+        let stuck: Vec<String> =
+            world.jobs.values().filter(|job| job.stuck_at.is_some()).map(|job| job.id.clone()).collect();
         for id in stuck {
             world.release_job(&id);
         }
@@ -199,7 +220,13 @@ fn mend_machine(world: &mut World, index: usize, change: &Mend) {
         }
     }
     if change.agent_never == Some(false) {
-        let boot = world.machines.get(index).map(|machine| if machine.stage.runs_in_azure() { machine.azure.boots } else { world.on_prem(machine).map_or(0, |vm| vm.boots) });
+        let boot = world.machines.get(index).map(|machine| {
+            if machine.stage.runs_in_azure() {
+                machine.azure.boots
+            } else {
+                world.on_prem(machine).map_or(0, |vm| vm.boots)
+            }
+        });
         world.agent_boots(index, boot.unwrap_or(0));
     }
     if let Some(running) = change.azure_vm_running {
@@ -260,7 +287,11 @@ fn mend_vcenter(world: &mut World, index: usize, change: &Mend) -> Result<(), St
         let vm = vcenter.vm_named(name).ok_or_else(|| format!("there is no VM `{name}`"))?;
         if let Some(names) = &change.vm_snapshots {
             vcenter.change_vm(vm, |vm| {
-                vm.snapshots = names.iter().enumerate().map(|(number, name)| Snapshot { id: number as u32 + 1, name: name.clone(), made: now }).collect();
+                vm.snapshots = names
+                    .iter()
+                    .enumerate()
+                    .map(|(number, name)| Snapshot { id: number as u32 + 1, name: name.clone(), made: now })
+                    .collect();
             });
         }
     }

@@ -246,7 +246,10 @@ impl Fault {
         same(&self.method, Some(target.method))
             && same(&self.soap, target.soap)
             && same(&self.machine, target.machine)
-            && self.path.as_ref().is_none_or(|pattern| glob(&pattern.to_ascii_lowercase(), &target.path.to_ascii_lowercase()))
+            && self
+                .path
+                .as_ref()
+                .is_none_or(|pattern| glob(&pattern.to_ascii_lowercase(), &target.path.to_ascii_lowercase()))
     }
 }
 
@@ -281,7 +284,8 @@ mod tests {
 
     #[test]
     fn counts_strikes() {
-        let fault: Fault = serde_yaml::from_str("{method: POST, skip: 1, times: 2, effect: {type: resetAfter}}").unwrap();
+        let fault: Fault =
+            serde_yaml::from_str("{method: POST, skip: 1, times: 2, effect: {type: resetAfter}}").unwrap();
         let mut faults = Faults { armed: vec![Armed { fault, seen: 0, struck: 0, frozen: None }] };
         let target = Target { method: "POST", path: "/x", soap: None, machine: None };
         let struck: Vec<usize> = (0..4).map(|_| faults.strike(target, Effect::is_of_the_wire).len()).collect();

@@ -11,6 +11,7 @@ mod arm;
 mod asr;
 mod call;
 mod clock;
+mod exchange;
 mod fault;
 pub mod scenario;
 mod site;

@@ -12,6 +12,7 @@ use tokio::sync::{Notify, watch};
 use crate::arm::{self, Buckets};
 use crate::call::Call;
 use crate::clock::Clock;
+use crate::exchange::{arm_machine, instead, late, record};
 use crate::fault::{Effect, Fault, Target};
 use crate::scenario::{Scenario, ScenarioError};
 use crate::soap::{self, Sessions};
@@ -98,12 +99,20 @@ impl Site {
 
     fn with_world(world: World, clock: Clock) -> Site {
         let state = State { world, tokens: Tokens::default(), buckets: Buckets::new(), sessions: Sessions::default() };
-        Site { inner: Arc::new(Inner { clock, state: Mutex::new(state), changed: watch::Sender::new(0), queue: Notify::new() }) }
+        Site {
+            inner: Arc::new(Inner {
+                clock,
+                state: Mutex::new(state),
+                changed: watch::Sender::new(0),
+                queue: Notify::new(),
+            }),
+        }
     }
 
     /// A world that was saved, going on from then.
     pub fn load(saved: Value, options: Options) -> Result<Site, ScenarioError> {
-        let mut world: World = serde_json::from_value(saved).map_err(|error| ScenarioError::Syntax(format!("not a saved world: {error}")))?;
+        let mut world: World = serde_json::from_value(saved)
+            .map_err(|error| ScenarioError::Syntax(format!("not a saved world: {error}")))?;
         world.queue.unpack();
         let clock = Clock::new(world.now, options.speed);
         Ok(Site::with_world(world, clock))
@@ -113,12 +122,14 @@ impl Site {
     pub fn save(&self) -> Result<Value, ScenarioError> {
         let mut state = self.lock();
         state.world.queue.pack();
-        serde_json::to_value(&state.world).map_err(|error| ScenarioError::Syntax(format!("the world could not be saved: {error}")))
+        serde_json::to_value(&state.world)
+            .map_err(|error| ScenarioError::Syntax(format!("the world could not be saved: {error}")))
     }
 
     /// Replaces the world by a saved one; its time becomes the site's.
     pub(crate) fn replace(&self, saved: Value) -> Result<(), ScenarioError> {
-        let mut world: World = serde_json::from_value(saved).map_err(|error| ScenarioError::Syntax(format!("not a saved world: {error}")))?;
+        let mut world: World = serde_json::from_value(saved)
+            .map_err(|error| ScenarioError::Syntax(format!("not a saved world: {error}")))?;
         world.queue.unpack();
         self.inner.clock.set(world.now);
         let mut state = self.lock_unsettled();
@@ -131,7 +142,11 @@ impl Site {
     }
 
     /// Serves everything on one port until `shutdown`.
-    pub async fn serve(&self, listener: TcpListener, shutdown: impl Future<Output = ()> + Send + 'static) -> std::io::Result<()> {
+    pub async fn serve(
+        &self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> std::io::Result<()> {
         let timer = tokio::spawn(self.clone().run_timer());
         let ended = wire::serve_plain(self.clone(), listener, shutdown).await;
         timer.abort();
@@ -139,7 +154,12 @@ impl Site {
     }
 
     /// The same over TLS.
-    pub async fn serve_tls(&self, listener: TcpListener, tls: Arc<rustls::ServerConfig>, shutdown: impl Future<Output = ()> + Send + 'static) -> std::io::Result<()> {
+    pub async fn serve_tls(
+        &self,
+        listener: TcpListener,
+        tls: Arc<rustls::ServerConfig>,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> std::io::Result<()> {
         let timer = tokio::spawn(self.clone().run_timer());
         let ended = wire::serve_tls(self.clone(), listener, tls, shutdown).await;
         timer.abort();
@@ -311,77 +331,4 @@ impl Site {
 /// Grows with everything that a client might see, and with everything that is going to happen.
 fn revision(world: &World) -> u64 {
     world.revision + world.queue.version() + world.vcenters.iter().map(|vcenter| vcenter.revision).sum::<u64>()
-}
-
-async fn late(effects: &[Effect]) {
-    for effect in effects {
-        if let Effect::Latency { millis } = effect {
-            tokio::time::sleep(Duration::from_millis(*millis)).await;
-        }
-    }
-}
-
-/// The answer that a fault gives instead of the site.
-fn instead(effects: &[Effect]) -> Option<Answer> {
-    effects.iter().find_map(|effect| match effect {
-        Effect::Status { status, code, message, retry_after, body } => {
-            let mut answer = match (code, body) {
-                (Some(code), _) => arm::Refusal::arm(*status, code, message.clone().unwrap_or_else(|| "Injected on purpose.".to_owned())).into_answer(),
-                (None, Some(body)) => Answer::text(*status, "text/plain", body.clone()),
-                (None, None) => Answer::empty(*status),
-            };
-            if let Some(after) = retry_after {
-                answer = answer.with("retry-after", after.clone());
-            }
-            Some(answer)
-        }
-        Effect::Html { status } => Some(Answer::text(
-            *status,
-            "text/html",
-            "<html><head><title>Gateway</title></head><body><h1>The proxy could not handle the request</h1></body></html>",
-        )),
-        Effect::ResetBefore => Some(Answer::reset()),
-        Effect::SoapFault { fault } => Some(soap::fault_answer(fault, "Injected on purpose.")),
-        Effect::Latency { .. }
-        | Effect::CutBody { .. }
-        | Effect::ResetAfter
-        | Effect::JobFails { .. }
-        | Effect::JobStuck { .. }
-        | Effect::StaleList
-        | Effect::World { .. } => None,
-    })
-}
-
-/// The machine that an ARM path is about.
-fn arm_machine(world: &World, path: &str) -> Option<String> {
-    let segments: Vec<&str> = path.split('/').collect();
-    let after = |name: &str| segments.iter().position(|segment| segment.eq_ignore_ascii_case(name)).and_then(|at| segments.get(at + 1)).copied();
-    if let (Some(fabric), Some(item)) = (after("replicationFabrics"), after("replicationProtectedItems")) {
-        let fabric = world.fabrics.iter().position(|known| known.name.eq_ignore_ascii_case(fabric))?;
-        let index = *world.by_item.get(&World::item_key(fabric, item))?;
-        return world.machines.get(index).map(|machine| machine.spec.name.clone());
-    }
-    let vm = after("virtualMachines")?;
-    world.machines.iter().find(|machine| machine.azure.name.eq_ignore_ascii_case(vm)).map(|machine| machine.spec.name.clone())
-}
-
-/// Keeps a mutating call.
-fn record(world: &mut World, request: &Request, soap: Option<&str>, answer: &Answer, effect: bool) {
-    let at = world.now;
-    if let Some(method) = soap {
-        if let Some((target, body)) = soap::mutation(world, request, method) {
-            let (path, verb) = (request.path.clone(), method.to_owned());
-            world.calls.push(Call { at, method: request.method.clone(), path, verb, body, status: answer.status, target, effect });
-        }
-        return;
-    }
-    let reads = matches!(request.method.as_str(), "GET" | "HEAD" | "OPTIONS");
-    if reads || !request.path.to_ascii_lowercase().starts_with("/subscriptions/") {
-        return;
-    }
-    let last = request.path.rsplit('/').next().unwrap_or_default().to_owned();
-    let verb = if request.method == "POST" { last } else { request.method.clone() };
-    let body = serde_json::from_slice(&request.body).unwrap_or(Value::Null);
-    let target = arm_machine(world, &request.path);
-    world.calls.push(Call { at, method: request.method.clone(), path: request.path.clone(), verb, body, status: answer.status, target, effect });
 }

@@ -9,7 +9,9 @@ use crate::world::{Machine, VCenter, World};
 
 /// What `GET /_world` shows.
 pub(crate) fn snapshot(world: &World, clock: &Clock) -> Value {
-    let machines: Vec<Value> = (0..world.machines.len()).filter_map(|index| world.machines.get(index).map(|known| machine(world, index, known))).collect();
+    let machines: Vec<Value> = (0..world.machines.len())
+        .filter_map(|index| world.machines.get(index).map(|known| machine(world, index, known)))
+        .collect();
     let vcenters: Vec<Value> = world.vcenters.iter().map(vcenter).collect();
     let jobs: Vec<Value> = world.job_order.iter().filter_map(|id| world.jobs.get(id)).map(|job| {
         json!({"id": job.id, "scenario": job.work.scenario().0, "target": job.target_name, "state": job.state.name(), "started": job.started, "ended": job.ended,
@@ -42,7 +44,11 @@ pub(crate) fn machine(world: &World, index: usize, machine: &Machine) -> Value {
         }),
         _ => json!({"exists": false, "powerState": Value::Null, "tools": Value::Null}),
     };
-    let intervals: Vec<Value> = machine.both_running.iter().map(|both| json!({"from": both.from, "until": both.until, "fromTheStart": both.from_the_start})).collect();
+    let intervals: Vec<Value> = machine
+        .both_running
+        .iter()
+        .map(|both| json!({"from": both.from, "until": both.until, "fromTheStart": both.from_the_start}))
+        .collect();
     json!({
         "name": machine.spec.name,
         "item": machine.item,

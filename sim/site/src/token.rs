@@ -46,7 +46,12 @@ impl Tokens {
         let issued = jiff::Timestamp::now().as_second();
         let payload = json!({"aud": "https://management.azure.com/", "tid": world.azure.tenant, "appid": world.azure.client_id, "iat": issued, "exp": issued + life as i64, "jti": self.count});
         let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        let token = format!("{}.{}.{}", part(&json!({"typ": "JWT", "alg": "RS256"})), part(&payload), URL_SAFE_NO_PAD.encode("simulated"));
+        let token = format!(
+            "{}.{}.{}",
+            part(&json!({"typ": "JWT", "alg": "RS256"})),
+            part(&payload),
+            URL_SAFE_NO_PAD.encode("simulated")
+        );
         self.issued.insert(token.clone(), (now + Duration::from_secs(life), world.token_epoch));
         (token, life)
     }
@@ -73,60 +78,109 @@ fn refuse(world: &mut World, status: u16, error: &str, number: u64, message: &st
 /// `POST /{tenant}/oauth2/v2.0/token`.
 pub(crate) fn token(world: &mut World, tokens: &mut Tokens, request: &Request) -> Answer {
     if request.method != "POST" {
-        return refuse(world, 400, "invalid_request", 900_561, "The endpoint only accepts POST requests. Received a GET request.");
+        return refuse(
+            world,
+            400,
+            "invalid_request",
+            900_561,
+            "The endpoint only accepts POST requests. Received a GET request.",
+        );
     }
     let tenant = request.path.trim_start_matches('/').split('/').next().unwrap_or_default().to_owned();
     let form: HashMap<String, String> = url::form_urlencoded::parse(&request.body).into_owned().collect();
     let field = |name: &str| form.get(name).map(String::as_str).filter(|value| !value.is_empty());
     if !tenant.eq_ignore_ascii_case(&world.azure.tenant) {
-        let message = format!("Tenant '{tenant}' not found. Check to make sure you have the correct tenant ID and are signing into the correct cloud. Check with your subscription administrator, this may happen if there are no active subscriptions for the tenant.");
+        let message = format!(
+            "Tenant '{tenant}' not found. Check to make sure you have the correct tenant ID and are signing into the correct cloud. Check with your subscription administrator, this may happen if there are no active subscriptions for the tenant."
+        );
         return refuse(world, 400, "invalid_request", 90_002, &message);
     }
     for name in ["grant_type", "client_id", "scope"] {
         if field(name).is_none() {
-            return refuse(world, 400, "invalid_request", 900_144, &format!("The request body must contain the following parameter: '{name}'."));
+            return refuse(
+                world,
+                400,
+                "invalid_request",
+                900_144,
+                &format!("The request body must contain the following parameter: '{name}'."),
+            );
         }
     }
     if field("grant_type") != Some("client_credentials") {
         let grant = field("grant_type").unwrap_or_default().to_owned();
-        return refuse(world, 400, "unsupported_grant_type", 70_003, &format!("The app requested an unsupported grant type '{grant}'."));
+        return refuse(
+            world,
+            400,
+            "unsupported_grant_type",
+            70_003,
+            &format!("The app requested an unsupported grant type '{grant}'."),
+        );
     }
     if field("scope").is_some_and(|scope| !scope.split(' ').any(|part| part.ends_with("/.default"))) {
         let scope = field("scope").unwrap_or_default().to_owned();
-        return refuse(world, 400, "invalid_scope", 70_011, &format!("The provided request must include a 'scope' input parameter. The provided value for the input parameter 'scope' is not valid. The scope {scope} is not valid."));
+        return refuse(
+            world,
+            400,
+            "invalid_scope",
+            70_011,
+            &format!(
+                "The provided request must include a 'scope' input parameter. The provided value for the input parameter 'scope' is not valid. The scope {scope} is not valid."
+            ),
+        );
     }
     let client = field("client_id").unwrap_or_default();
     if !client.eq_ignore_ascii_case(&world.azure.client_id) {
-        let message = format!("Application with identifier '{client}' was not found in the directory '{tenant}'. This can happen if the application has not been installed by the administrator of the tenant or consented to by any user in the tenant. You may have sent your authentication request to the wrong tenant.");
+        let message = format!(
+            "Application with identifier '{client}' was not found in the directory '{tenant}'. This can happen if the application has not been installed by the administrator of the tenant or consented to by any user in the tenant. You may have sent your authentication request to the wrong tenant."
+        );
         return refuse(world, 400, "unauthorized_client", 700_016, &message);
     }
     match (field("client_secret"), field("client_assertion")) {
         (Some(secret), _) if secret == world.azure.client_secret => {}
         (Some(_), _) => {
-            let message = format!("Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID, for a secret added to app '{client}'.");
+            let message = format!(
+                "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID, for a secret added to app '{client}'."
+            );
             return refuse(world, 401, "invalid_client", 7_000_215, &message);
         }
         (None, Some(assertion)) => {
-            let typed = field("client_assertion_type") == Some("urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
+            let typed =
+                field("client_assertion_type") == Some("urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
             if !typed || assertion.split('.').count() != 3 {
                 return refuse(world, 401, "invalid_client", 50_027, "JWT token is invalid or malformed.");
             }
         }
         (None, None) => {
-            return refuse(world, 401, "invalid_client", 7_000_218, "The request body must contain the following parameter: 'client_assertion' or 'client_secret'.");
+            return refuse(
+                world,
+                401,
+                "invalid_client",
+                7_000_218,
+                "The request body must contain the following parameter: 'client_assertion' or 'client_secret'.",
+            );
         }
     }
     let (token, life) = tokens.issue(world);
-    Answer::json(200, &json!({"token_type": "Bearer", "expires_in": life, "ext_expires_in": life, "access_token": token})).with("cache-control", "no-store, no-cache")
+    Answer::json(
+        200,
+        &json!({"token_type": "Bearer", "expires_in": life, "ext_expires_in": life, "access_token": token}),
+    )
+    .with("cache-control", "no-store, no-cache")
 }
 
 /// `GET /metadata/identity/oauth2/token`; its numbers are strings.
 pub(crate) fn metadata(world: &mut World, tokens: &mut Tokens, request: &Request) -> Answer {
     if !request.header("metadata").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
-        return Answer::json(400, &json!({"error": "invalid_request", "error_description": "Required metadata header not specified"}));
+        return Answer::json(
+            400,
+            &json!({"error": "invalid_request", "error_description": "Required metadata header not specified"}),
+        );
     }
     let (Some(_), Some(resource)) = (request.query("api-version"), request.query("resource")) else {
-        return Answer::json(400, &json!({"error": "invalid_request", "error_description": "Required query variable 'resource' or 'api-version' is missing"}));
+        return Answer::json(
+            400,
+            &json!({"error": "invalid_request", "error_description": "Required query variable 'resource' or 'api-version' is missing"}),
+        );
     };
     if let Some(client) = request.query("client_id")
         && !client.eq_ignore_ascii_case(&world.azure.client_id)

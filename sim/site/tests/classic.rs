@@ -12,14 +12,26 @@ const MIXED: &str = include_str!("../../../examples/scenarios/mixed-site.yaml");
 
 async fn classic_fabric(arm: &Arm<'_>) -> Value {
     let fabrics = arm.get(&format!("{}/replicationFabrics", arm.vault)).await;
-    let listed = fabrics["value"].as_array().unwrap().iter().find(|fabric| fabric["properties"]["friendlyName"] == "cs01").unwrap().clone();
+    let listed = fabrics["value"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|fabric| fabric["properties"]["friendlyName"] == "cs01")
+        .unwrap()
+        .clone();
     assert_eq!(listed["properties"]["customDetails"]["masterTargetServers"], json!([]));
     arm.get(listed["id"].as_str().unwrap()).await
 }
 
 fn server(fabric: &Value, list: &str, name: &str) -> Value {
     let key = if list == "processServers" { "friendlyName" } else { "name" };
-    fabric["properties"]["customDetails"][list].as_array().unwrap().iter().find(|server| server[key] == name).unwrap().clone()
+    fabric["properties"]["customDetails"][list]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|server| server[key] == name)
+        .unwrap()
+        .clone()
 }
 
 fn reprotect(arm: &Arm<'_>, fabric: &Value, target: &str, drive: &str, datastore: &str) -> Value {
@@ -55,9 +67,18 @@ async fn a_master_target_that_cannot_serve_fails_the_job() {
     let fabric = classic_fabric(&arm).await;
     let own = server(&fabric, "masterTargetServers", "cs01");
     assert_eq!(own["dataStores"], json!([]), "the configuration server's own target has no datastores");
-    assert_eq!(failure(&arm, "erp-01", reprotect(&arm, &fabric, "mt-linux", "/mnt/retention", "datastore1")).await, "MasterTargetOsMismatch");
-    assert_eq!(failure(&arm, "erp-01", reprotect(&arm, &fabric, "mt-broken", "R", "datastore1")).await, "MasterTargetHasSnapshots");
-    assert_eq!(failure(&arm, "erp-01", reprotect(&arm, &fabric, "mt-windows", "X", "datastore1")).await, "RetentionDriveNotFound");
+    assert_eq!(
+        failure(&arm, "erp-01", reprotect(&arm, &fabric, "mt-linux", "/mnt/retention", "datastore1")).await,
+        "MasterTargetOsMismatch"
+    );
+    assert_eq!(
+        failure(&arm, "erp-01", reprotect(&arm, &fabric, "mt-broken", "R", "datastore1")).await,
+        "MasterTargetHasSnapshots"
+    );
+    assert_eq!(
+        failure(&arm, "erp-01", reprotect(&arm, &fabric, "mt-windows", "X", "datastore1")).await,
+        "RetentionDriveNotFound"
+    );
     assert_eq!(failure(&arm, "erp-01", reprotect(&arm, &fabric, "cs01", "D", "datastore1")).await, "8061");
     // Nothing has changed by all that.
     assert_eq!(arm.item("erp-01").await["properties"]["protectionState"], "UnplannedFailoverCommitted");
@@ -69,7 +90,10 @@ async fn the_alternate_location_needs_vmfs_with_space_and_makes_a_new_vm() {
     let arm = Arm::login(&running).await;
     let fabric = classic_fabric(&arm).await;
     for store in ["vsan01", "nfs01"] {
-        assert_eq!(failure(&arm, "lost-01", reprotect(&arm, &fabric, "mt-windows", "R", store)).await, "DatastoreTypeNotSupported");
+        assert_eq!(
+            failure(&arm, "lost-01", reprotect(&arm, &fabric, "mt-windows", "R", store)).await,
+            "DatastoreTypeNotSupported"
+        );
     }
     assert_eq!(failure(&arm, "lost-01", reprotect(&arm, &fabric, "mt-windows", "R", "local03")).await, "8061");
     assert_eq!(arm.machine("lost-01")["onPremVm"]["exists"], false);
@@ -78,8 +102,14 @@ async fn the_alternate_location_needs_vmfs_with_space_and_makes_a_new_vm() {
         let job = arm.verb(name, "reProtect", Some(reprotect(&arm, &fabric, "mt-windows", "R", "datastore2"))).await;
         assert_eq!(arm.finish(&job).await["state"], "Succeeded");
         let machine = arm.machine(name);
-        assert_eq!((machine["onPremVm"]["powerState"].as_str(), machine["alternateLocation"].as_bool()), (Some("poweredOff"), Some(true)));
-        assert_eq!((machine["onPremVm"]["host"].as_str(), machine["onPremVm"]["datastore"].as_str()), (Some("esx01.example.com"), Some("datastore2")));
+        assert_eq!(
+            (machine["onPremVm"]["powerState"].as_str(), machine["alternateLocation"].as_bool()),
+            (Some("poweredOff"), Some(true))
+        );
+        assert_eq!(
+            (machine["onPremVm"]["host"].as_str(), machine["onPremVm"]["datastore"].as_str()),
+            (Some("esx01.example.com"), Some("datastore2"))
+        );
     }
     assert_eq!(before - free(&running, "datastore2"), 120 << 30);
     // Everything is moved: longer than the comparison of a machine that is still there.
@@ -98,18 +128,34 @@ async fn the_modernized_alternate_location_uses_the_appliances_host() {
     let agents = fabric["properties"]["customDetails"]["reprotectAgents"].as_array().unwrap().clone();
     let agent = |name: &str| agents.iter().find(|agent| agent["name"] == name).unwrap().clone();
     assert_eq!(agent("appliance03")["accessibleDatastores"], json!([]));
-    let body = |agent: &Value, store: &str| json!({"properties": {"failoverDirection": "RecoveryToPrimary", "providerSpecificDetails": {"instanceType": "InMageRcm",
-        "reprotectAgentId": agent["id"], "datastoreName": store, "logStorageAccountId": "/subscriptions/s/storage"}}});
+    let body = |agent: &Value, store: &str| {
+        json!({"properties": {"failoverDirection": "RecoveryToPrimary", "providerSpecificDetails": {"instanceType": "InMageRcm",
+        "reprotectAgentId": agent["id"], "datastoreName": store, "logStorageAccountId": "/subscriptions/s/storage"}}})
+    };
     assert_eq!(failure(&arm, "gone-01", body(&agent("appliance03"), "datastore1")).await, "8061");
-    running.site.inject(serde_json::from_value(json!({"effect": {"type": "world", "change": {"datastore": "local03", "datastoreFree": 1}}})).unwrap());
+    running.site.inject(
+        serde_json::from_value(
+            json!({"effect": {"type": "world", "change": {"datastore": "local03", "datastoreFree": 1}}}),
+        )
+        .unwrap(),
+    );
     assert_eq!(failure(&arm, "gone-01", body(&agent("appliance02"), "local03")).await, "InsufficientDiskSpace");
     let job = arm.verb("gone-01", "reProtect", Some(body(&agent("appliance02"), "datastore2"))).await;
     assert_eq!(arm.finish(&job).await["state"], "Succeeded");
     assert_eq!(arm.machine("gone-01")["onPremVm"]["host"], "esx03.example.com");
     // A VM of that name that is not the machine's own stands in the way.
-    let reply = arm.call("POST", &format!("{}/reProtect", arm.item_id("migrated-01")), Some(body(&agent("appliance01"), "datastore1"))).await;
+    let reply = arm
+        .call(
+            "POST",
+            &format!("{}/reProtect", arm.item_id("migrated-01")),
+            Some(body(&agent("appliance01"), "datastore1")),
+        )
+        .await;
     assert_eq!(reply.status, 400, "a migrated machine has no way back");
-    assert_eq!(failure(&arm, "silent-01", body(&agent("appliance01"), "datastore1")).await, "InMageRcmMobilityAgentNotRegistered");
+    assert_eq!(
+        failure(&arm, "silent-01", body(&agent("appliance01"), "datastore1")).await,
+        "InMageRcmMobilityAgentNotRegistered"
+    );
     assert_eq!(failure(&arm, "moved-01", body(&agent("appliance01"), "datastore1")).await, "ResourceNotFound");
 }
 
@@ -120,12 +166,36 @@ async fn classic_points_can_be_chosen() {
     let points = arm.get(&format!("{}/recoveryPoints", arm.item_id("ready-01"))).await;
     let points = points["value"].as_array().unwrap().clone();
     let tag = points.iter().find(|point| point["properties"]["recoveryPointType"] == "ApplicationConsistent").unwrap();
-    assert!(points[0]["properties"]["recoveryPointTime"].as_str() > tag["properties"]["recoveryPointTime"].as_str(), "the newest app-consistent point lies behind the newest of all");
-    let reply = arm.call("POST", &format!("{}/unplannedFailover", arm.item_id("ready-01")), Some(failback(json!({"recoveryPointType": "Custom", "recoveryPointId": "/nobody"})))).await;
-    assert_eq!((reply.status, reply.json()["error"]["details"][0]["code"].as_str()), (400, Some("RecoveryPointNotFound")));
-    let reply = arm.call("POST", &format!("{}/plannedFailover", arm.item_id("ready-01")), Some(failback(json!({"recoveryPointType": "CrashConsistent"})))).await;
+    assert!(
+        points[0]["properties"]["recoveryPointTime"].as_str() > tag["properties"]["recoveryPointTime"].as_str(),
+        "the newest app-consistent point lies behind the newest of all"
+    );
+    let reply = arm
+        .call(
+            "POST",
+            &format!("{}/unplannedFailover", arm.item_id("ready-01")),
+            Some(failback(json!({"recoveryPointType": "Custom", "recoveryPointId": "/nobody"}))),
+        )
+        .await;
+    assert_eq!(
+        (reply.status, reply.json()["error"]["details"][0]["code"].as_str()),
+        (400, Some("RecoveryPointNotFound"))
+    );
+    let reply = arm
+        .call(
+            "POST",
+            &format!("{}/plannedFailover", arm.item_id("ready-01")),
+            Some(failback(json!({"recoveryPointType": "CrashConsistent"}))),
+        )
+        .await;
     assert_eq!(reply.status, 400, "there is no planned failover in the classic generation");
-    let job = arm.verb("ready-01", "unplannedFailover", Some(failback(json!({"recoveryPointType": "Custom", "recoveryPointId": tag["id"]})))).await;
+    let job = arm
+        .verb(
+            "ready-01",
+            "unplannedFailover",
+            Some(failback(json!({"recoveryPointType": "Custom", "recoveryPointId": tag["id"]}))),
+        )
+        .await;
     let job = arm.finish(&job).await;
     let tasks: Vec<&str> = job["tasks"].as_array().unwrap().iter().filter_map(|task| task["name"].as_str()).collect();
     assert!(tasks.contains(&"ShutdownVmOnPrimaryForUFO") && tasks.contains(&"StartVmOnSecondary"), "{tasks:?}");

@@ -27,7 +27,11 @@ async fn the_wire_breaks_in_every_way() {
     let path = format!("{item}?{API}");
     let headers = [("authorization", bearer.as_str())];
     for (effect, status, text) in [
-        (json!({"type": "status", "status": 429, "code": "TooManyRequests", "retryAfter": "17"}), 429, "TooManyRequests"),
+        (
+            json!({"type": "status", "status": 429, "code": "TooManyRequests", "retryAfter": "17"}),
+            429,
+            "TooManyRequests",
+        ),
         (json!({"type": "status", "status": 503}), 503, ""),
         (json!({"type": "status", "status": 500, "body": "boom"}), 500, "boom"),
         (json!({"type": "html", "status": 502}), 502, "<html>"),
@@ -40,7 +44,11 @@ async fn the_wire_breaks_in_every_way() {
         if status == 429 {
             assert_eq!(reply.header("retry-after"), "17");
         }
-        assert_eq!(send(running.address, "GET", &path, &headers, "").await.unwrap().status, 200, "a fault strikes once");
+        assert_eq!(
+            send(running.address, "GET", &path, &headers, "").await.unwrap().status,
+            200,
+            "a fault strikes once"
+        );
     }
     inject(&running, json!({"path": "*/web-01", "effect": {"type": "cutBody", "afterBytes": 40}}));
     assert!(send(running.address, "GET", &path, &headers, "").await.is_err());
@@ -67,13 +75,19 @@ async fn the_wire_breaks_in_every_way() {
 async fn jobs_fail_hang_and_are_released() {
     let running = start(ONE, 0.0).await;
     let arm = Arm::login(&running).await;
-    inject(&running, json!({"path": "*/plannedFailover", "effect": {"type": "jobStuck", "task": "FinalSynchronizeTask"}}));
+    inject(
+        &running,
+        json!({"path": "*/plannedFailover", "effect": {"type": "jobStuck", "task": "FinalSynchronizeTask"}}),
+    );
     let job = arm.verb("web-01", "plannedFailover", Some(failback())).await;
     running.site.advance(SignedDuration::from_hours(10));
     let stuck = arm.get(&format!("{}/replicationJobs/{job}", arm.vault)).await;
     assert_eq!(stuck["properties"]["state"], "InProgress");
     let machine = arm.machine("web-01");
-    assert_eq!((machine["azureVm"]["powerState"].as_str(), machine["onPremVm"]["powerState"].as_str()), (Some("deallocated"), Some("poweredOff")));
+    assert_eq!(
+        (machine["azureVm"]["powerState"].as_str(), machine["onPremVm"]["powerState"].as_str()),
+        (Some("deallocated"), Some("poweredOff"))
+    );
     inject(&running, json!({"effect": {"type": "world", "change": {"releaseJobs": true}}}));
     assert_eq!(arm.finish(&job).await["state"], "Succeeded");
 
@@ -100,9 +114,21 @@ async fn the_world_breaks() {
         "reprotectAgentId": fabric["properties"]["customDetails"]["reprotectAgents"][0]["id"], "datastoreName": "datastore1", "logStorageAccountId": "/s"}}});
     for (breakage, mending, code) in [
         (json!({"vcenterConnected": false}), json!({"vcenterConnected": true}), "VCenterNotConnected"),
-        (json!({"machine": "web-01", "azureVmRunning": false}), json!({"machine": "web-01", "azureVmRunning": true, "agentRegistered": true}), "78093"),
-        (json!({"component": "appliance01", "componentHeartbeat": false}), json!({"component": "appliance01", "componentHeartbeat": true}), "ApplianceNotHealthy"),
-        (json!({"datastore": "datastore1", "datastoreAccessible": false}), json!({"datastore": "datastore1", "datastoreAccessible": true}), "8061"),
+        (
+            json!({"machine": "web-01", "azureVmRunning": false}),
+            json!({"machine": "web-01", "azureVmRunning": true, "agentRegistered": true}),
+            "78093",
+        ),
+        (
+            json!({"component": "appliance01", "componentHeartbeat": false}),
+            json!({"component": "appliance01", "componentHeartbeat": true}),
+            "ApplianceNotHealthy",
+        ),
+        (
+            json!({"datastore": "datastore1", "datastoreAccessible": false}),
+            json!({"datastore": "datastore1", "datastoreAccessible": true}),
+            "8061",
+        ),
     ] {
         inject(&running, json!({"effect": {"type": "world", "change": breakage}}));
         let job = arm.verb("web-01", "reProtect", Some(body.clone())).await;
@@ -111,14 +137,20 @@ async fn the_world_breaks() {
         assert_eq!(reply.status, 200, "{}", reply.text());
     }
     // A host that fails in the middle: the service cancels the failover by itself.
-    inject(&running, json!({"effect": {"type": "world", "change": {"host": "esx01.example.com", "hostMaintenance": true}}}));
+    inject(
+        &running,
+        json!({"effect": {"type": "world", "change": {"host": "esx01.example.com", "hostMaintenance": true}}}),
+    );
     let job = arm.verb("web-02", "plannedFailover", Some(failback())).await;
     assert_eq!(arm.finish(&job).await["errors"][0]["serviceErrorDetails"]["code"], "8038");
     running.site.advance(SignedDuration::from_mins(10));
     assert_eq!(arm.machine("web-02")["azureVm"]["powerState"], "running");
     // A list that lags behind.
     inject(&running, json!({"times": 0, "effect": {"type": "staleList"}}));
-    inject(&running, json!({"effect": {"type": "world", "change": {"host": "esx01.example.com", "hostMaintenance": false}}}));
+    inject(
+        &running,
+        json!({"effect": {"type": "world", "change": {"host": "esx01.example.com", "hostMaintenance": false}}}),
+    );
     let job = arm.verb("web-02", "plannedFailover", Some(failback())).await;
     arm.finish(&job).await;
     let list = arm.get(&format!("{}/replicationProtectedItems", arm.vault)).await;

@@ -5,8 +5,8 @@
 mod common;
 
 use common::{Arm, start};
-use serde_json::{Value, json};
 use jiff::SignedDuration;
+use serde_json::{Value, json};
 
 const DEMO: &str = include_str!("../../../examples/scenarios/one-machine.yaml");
 
@@ -129,16 +129,35 @@ async fn what_is_not_allowed_is_refused_with_arm_errors() {
     assert_eq!(reply.status, 400);
     assert_eq!(reply.json()["error"]["details"][0]["code"], "OperationNotAllowed");
     let reply = arm.call("GET", &item.replace("web-01", "web-99"), None).await;
-    assert_eq!((reply.status, reply.json()["error"]["details"][0]["code"].as_str()), (404, Some("ArmResourceDoesNotExist")));
+    assert_eq!(
+        (reply.status, reply.json()["error"]["details"][0]["code"].as_str()),
+        (404, Some("ArmResourceDoesNotExist"))
+    );
     let reply = arm.call("GET", &format!("{item}?api-version=2000-01-01"), None).await;
     assert_eq!(reply.status, 400);
     assert!(reply.json()["error"]["message"].as_str().unwrap().contains("2025-08-01"), "{}", reply.text());
     let bearer = format!("Bearer {}", arm.token);
-    let reply = common::send(running.address, "POST", &format!("{item}/reProtect?{}", common::API), &[("authorization", &bearer)], "{not json").await.unwrap();
+    let reply = common::send(
+        running.address,
+        "POST",
+        &format!("{item}/reProtect?{}", common::API),
+        &[("authorization", &bearer)],
+        "{not json",
+    )
+    .await
+    .unwrap();
     assert_eq!((reply.status, reply.json()["error"]["code"].as_str()), (400, Some("InvalidRequestContent")));
     let reply = common::send(running.address, "GET", &format!("{item}?{}", common::API), &[], "").await.unwrap();
     assert_eq!((reply.status, reply.json()["error"]["code"].as_str()), (401, Some("AuthenticationFailed")));
-    let reply = common::send(running.address, "GET", &format!("{item}?{}", common::API), &[("authorization", "Bearer nonsense")], "").await.unwrap();
+    let reply = common::send(
+        running.address,
+        "GET",
+        &format!("{item}?{}", common::API),
+        &[("authorization", "Bearer nonsense")],
+        "",
+    )
+    .await
+    .unwrap();
     assert_eq!((reply.status, reply.json()["error"]["code"].as_str()), (401, Some("InvalidAuthenticationToken")));
     let reply = arm.call("GET", "/nothing/here", None).await;
     assert_eq!((reply.status, reply.json()["error"]["code"].as_str()), (404, Some("MissingSubscription")));
@@ -153,13 +172,20 @@ async fn what_is_not_allowed_is_refused_with_arm_errors() {
 async fn the_token_endpoint_speaks_like_entra() {
     let running = start(DEMO, 0.0).await;
     let azure = sim_site::scenario::Azure::default();
-    let form = |client: &str, secret: &str| format!("grant_type=client_credentials&client_id={client}&client_secret={secret}&scope=https%3A%2F%2Fmanagement.azure.com%2F.default");
+    let form = |client: &str, secret: &str| {
+        format!(
+            "grant_type=client_credentials&client_id={client}&client_secret={secret}&scope=https%3A%2F%2Fmanagement.azure.com%2F.default"
+        )
+    };
     for (tenant, client, secret, status, code) in [
         (azure.tenant.as_str(), azure.client_id.as_str(), "wrong", 401, 7_000_215),
         ("00000000-0000-0000-0000-000000000000", azure.client_id.as_str(), "x", 400, 90_002),
         (azure.tenant.as_str(), "someone", "x", 400, 700_016),
     ] {
-        let reply = common::send(running.address, "POST", &format!("/{tenant}/oauth2/v2.0/token"), &[], form(client, secret)).await.unwrap();
+        let reply =
+            common::send(running.address, "POST", &format!("/{tenant}/oauth2/v2.0/token"), &[], form(client, secret))
+                .await
+                .unwrap();
         assert_eq!(reply.status, status);
         let body = reply.json();
         assert_eq!(body["error_codes"][0], code);

@@ -44,7 +44,19 @@ fn kind(value: &Value) -> &'static str {
 }
 
 /// Values that must be equal, wherever they are.
-const EQUAL: &[&str] = &["protectionState", "protectionStateDescription", "allowedOperations", "activeLocation", "instanceType", "testFailoverState", "scenarioName", "friendlyName", "name", "type", "replicationHealth"];
+const EQUAL: &[&str] = &[
+    "protectionState",
+    "protectionStateDescription",
+    "allowedOperations",
+    "activeLocation",
+    "instanceType",
+    "testFailoverState",
+    "scenarioName",
+    "friendlyName",
+    "name",
+    "type",
+    "replicationHealth",
+];
 
 fn compare(path: &str, recorded: &Value, ours: &Value, found: &mut Vec<String>) {
     match (recorded, ours) {
@@ -70,7 +82,9 @@ fn compare(path: &str, recorded: &Value, ours: &Value, found: &mut Vec<String>) 
             (None, Some(_)) => found.push(format!("{path} is not empty")),
             (None, None) => {}
         },
-        _ if kind(recorded) != kind(ours) => found.push(format!("{path} is {} instead of {}", kind(ours), kind(recorded))),
+        _ if kind(recorded) != kind(ours) => {
+            found.push(format!("{path} is {} instead of {}", kind(ours), kind(recorded)))
+        }
         _ => {}
     }
 }
@@ -93,9 +107,18 @@ fn judge(prefix: &str, found: BTreeSet<String>) {
         }
         pattern.ends_with('*') || rest.is_empty()
     };
-    let unlisted: Vec<&String> = found.iter().filter(|text| !listed.iter().any(|listed| matches(&listed.difference, text))).collect();
-    assert!(unlisted.is_empty(), "differences that are not listed:\n{}", unlisted.iter().map(|text| text.as_str()).collect::<Vec<_>>().join("\n"));
-    let stale: Vec<&str> = listed.iter().map(|listed| listed.difference.as_str()).filter(|pattern| !found.iter().any(|text| matches(pattern, text))).collect();
+    let unlisted: Vec<&String> =
+        found.iter().filter(|text| !listed.iter().any(|listed| matches(&listed.difference, text))).collect();
+    assert!(
+        unlisted.is_empty(),
+        "differences that are not listed:\n{}",
+        unlisted.iter().map(|text| text.as_str()).collect::<Vec<_>>().join("\n")
+    );
+    let stale: Vec<&str> = listed
+        .iter()
+        .map(|listed| listed.difference.as_str())
+        .filter(|pattern| !found.iter().any(|text| matches(pattern, text)))
+        .collect();
     assert!(stale.is_empty(), "listed differences that are gone:\n{}", stale.join("\n"));
 }
 
@@ -123,12 +146,18 @@ fn date(exchange: &Value) -> Timestamp {
 #[tokio::test]
 async fn the_recorded_cycle_of_the_modernized_generation() {
     let Some(directory) = data() else { return };
-    let mut files: Vec<PathBuf> = std::fs::read_dir(directory.join("recorded")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(directory.join("recorded")).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     assert!(files.len() >= 44, "{} exchanges", files.len());
     let exchanges: Vec<(String, Value)> = files
         .iter()
-        .map(|path| (path.file_name().unwrap().to_string_lossy()[..3].to_owned(), serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()))
+        .map(|path| {
+            (
+                path.file_name().unwrap().to_string_lossy()[..3].to_owned(),
+                serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap(),
+            )
+        })
         .collect();
     let running = start_with(MODERNIZED, Options::at_speed(0.0).with_origin(date(&exchanges[0].1))).await;
     let azure = sim_site::scenario::Azure { ..Scenario::from_yaml(MODERNIZED).unwrap().azure };
@@ -152,7 +181,9 @@ async fn the_recorded_cycle_of_the_modernized_generation() {
             }
             if matches!(name.as_str(), "location" | "azure-asyncoperation") {
                 // Host, operation id and signature are the run's own; the path is not.
-                let path = |url: &str| url.split('?').next().unwrap().split('/').skip(3).map(str::to_owned).collect::<Vec<_>>();
+                let path = |url: &str| {
+                    url.split('?').next().unwrap().split('/').skip(3).map(str::to_owned).collect::<Vec<_>>()
+                };
                 let (mut ours, mut theirs) = (path(&ours), path(theirs));
                 ours.pop();
                 theirs.pop();
@@ -192,7 +223,9 @@ machines:
 #[tokio::test]
 async fn the_recorded_bodies_of_the_classic_generation() {
     let Some(directory) = data() else { return };
-    let read = |name: &str| -> Value { serde_json::from_slice(&std::fs::read(directory.join("recorded-classic").join(name)).unwrap()).unwrap() };
+    let read = |name: &str| -> Value {
+        serde_json::from_slice(&std::fs::read(directory.join("recorded-classic").join(name)).unwrap()).unwrap()
+    };
     let running = start_with(CLASSIC, Options::at_speed(0.0)).await;
     let azure = sim_site::scenario::Azure { ..Scenario::from_yaml(CLASSIC).unwrap().azure };
     let arm = Arm::login_as(&running, &azure).await;
@@ -210,7 +243,11 @@ async fn the_recorded_bodies_of_the_classic_generation() {
     };
     let fabrics = arm.get(&format!("{}/replicationFabrics", arm.vault)).await;
     let name = fabrics["value"][0]["name"].as_str().unwrap().to_owned();
-    check("fabric", &read("fabric_vmware_get.json"), &arm.get(&format!("{}/replicationFabrics/{name}", arm.vault)).await);
+    check(
+        "fabric",
+        &read("fabric_vmware_get.json"),
+        &arm.get(&format!("{}/replicationFabrics/{name}", arm.vault)).await,
+    );
     for recorded in read("policies.json").as_array().unwrap() {
         let name = recorded["name"].as_str().unwrap().replace("Ploicyv2a", "Policyv2a");
         check("policy", recorded, &arm.get(&format!("{}/replicationPolicies/{name}", arm.vault)).await);
@@ -220,8 +257,13 @@ async fn the_recorded_bodies_of_the_classic_generation() {
     arm.until("V2A-W2K16-201", "Protected").await;
     running.site.advance(SignedDuration::from_hours(5));
     check("item", &read("rpi_InMage_protected_get.json"), &arm.item("V2A-W2K16-201").await);
-    check("list", &read("rpi_InMage_protected_LIST_trimmed.json"), &arm.get(&format!("{}/replicationProtectedItems", arm.vault)).await);
-    let job = arm.verb("V2A-W2K16-201", "unplannedFailover", Some(requests["unplannedFailover_failback"].clone())).await;
+    check(
+        "list",
+        &read("rpi_InMage_protected_LIST_trimmed.json"),
+        &arm.get(&format!("{}/replicationProtectedItems", arm.vault)).await,
+    );
+    let job =
+        arm.verb("V2A-W2K16-201", "unplannedFailover", Some(requests["unplannedFailover_failback"].clone())).await;
     assert_eq!(arm.finish(&job).await["state"], "Succeeded");
     let job = arm.verb("V2A-W2K16-201", "failoverCommit", None).await;
     assert_eq!(arm.finish(&job).await["state"], "Succeeded");

@@ -12,12 +12,16 @@ use serde_json::json;
 const SITE: &str = "vcenters:\n  - {name: one.example.com, deniedProperties: [config.extraConfig], sessionIdleSeconds: 1800}\n  - {name: two.example.com, user: other, password: secret}\nmachines: [{name: web-01, snapshots: [nightly]}]";
 
 fn view(vim: &str) -> String {
-    format!(r#"<CreateContainerView xmlns="urn:vim25"><_this type="ViewManager">ViewManager</_this><container type="Folder">group-d1</container><type>{vim}</type><recursive>true</recursive></CreateContainerView>"#)
+    format!(
+        r#"<CreateContainerView xmlns="urn:vim25"><_this type="ViewManager">ViewManager</_this><container type="Folder">group-d1</container><type>{vim}</type><recursive>true</recursive></CreateContainerView>"#
+    )
 }
 
 fn spec(view: &str, kind: &str, paths: &[&str]) -> String {
     let paths: String = paths.iter().map(|path| format!("<pathSet>{path}</pathSet>")).collect();
-    format!(r#"<propSet><type>{kind}</type>{paths}</propSet><objectSet><obj type="ContainerView">{view}</obj><skip>true</skip><selectSet xsi:type="TraversalSpec"><type>ContainerView</type><path>view</path><skip>false</skip></selectSet></objectSet>"#)
+    format!(
+        r#"<propSet><type>{kind}</type>{paths}</propSet><objectSet><obj type="ContainerView">{view}</obj><skip>true</skip><selectSet xsi:type="TraversalSpec"><type>ContainerView</type><path>view</path><skip>false</skip></selectSet></objectSet>"#
+    )
 }
 
 async fn watch(vim: &Vim<'_>, paths: &[&str]) {
@@ -27,7 +31,9 @@ async fn watch(vim: &Vim<'_>, paths: &[&str]) {
 }
 
 fn wait(version: &str, seconds: u32) -> String {
-    format!(r#"<WaitForUpdatesEx xmlns="urn:vim25"><_this type="PropertyCollector">propertyCollector</_this><version>{version}</version><options><maxWaitSeconds>{seconds}</maxWaitSeconds></options></WaitForUpdatesEx>"#)
+    format!(
+        r#"<WaitForUpdatesEx xmlns="urn:vim25"><_this type="PropertyCollector">propertyCollector</_this><version>{version}</version><options><maxWaitSeconds>{seconds}</maxWaitSeconds></options></WaitForUpdatesEx>"#
+    )
 }
 
 fn mend(running: &Running, change: serde_json::Value) {
@@ -40,7 +46,12 @@ async fn nothing_but_the_content_without_a_session() {
     let nobody = Vim { running: &running, cookie: String::new() };
     let content = nobody.call(r#"<RetrieveServiceContent xmlns="urn:vim25"><_this type="ServiceInstance">ServiceInstance</_this></RetrieveServiceContent>"#).await;
     assert!(content.contains("<apiType>VirtualCenter</apiType>"), "{content}");
-    for call in [view("VirtualMachine"), r#"<CurrentTime xmlns="urn:vim25"><_this type="ServiceInstance">ServiceInstance</_this></CurrentTime>"#.to_owned(), wait("", 0)] {
+    for call in [
+        view("VirtualMachine"),
+        r#"<CurrentTime xmlns="urn:vim25"><_this type="ServiceInstance">ServiceInstance</_this></CurrentTime>"#
+            .to_owned(),
+        wait("", 0),
+    ] {
         let reply = nobody.raw(&call).await;
         assert_eq!(reply.status, 500);
         assert!(reply.text().contains(r#"xsi:type="NotAuthenticated""#), "{}", reply.text());
@@ -49,16 +60,24 @@ async fn nothing_but_the_content_without_a_session() {
     assert_eq!(reply.status, 500);
     assert!(reply.text().contains("<faultcode>ServerFaultCode</faultcode>"), "{}", reply.text());
     let vim = Vim::login(&running).await;
-    let reply = vim.raw(r#"<RebootGuest xmlns="urn:vim25"><_this type="VirtualMachine">vm-1</_this></RebootGuest>"#).await;
+    let reply =
+        vim.raw(r#"<RebootGuest xmlns="urn:vim25"><_this type="VirtualMachine">vm-1</_this></RebootGuest>"#).await;
     assert!(reply.status == 500 && reply.text().contains("RebootGuest"));
     let versions = send(running.address, "GET", "/sdk/vimServiceVersions.xml", &[], "").await.unwrap();
     assert!(versions.text().contains("<version>6.5</version>"));
     // Each vCenter has sessions of its own.
-    let login = common::envelope(r#"<Login xmlns="urn:vim25"><_this type="SessionManager">SessionManager</_this><userName>other</userName><password>secret</password></Login>"#);
+    let login = common::envelope(
+        r#"<Login xmlns="urn:vim25"><_this type="SessionManager">SessionManager</_this><userName>other</userName><password>secret</password></Login>"#,
+    );
     assert_eq!(send(running.address, "POST", "/vcenters/two.example.com/sdk", &[], login).await.unwrap().status, 200);
     let headers = [("cookie", vim.cookie.as_str())];
-    let time = common::envelope(r#"<CurrentTime xmlns="urn:vim25"><_this type="ServiceInstance">ServiceInstance</_this></CurrentTime>"#);
-    assert_eq!(send(running.address, "POST", "/vcenters/two.example.com/sdk", &headers, time).await.unwrap().status, 500);
+    let time = common::envelope(
+        r#"<CurrentTime xmlns="urn:vim25"><_this type="ServiceInstance">ServiceInstance</_this></CurrentTime>"#,
+    );
+    assert_eq!(
+        send(running.address, "POST", "/vcenters/two.example.com/sdk", &headers, time).await.unwrap().status,
+        500
+    );
 }
 
 #[tokio::test]
@@ -75,11 +94,19 @@ async fn a_long_poll_wakes_when_the_world_moves_and_only_then() {
     let site = running.site.clone();
     tokio::spawn(async move {
         tokio::time::sleep(Duration::from_millis(150)).await;
-        site.inject(serde_json::from_value(json!({"effect": {"type": "world", "change": {"machine": "web-01", "onPremRunning": true}}})).unwrap());
+        site.inject(
+            serde_json::from_value(
+                json!({"effect": {"type": "world", "change": {"machine": "web-01", "onPremRunning": true}}}),
+            )
+            .unwrap(),
+        );
     });
     let begin = Instant::now();
     let on = vim.call(&wait(&version, 30)).await;
-    assert!(begin.elapsed() < Duration::from_secs(5) && on.contains("poweredOn") && on.contains("<kind>modify</kind>"), "{on}");
+    assert!(
+        begin.elapsed() < Duration::from_secs(5) && on.contains("poweredOn") && on.contains("<kind>modify</kind>"),
+        "{on}"
+    );
     // A client that lost the answer asks again from the version before.
     assert_eq!(vim.call(&wait(&version, 0)).await, on);
     let version = between(&on, "<version>", "<").unwrap().to_owned();
@@ -121,10 +148,21 @@ async fn denied_wrong_and_absent_properties() {
     let vim = Vim::login(&running).await;
     let reply = vim.call(&view("VirtualMachine")).await;
     let view = between(&reply, "<returnval type=\"ContainerView\">", "<").unwrap().to_owned();
-    let retrieve = |paths: &[&str]| format!(r#"<RetrievePropertiesEx xmlns="urn:vim25"><_this type="PropertyCollector">propertyCollector</_this><specSet>{}</specSet><options/></RetrievePropertiesEx>"#, spec(&view, "VirtualMachine", paths));
+    let retrieve = |paths: &[&str]| {
+        format!(
+            r#"<RetrievePropertiesEx xmlns="urn:vim25"><_this type="PropertyCollector">propertyCollector</_this><specSet>{}</specSet><options/></RetrievePropertiesEx>"#,
+            spec(&view, "VirtualMachine", paths)
+        )
+    };
     let reply = vim.call(&retrieve(&["name", "config.extraConfig", "config.hardware.device", "snapshot"])).await;
-    assert!(reply.contains(r#"<missingSet><path>config.extraConfig</path><fault><fault xsi:type="NoPermission">"#), "{reply}");
-    assert!(reply.contains("<parent xsi:type=\"VirtualDiskFlatVer2BackingInfo\">"), "a snapshot makes a delta disk with a parent");
+    assert!(
+        reply.contains(r#"<missingSet><path>config.extraConfig</path><fault><fault xsi:type="NoPermission">"#),
+        "{reply}"
+    );
+    assert!(
+        reply.contains("<parent xsi:type=\"VirtualDiskFlatVer2BackingInfo\">"),
+        "a snapshot makes a delta disk with a parent"
+    );
     let reply = vim.raw(&retrieve(&["nonsense"])).await;
     assert!(reply.status == 500 && reply.text().contains("InvalidProperty"), "{}", reply.text());
     let token = r#"<ContinueRetrievePropertiesEx xmlns="urn:vim25"><_this type="PropertyCollector">propertyCollector</_this><token>stale</token></ContinueRetrievePropertiesEx>"#;

@@ -21,7 +21,10 @@ async fn python() -> Result<PathBuf, String> {
     std::fs::create_dir_all(&home).map_err(|error| error.to_string())?;
     // Tests run as processes side by side: one installs, the others wait.
     let lock = std::fs::File::create(home.join("lock")).map_err(|error| error.to_string())?;
-    let lock = tokio::task::spawn_blocking(move || lock.lock().map(|()| lock)).await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+    let lock = tokio::task::spawn_blocking(move || lock.lock().map(|()| lock))
+        .await
+        .map_err(|error| error.to_string())?
+        .map_err(|error| error.to_string())?;
     let marker = home.join("installed");
     let python = home.join("venv/bin/python");
     let wanted = PACKAGES.join("\n");
@@ -29,14 +32,17 @@ async fn python() -> Result<PathBuf, String> {
         return Ok(python);
     }
     run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(home.join("venv"))).await?;
-    run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(PACKAGES)).await?;
+    run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(PACKAGES))
+        .await?;
     std::fs::write(&marker, wanted).map_err(|error| error.to_string())?;
     drop(lock);
     Ok(python)
 }
 
 async fn run(command: &mut Command) -> Result<String, String> {
-    let output = tokio::time::timeout(Duration::from_secs(300), command.kill_on_drop(true).output()).await.map_err(|_| "it took too long".to_owned())?;
+    let output = tokio::time::timeout(Duration::from_secs(300), command.kill_on_drop(true).output())
+        .await
+        .map_err(|_| "it took too long".to_owned())?;
     let output = output.map_err(|error| error.to_string())?;
     let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     if output.status.success() { Ok(text) } else { Err(text) }
@@ -73,7 +79,8 @@ async fn drive(scenario: &str, speed: f64, script: &str, arguments: &[&str]) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn microsofts_sdk_goes_through_the_cycle_of_both_generations() {
-    drive(include_str!("../../../examples/scenarios/mixed-site.yaml"), 6_000.0, "site_recovery_sdk.py", &["cycle"]).await;
+    drive(include_str!("../../../examples/scenarios/mixed-site.yaml"), 6_000.0, "site_recovery_sdk.py", &["cycle"])
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

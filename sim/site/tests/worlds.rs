@@ -17,7 +17,8 @@ fn every_example_scenario_is_a_world() {
     let mut count = 0;
     for entry in std::fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
-        let scenario = Scenario::from_yaml(&std::fs::read_to_string(&path).unwrap()).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let scenario = Scenario::from_yaml(&std::fs::read_to_string(&path).unwrap())
+            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         assert!(!scenario.machines.is_empty());
         count += 1;
     }
@@ -31,7 +32,10 @@ fn a_bad_scenario_is_refused_with_the_path_of_the_field() {
         ("machines: [{name: a, disks: [{size: 4 apples}]}]", "machines[0].disks[0].size"),
         ("durations: {commit: soon}", "durations.commit"),
         ("machines: [{name: a, fabric: nowhere}]", "machines[0].fabric: there is no fabric"),
-        ("fabrics: [{name: f, generation: classic, masterTargets: [{name: mt, host: esx99}]}]", "fabrics[0].masterTargets[0].host: there is no host"),
+        (
+            "fabrics: [{name: f, generation: classic, masterTargets: [{name: mt, host: esx99}]}]",
+            "fabrics[0].masterTargets[0].host: there is no host",
+        ),
         ("machines: [{name: a}, {name: A}]", "machines[1].name"),
         ("machines: [{name: a}]\nplans: [{name: p, groups: [{machines: [b]}]}]", "plans[0].groups[0].machines[0]"),
         ("vcenters: [{name: v, datastores: [{name: d, capacity: 1GB, free: 2GB}]}]", "vcenters[0].datastores[0].free"),
@@ -60,7 +64,11 @@ async fn same_scenario_seed_and_requests_same_world() {
     let begin: Timestamp = "2026-01-05T08:00:00Z".parse().unwrap();
     let mut worlds = Vec::new();
     for seed in [7, 7, 8] {
-        let running = start_with(include_str!("../../../examples/scenarios/one-machine.yaml"), Options::at_speed(0.0).with_seed(seed).with_origin(begin)).await;
+        let running = start_with(
+            include_str!("../../../examples/scenarios/one-machine.yaml"),
+            Options::at_speed(0.0).with_seed(seed).with_origin(begin),
+        )
+        .await;
         worlds.push(walk(&running).await);
     }
     assert_eq!(worlds[0], worlds[1]);
@@ -70,7 +78,8 @@ async fn same_scenario_seed_and_requests_same_world() {
 #[tokio::test]
 async fn a_saved_world_goes_on_where_it_was() {
     let begin: Timestamp = "2026-01-05T08:00:00Z".parse().unwrap();
-    let running = start_with("machines: [{name: web-01, state: Reprotected}]", Options::at_speed(0.0).with_origin(begin)).await;
+    let running =
+        start_with("machines: [{name: web-01, state: Reprotected}]", Options::at_speed(0.0).with_origin(begin)).await;
     let arm = Arm::login(&running).await;
     let body = json!({"properties": {"providerSpecificDetails": {"instanceType": "InMageRcmFailback", "recoveryPointType": "ApplicationConsistent"}}});
     let job = arm.verb("web-01", "plannedFailover", Some(body)).await;
@@ -105,8 +114,16 @@ async fn what_nobody_has_published_is_a_knob() {
     running.site.advance(SignedDuration::from_hours(2));
     assert_eq!(arm.call("GET", &path, None).await.status, 403, "and die");
     let item = arm.item("web-01").await;
-    assert_eq!((item["properties"]["protectionState"].as_str(), item["properties"]["activeLocation"].as_str()), (Some("PlannedFailoverCommitRequired"), Some("Primary")));
-    running.site.inject(serde_json::from_value(json!({"effect": {"type": "world", "change": {"machine": "web-01", "azureVmExists": false}}})).unwrap());
+    assert_eq!(
+        (item["properties"]["protectionState"].as_str(), item["properties"]["activeLocation"].as_str()),
+        (Some("PlannedFailoverCommitRequired"), Some("Primary"))
+    );
+    running.site.inject(
+        serde_json::from_value(
+            json!({"effect": {"type": "world", "change": {"machine": "web-01", "azureVmExists": false}}}),
+        )
+        .unwrap(),
+    );
     let job = arm.verb("web-01", "failoverCommit", None).await;
     assert_eq!(arm.finish(&job).await["state"], "Failed");
 }
@@ -117,7 +134,10 @@ async fn compute_starts_and_stops_but_never_deletes() {
     let arm = Arm::login(&running).await;
     let vm = format!("{}/providers/Microsoft.Compute/virtualMachines/web-01", arm.base);
     let power = |body: &Value| body["statuses"][1]["code"].as_str().unwrap().to_owned();
-    assert_eq!(power(&arm.get(&format!("{vm}?$expand=instanceView")).await["properties"]["instanceView"]), "PowerState/running");
+    assert_eq!(
+        power(&arm.get(&format!("{vm}?$expand=instanceView")).await["properties"]["instanceView"]),
+        "PowerState/running"
+    );
     let reply = arm.call("POST", &format!("{vm}/deallocate"), None).await;
     assert_eq!(reply.status, 202);
     assert_eq!(power(&arm.get(&format!("{vm}/instanceView")).await), "PowerState/deallocating");
@@ -131,7 +151,10 @@ async fn compute_starts_and_stops_but_never_deletes() {
     running.site.advance(SignedDuration::from_mins(9));
     assert_eq!(arm.machine("web-01")["agentRegistered"], true);
     assert_eq!(arm.call("DELETE", &vm, None).await.status, 403);
-    assert_eq!(arm.call("GET", &vm.replace("web-01", "web-02"), None).await.json()["error"]["code"], "ResourceNotFound");
+    assert_eq!(
+        arm.call("GET", &vm.replace("web-01", "web-02"), None).await.json()["error"]["code"],
+        "ResourceNotFound"
+    );
 }
 
 /// Bounds for a debug build; `cargo run --release -p sim-site --example scale` shows the real figures.
@@ -159,7 +182,9 @@ async fn ten_thousand_items() {
 #[tokio::test]
 async fn two_running_copies_are_told_with_their_times() {
     let running = start("machines: [{name: web-01}, {name: web-02, originalVmRunning: true}]", 0.0).await;
-    let mend = |change: Value| running.site.inject(serde_json::from_value(json!({"effect": {"type": "world", "change": change}})).unwrap());
+    let mend = |change: Value| {
+        running.site.inject(serde_json::from_value(json!({"effect": {"type": "world", "change": change}})).unwrap())
+    };
     running.site.advance(SignedDuration::from_mins(1));
     mend(json!({"machine": "web-01", "onPremRunning": true}));
     running.site.advance(SignedDuration::from_mins(3));
@@ -172,7 +197,10 @@ async fn two_running_copies_are_told_with_their_times() {
     assert_eq!(time("until").duration_since(time("from")).as_mins(), 3);
     // What was so at the start is nobody's doing.
     let machine = arm.machine("web-02");
-    assert_eq!((machine["bothRunningEver"].as_bool(), machine["bothRunning"][0]["fromTheStart"].as_bool()), (Some(false), Some(true)));
+    assert_eq!(
+        (machine["bothRunningEver"].as_bool(), machine["bothRunning"][0]["fromTheStart"].as_bool()),
+        (Some(false), Some(true))
+    );
 }
 
 #[tokio::test]
@@ -182,8 +210,17 @@ async fn members_of_a_group_share_their_app_consistent_points() {
     let mut newest = Vec::new();
     for name in ["app-01", "app-02", "web-01"] {
         let points = arm.get(&format!("{}/recoveryPoints", arm.item_id(name))).await;
-        let app = points["value"].as_array().unwrap().iter().find(|point| point["properties"]["recoveryPointType"] == "ApplicationConsistent").unwrap().clone();
-        newest.push((app["properties"]["recoveryPointTime"].clone(), app["properties"]["providerSpecificDetails"]["isMultiVmSyncPoint"].clone()));
+        let app = points["value"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|point| point["properties"]["recoveryPointType"] == "ApplicationConsistent")
+            .unwrap()
+            .clone();
+        newest.push((
+            app["properties"]["recoveryPointTime"].clone(),
+            app["properties"]["providerSpecificDetails"]["isMultiVmSyncPoint"].clone(),
+        ));
     }
     assert_eq!(newest[0], newest[1]);
     assert_eq!((newest[0].1.as_str(), newest[2].1.as_str()), (Some("true"), Some("false")));
@@ -193,6 +230,7 @@ async fn members_of_a_group_share_their_app_consistent_points() {
 async fn the_timer_lets_things_happen_without_anybody_looking() {
     let running = start("machines: [{name: web-01}]", 600.0).await;
     let arm = Arm::login(&running).await;
-    arm.call("POST", &format!("{}/providers/Microsoft.Compute/virtualMachines/web-01/deallocate", arm.base), None).await;
+    arm.call("POST", &format!("{}/providers/Microsoft.Compute/virtualMachines/web-01/deallocate", arm.base), None)
+        .await;
     common::eventually(|| arm.machine("web-01")["azureVm"]["powerState"] == "deallocated").await;
 }

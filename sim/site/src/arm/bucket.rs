@@ -48,7 +48,10 @@ impl Buckets {
             let mut refusal = Refusal::arm(
                 429,
                 "SubscriptionRequestsThrottled",
-                format!("Number of '{kind}' requests for subscription '{}' exceeded the limit. Please try again after '{wait}' seconds.", world.azure.subscription),
+                format!(
+                    "Number of '{kind}' requests for subscription '{}' exceeded the limit. Please try again after '{wait}' seconds.",
+                    world.azure.subscription
+                ),
             );
             refusal.headers.push(("retry-after".to_owned(), wait.to_string()));
             return Err(refusal);

@@ -21,12 +21,19 @@ fn seconds(text: &str) -> String {
 }
 
 pub(crate) fn details(world: &World, machine: &Machine, fabric: &Fabric, view: View) -> Value {
-    if machine.stage.is_reverse() { in_mage(world, machine, fabric, view) } else { azure_v2(world, machine, fabric, view) }
+    if machine.stage.is_reverse() {
+        in_mage(world, machine, fabric, view)
+    } else {
+        azure_v2(world, machine, fabric, view)
+    }
 }
 
 fn datastores(world: &World, machine: &Machine, fabric: &Fabric) -> Vec<String> {
     let vcenter = world.vcenters.get(fabric.vcenter);
-    let of_vm = world.on_prem(machine).and_then(|vm| vcenter?.datastores.get(vm.datastore)).map(|datastore| datastore.name.clone());
+    let of_vm = world
+        .on_prem(machine)
+        .and_then(|vm| vcenter?.datastores.get(vm.datastore))
+        .map(|datastore| datastore.name.clone());
     of_vm.or_else(|| Some(machine.reverse.datastore.clone()).filter(|name| !name.is_empty())).into_iter().collect()
 }
 
@@ -82,7 +89,11 @@ fn disks(world: &World, machine: &Machine) -> Vec<Value> {
 }
 
 fn agent_heartbeat(world: &World, machine: &Machine) -> String {
-    if machine.agent_registered { seconds(&beat(world.now, &machine.spec.name, 150)) } else { seconds(&azure_time(before(machine.since, SignedDuration::from_secs(120)))) }
+    if machine.agent_registered {
+        seconds(&beat(world.now, &machine.spec.name, 150))
+    } else {
+        seconds(&azure_time(before(machine.since, SignedDuration::from_secs(120))))
+    }
 }
 
 fn in_mage(world: &World, machine: &Machine, fabric: &Fabric, view: View) -> Value {
@@ -90,10 +101,15 @@ fn in_mage(world: &World, machine: &Machine, fabric: &Fabric, view: View) -> Val
     let running = copying(machine);
     let (group_id, group_name) = group(machine);
     let points = if full { world.points(machine) } else { Vec::new() };
-    let (oldest, newest) = (points.last().map(|point| seconds(&azure_time(point.at))), points.first().map(|point| seconds(&azure_time(point.at))));
+    let (oldest, newest) = (
+        points.last().map(|point| seconds(&azure_time(point.at))),
+        points.first().map(|point| seconds(&azure_time(point.at))),
+    );
     let state = if running { "InitialReplicationInProgress" } else { "Protected" };
     let tags = match (&newest, full) {
-        (Some(at), true) => json!({format!("fileSystem{}", machine.internal_id.get(..8).unwrap_or_default()): at, format!("systemLevelTag{}", machine.internal_id.get(..8).unwrap_or_default()): at}),
+        (Some(at), true) => {
+            json!({format!("fileSystem{}", machine.internal_id.get(..8).unwrap_or_default()): at, format!("systemLevelTag{}", machine.internal_id.get(..8).unwrap_or_default()): at})
+        }
         _ => Value::Null,
     };
     json!({
@@ -152,7 +168,8 @@ fn azure_v2(world: &World, machine: &Machine, fabric: &Fabric, view: View) -> Va
     let vcenter = world.vcenters.get(fabric.vcenter);
     let state = if running { "InitialReplicationInProgress" } else { "Protected" };
     // Until failed over the target VM's id ends without a name (recorded).
-    let target = world.provider_id("Microsoft.Compute/virtualMachines/") + if in_azure { machine.azure.name.as_str() } else { "" };
+    let target = world.provider_id("Microsoft.Compute/virtualMachines/")
+        + if in_azure { machine.azure.name.as_str() } else { "" };
     let last = world.newest_point(machine).map(|point| azure_time(point.at));
     let mut value = json!({
         "instanceType": "InMageAzureV2",
@@ -226,7 +243,12 @@ fn version(version: &str) -> Value {
 /// `customDetails` of a configuration server's fabric.
 pub(crate) fn fabric_details(world: &World, fabric: &Fabric, full: bool) -> Value {
     let Some(server) = fabric.servers.first() else { return json!({"instanceType": "VMware"}) };
-    let process: Vec<Value> = fabric.servers.iter().filter(|server| server.role != Role::MasterTarget).map(|server| process_server(world, server)).collect();
+    let process: Vec<Value> = fabric
+        .servers
+        .iter()
+        .filter(|server| server.role != Role::MasterTarget)
+        .map(|server| process_server(world, server))
+        .collect();
     let targets: Vec<Value> = fabric
         .servers
         .iter()
@@ -234,7 +256,11 @@ pub(crate) fn fabric_details(world: &World, fabric: &Fabric, full: bool) -> Valu
         .map(|server| master_target(world, fabric, server))
         .collect();
     let accounts = json!([{"accountId": "1", "accountName": "vcenteruser"}, {"accountId": "2", "accountName": "windowsuser"}, {"accountId": "3", "accountName": "linuxuser"}]);
-    let items = world.machines.iter().filter(|machine| !machine.removed && world.fabric_of(machine).is_some_and(|of| of.name == fabric.name)).count();
+    let items = world
+        .machines
+        .iter()
+        .filter(|machine| !machine.removed && world.fabric_of(machine).is_some_and(|of| of.name == fabric.name))
+        .count();
     let mut value = json!({
         "instanceType": "VMware",
         "processServers": if full { process } else { Vec::new() },
@@ -276,8 +302,10 @@ fn load() -> Value {
 }
 
 fn process_server(world: &World, server: &Server) -> Value {
-    let updates: Vec<Value> =
-        [Os::Windows, Os::Linux].iter().map(|os| json!({"version": server.version, "rebootStatus": "NotRequired", "osType": os.name()})).collect();
+    let updates: Vec<Value> = [Os::Windows, Os::Linux]
+        .iter()
+        .map(|os| json!({"version": server.version, "rebootStatus": "NotRequired", "osType": os.name()}))
+        .collect();
     let mut value = json!({
         "friendlyName": server.name, "id": server.id, "ipAddress": server.ip, "osType": "Windows", "agentVersion": server.version,
         "lastHeartbeat": seconds(&heartbeat(world, server, "ps")), "versionStatus": "Supported", "mobilityServiceUpdates": updates, "hostId": server.id,
@@ -302,7 +330,10 @@ fn master_target(world: &World, fabric: &Fabric, server: &Server) -> Value {
     let vcenter = world.vcenters.get(fabric.vcenter);
     let seen: Vec<String> = match &server.datastores {
         Some(names) => names.clone(),
-        None => vcenter.filter(|vcenter| vcenter.connected).map(|vcenter| vcenter.writable_on(server.host)).unwrap_or_default(),
+        None => vcenter
+            .filter(|vcenter| vcenter.connected)
+            .map(|vcenter| vcenter.writable_on(server.host))
+            .unwrap_or_default(),
     };
     let stores: Vec<Value> = seen
         .iter()
@@ -325,8 +356,12 @@ fn master_target(world: &World, fabric: &Fabric, server: &Server) -> Value {
         })
         .collect();
     let errors: Vec<Value> = server.errors.iter().map(|text| json!({"errorCode": "MasterTargetNotHealthy", "errorMessage": text, "errorLevel": "Error", "summaryMessage": text})).collect();
-    let attached: usize =
-        world.machines.iter().filter(|m| m.stage.is_reverse() && !m.removed && m.reverse.target.eq_ignore_ascii_case(&server.id)).map(|m| m.spec.disks.len()).sum();
+    let attached: usize = world
+        .machines
+        .iter()
+        .filter(|m| m.stage.is_reverse() && !m.removed && m.reverse.target.eq_ignore_ascii_case(&server.id))
+        .map(|m| m.spec.disks.len())
+        .sum();
     let os_version = match server.os {
         Os::Windows => "Microsoft Windows Server 2016 Datacenter",
         Os::Linux => "Ubuntu 16.04",

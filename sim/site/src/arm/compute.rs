@@ -9,21 +9,41 @@ use crate::world::{AzurePower, ComputeOperation, Event, Machine, World};
 
 fn find(world: &World, group: &str, name: &str) -> Option<usize> {
     world.machines.iter().position(|machine| {
-        machine.azure.exists && machine.azure.name.eq_ignore_ascii_case(name) && machine.azure.resource_group.eq_ignore_ascii_case(group)
+        machine.azure.exists
+            && machine.azure.name.eq_ignore_ascii_case(name)
+            && machine.azure.resource_group.eq_ignore_ascii_case(group)
     })
 }
 
 /// `…/virtualMachines` and everything below.
-pub(crate) fn virtual_machine(context: &mut Context<'_>, group: &str, rest: &[&str], lower: &[&str]) -> Result<Answer, Refusal> {
-    let known_group = group.eq_ignore_ascii_case(&context.world.azure.resource_group) || context.world.machines.iter().any(|m| m.azure.resource_group.eq_ignore_ascii_case(group));
+pub(crate) fn virtual_machine(
+    context: &mut Context<'_>,
+    group: &str,
+    rest: &[&str],
+    lower: &[&str],
+) -> Result<Answer, Refusal> {
+    let known_group = group.eq_ignore_ascii_case(&context.world.azure.resource_group)
+        || context.world.machines.iter().any(|m| m.azure.resource_group.eq_ignore_ascii_case(group));
     if !known_group {
-        return Err(Refusal::arm(404, "ResourceGroupNotFound", format!("Resource group '{group}' could not be found.")));
+        return Err(Refusal::arm(
+            404,
+            "ResourceGroupNotFound",
+            format!("Resource group '{group}' could not be found."),
+        ));
     }
     if let ("GET", []) = (context.method, lower) {
         let all: Vec<usize> = (0..context.world.machines.len())
-            .filter(|index| context.world.machines.get(*index).is_some_and(|m| m.azure.exists && m.azure.resource_group.eq_ignore_ascii_case(group)))
+            .filter(|index| {
+                context
+                    .world
+                    .machines
+                    .get(*index)
+                    .is_some_and(|m| m.azure.exists && m.azure.resource_group.eq_ignore_ascii_case(group))
+            })
             .collect();
-        return Ok(context.page(&all, |index| context.world.machines.get(*index).map_or(Value::Null, |machine| render(context.world, machine, false))));
+        return Ok(context.page(&all, |index| {
+            context.world.machines.get(*index).map_or(Value::Null, |machine| render(context.world, machine, false))
+        }));
     }
     let name = rest.first().copied().unwrap_or_default();
     let index = find(context.world, group, name).ok_or_else(|| {
@@ -35,10 +55,18 @@ pub(crate) fn virtual_machine(context: &mut Context<'_>, group: &str, rest: &[&s
     })?;
     let expand = context.request.query("$expand").is_some_and(|expand| expand.eq_ignore_ascii_case("instanceView"));
     match (context.method, lower) {
-        ("GET", [_]) => Ok(Answer::json(200, &context.world.machines.get(index).map_or(Value::Null, |machine| render(context.world, machine, expand)))),
-        ("GET", [_, "instanceview"]) => Ok(Answer::json(200, &context.world.machines.get(index).map_or(Value::Null, |machine| instance_view(context.world, machine)))),
+        ("GET", [_]) => Ok(Answer::json(
+            200,
+            &context.world.machines.get(index).map_or(Value::Null, |machine| render(context.world, machine, expand)),
+        )),
+        ("GET", [_, "instanceview"]) => Ok(Answer::json(
+            200,
+            &context.world.machines.get(index).map_or(Value::Null, |machine| instance_view(context.world, machine)),
+        )),
         ("POST", [_, "start"]) => Ok(power(context, index, AzurePower::Starting, AzurePower::Running)),
-        ("POST", [_, "deallocate" | "poweroff"]) => Ok(power(context, index, AzurePower::Deallocating, AzurePower::Deallocated)),
+        ("POST", [_, "deallocate" | "poweroff"]) => {
+            Ok(power(context, index, AzurePower::Deallocating, AzurePower::Deallocated))
+        }
         ("DELETE" | "PUT" | "PATCH", [_]) => Err(Refusal::arm(
             403,
             "AuthorizationFailed",
@@ -49,7 +77,11 @@ pub(crate) fn virtual_machine(context: &mut Context<'_>, group: &str, rest: &[&s
                 context.path
             ),
         )),
-        _ => Err(Refusal::arm(404, "InvalidResourceType", "The resource type could not be found in the namespace 'Microsoft.Compute'.")),
+        _ => Err(Refusal::arm(
+            404,
+            "InvalidResourceType",
+            "The resource type could not be found in the namespace 'Microsoft.Compute'.",
+        )),
     }
 }
 
@@ -62,7 +94,11 @@ fn power(context: &mut Context<'_>, index: usize, meanwhile: AzurePower, goal: A
     if is == Some(goal) {
         operation.ended = Some(now);
     } else {
-        let length = if goal == AzurePower::Running { world.durations.azure_start.0 } else { world.durations.azure_deallocate.0 };
+        let length = if goal == AzurePower::Running {
+            world.durations.azure_start.0
+        } else {
+            world.durations.azure_deallocate.0
+        };
         world.set_azure_power(index, meanwhile);
         world.queue.put(after(now, length), Event::AzurePower { machine: index, operation: id.clone(), power: goal });
     }
@@ -75,7 +111,10 @@ fn power(context: &mut Context<'_>, index: usize, meanwhile: AzurePower, goal: A
         crate::world::stable_id("compute", &id),
         context.version
     );
-    Answer::empty(202).with("azure-asyncoperation", url.clone()).with("location", format!("{url}&monitor=true")).with("x-ms-request-id", id)
+    Answer::empty(202)
+        .with("azure-asyncoperation", url.clone())
+        .with("location", format!("{url}&monitor=true"))
+        .with("x-ms-request-id", id)
 }
 
 /// An operation of compute.
@@ -128,7 +167,8 @@ fn render(world: &World, machine: &Machine, expand: bool) -> Value {
             "managedDisk": {"storageAccountType": "Premium_LRS", "id": world.provider_id(&format!("Microsoft.Compute/disks/{id}"))}, "deleteOption": "Detach", "toBeDetached": false})
     };
     let own = sizes.len() - machine.added_in_azure.len();
-    let data: Vec<Value> = sizes.iter().enumerate().skip(1).map(|(number, size)| disk(number, *size, number >= own)).collect();
+    let data: Vec<Value> =
+        sizes.iter().enumerate().skip(1).map(|(number, size)| disk(number, *size, number >= own)).collect();
     let mut os = disk(0, sizes.first().copied().unwrap_or(0), false);
     if let Some(os) = os.as_object_mut() {
         os.remove("lun");

@@ -26,11 +26,24 @@ impl<'a> Context<'a> {
             match serde_json::from_slice(&request.body) {
                 Ok(body) => Some(body),
                 Err(error) => {
-                    return Err(Refusal::arm(400, "InvalidRequestContent", format!("The request content was invalid and could not be deserialized: '{error}'.")));
+                    return Err(Refusal::arm(
+                        400,
+                        "InvalidRequestContent",
+                        format!("The request content was invalid and could not be deserialized: '{error}'."),
+                    ));
                 }
             }
         };
-        Ok(Context { world, method: &request.method, path: &request.path, base: &request.base, version, request, body, vault: String::new() })
+        Ok(Context {
+            world,
+            method: &request.method,
+            path: &request.path,
+            base: &request.base,
+            version,
+            request,
+            body,
+            vault: String::new(),
+        })
     }
 
     pub(super) fn expect_group(&self, group: Option<&&str>) -> Result<(), Refusal> {
@@ -75,7 +88,10 @@ impl<'a> Context<'a> {
         };
         let query = format!("api-version={}{signature}", self.version);
         let mut answer = Answer::empty(202)
-            .with("azure-asyncoperation", format!("{}{}/replicationOperationStatus/{job}?{query}", self.base, self.vault_id()))
+            .with(
+                "azure-asyncoperation",
+                format!("{}{}/replicationOperationStatus/{job}?{query}", self.base, self.vault_id()),
+            )
             .with("location", format!("{}{resource}/operationresults/{job}?{query}", self.base))
             .with("x-ms-request-id", format!("{}/replicationJobs/{job}", self.vault_id()));
         if let Some(seconds) = self.world.azure.retry_after {

@@ -13,7 +13,11 @@ use crate::world::{Fabric, Role, Server, World, stable_id};
 
 /// Index of a fabric of this vault, by its ARM name.
 fn index_of(context: &Context<'_>, name: &str) -> Result<usize, Refusal> {
-    let found = context.world.fabrics.iter().position(|fabric| fabric.vault == context.vault && fabric.name.eq_ignore_ascii_case(name));
+    let found = context
+        .world
+        .fabrics
+        .iter()
+        .position(|fabric| fabric.vault == context.vault && fabric.name.eq_ignore_ascii_case(name));
     found.ok_or_else(|| Refusal::unknown_item(name))
 }
 
@@ -41,12 +45,17 @@ pub(crate) fn answer(context: &mut Context<'_>, rest: &[&str], lower: &[&str]) -
         ("GET", ["replicationvcenters"]) => Ok(vcenters(context, Some(fabric))),
         ("GET", ["replicationvcenters", id]) => one_vcenter(context, fabric, id),
         ("GET", ["replicationrecoveryservicesproviders"]) => Ok(providers(context, Some(fabric))),
-        ("POST", ["replicationrecoveryservicesproviders", _, "refreshprovider"]) => Ok(pass(context, Passing::Refresh, name)),
+        ("POST", ["replicationrecoveryservicesproviders", _, "refreshprovider"]) => {
+            Ok(pass(context, Passing::Refresh, name))
+        }
         ("GET", ["replicationprotectioncontainers"]) => Ok(containers(context, Some(fabric))),
         (_, ["replicationprotectioncontainers", container, ..]) => {
             let known = context.world.fabrics.get(fabric);
             // A classic item's and a recovery point's container is `cloud_…`, even where the fabric's own has another name (recorded).
-            let matches = known.is_some_and(|fabric| fabric.container.eq_ignore_ascii_case(container) || format!("cloud_{}", fabric.internal_id) == *container);
+            let matches = known.is_some_and(|fabric| {
+                fabric.container.eq_ignore_ascii_case(container)
+                    || format!("cloud_{}", fabric.internal_id) == *container
+            });
             if !matches {
                 return Err(Refusal::unknown_item(container));
             }
@@ -67,7 +76,9 @@ fn container_below(context: &mut Context<'_>, fabric: usize, rest: &[&str], lowe
             let name = rest.get(1).copied().unwrap_or_default();
             items::one(context, fabric, name, rest.get(2..).unwrap_or_default(), lower.get(2..).unwrap_or_default())
         }
-        (_, ["replicationprotectioncontainermappings", ..]) => policies::mappings(context, fabric, rest.get(1..).unwrap_or_default(), lower.get(1..).unwrap_or_default()),
+        (_, ["replicationprotectioncontainermappings", ..]) => {
+            policies::mappings(context, fabric, rest.get(1..).unwrap_or_default(), lower.get(1..).unwrap_or_default())
+        }
         _ => Err(Refusal::no_such_type()),
     }
 }
@@ -93,8 +104,12 @@ fn container(world: &World, index: usize, fabric: &Fabric) -> Value {
 /// Containers of the vault or of one fabric.
 pub(crate) fn containers(context: &Context<'_>, only: Option<usize>) -> Answer {
     let world = &*context.world;
-    let all: Vec<(usize, &Fabric)> =
-        world.fabrics.iter().enumerate().filter(|(index, fabric)| fabric.vault == context.vault && only.is_none_or(|only| only == *index)).collect();
+    let all: Vec<(usize, &Fabric)> = world
+        .fabrics
+        .iter()
+        .enumerate()
+        .filter(|(index, fabric)| fabric.vault == context.vault && only.is_none_or(|only| only == *index))
+        .collect();
     context.page(&all, |(index, fabric)| container(world, *index, fabric))
 }
 
@@ -138,7 +153,11 @@ fn render(world: &World, fabric: &Fabric, full: bool) -> Value {
 }
 
 fn fabric_health(fabric: &Fabric) -> &'static str {
-    if fabric.servers.iter().any(|server| server.health == "Critical" || !server.heartbeat) { "Critical" } else { "Normal" }
+    if fabric.servers.iter().any(|server| server.health == "Critical" || !server.heartbeat) {
+        "Critical"
+    } else {
+        "Normal"
+    }
 }
 
 fn identity(world: &World, name: &str) -> Value {
@@ -164,7 +183,10 @@ fn rcm_details(world: &World, fabric: &Fabric, full: bool) -> Value {
     });
     let Some(map) = details.as_object_mut() else { return details };
     if full {
-        map.insert("sourceAgentIdentityDetails".to_owned(), identity(world, &format!("{}failbackagentauthaadapp", fabric.friendly)));
+        map.insert(
+            "sourceAgentIdentityDetails".to_owned(),
+            identity(world, &format!("{}failbackagentauthaadapp", fabric.friendly)),
+        );
         for (kind, key) in COMPONENTS {
             let all: Vec<Value> = fabric.servers.iter().map(|server| component(world, fabric, server, kind)).collect();
             map.insert((*key).to_owned(), json!(all));
@@ -235,7 +257,12 @@ fn component(world: &World, fabric: &Fabric, server: &Server, kind: &str) -> Val
         "reprotectAgent" => {
             let seen = match &server.datastores {
                 Some(names) => names.clone(),
-                None => world.vcenters.get(fabric.vcenter).filter(|vcenter| vcenter.connected).map(|vcenter| vcenter.writable_on(server.host)).unwrap_or_default(),
+                None => world
+                    .vcenters
+                    .get(fabric.vcenter)
+                    .filter(|vcenter| vcenter.connected)
+                    .map(|vcenter| vcenter.writable_on(server.host))
+                    .unwrap_or_default(),
             };
             map.insert("accessibleDatastores".to_owned(), json!(seen));
             map.insert("vcenterId".to_owned(), json!(vcenter_arm_id(world, fabric)));
@@ -254,7 +281,11 @@ fn component(world: &World, fabric: &Fabric, server: &Server, kind: &str) -> Val
 pub(crate) fn appliances(context: &Context<'_>) -> Answer {
     let world = &*context.world;
     let mut all = Vec::new();
-    for fabric in world.fabrics.iter().filter(|fabric| fabric.vault == context.vault && fabric.generation == Generation::Modernized) {
+    for fabric in world
+        .fabrics
+        .iter()
+        .filter(|fabric| fabric.vault == context.vault && fabric.generation == Generation::Modernized)
+    {
         for server in &fabric.servers {
             let mut value = json!({"id": server.id, "name": server.name, "fabricArmId": world.fabric_id(fabric), "switchProviderBlockingErrorDetails": []});
             if let Some(map) = value.as_object_mut() {
@@ -265,7 +296,10 @@ pub(crate) fn appliances(context: &Context<'_>) -> Answer {
             all.push(value);
         }
     }
-    Answer::json(200, &json!({"value": [{"properties": {"providerSpecificDetails": {"instanceType": "InMageRcm", "appliances": all}}}], "nextLink": Value::Null}))
+    Answer::json(
+        200,
+        &json!({"value": [{"properties": {"providerSpecificDetails": {"instanceType": "InMageRcm", "appliances": all}}}], "nextLink": Value::Null}),
+    )
 }
 
 /// vCenters as ASR knows them; classic fabrics only in practice.
@@ -275,7 +309,11 @@ pub(crate) fn vcenters(context: &Context<'_>, only: Option<usize>) -> Answer {
         .fabrics
         .iter()
         .enumerate()
-        .filter(|(index, fabric)| fabric.vault == context.vault && fabric.generation == Generation::Classic && only.is_none_or(|only| only == *index))
+        .filter(|(index, fabric)| {
+            fabric.vault == context.vault
+                && fabric.generation == Generation::Classic
+                && only.is_none_or(|only| only == *index)
+        })
         .map(|(_, fabric)| fabric)
         .collect();
     context.page(&all, |fabric| vcenter(world, fabric))
@@ -283,7 +321,9 @@ pub(crate) fn vcenters(context: &Context<'_>, only: Option<usize>) -> Answer {
 
 fn one_vcenter(context: &Context<'_>, fabric: usize, name: &str) -> Result<Answer, Refusal> {
     let found = context.world.fabrics.get(fabric).filter(|fabric| fabric.generation == Generation::Classic);
-    let body = found.map(|fabric| vcenter(context.world, fabric)).filter(|body| body.get("name").and_then(Value::as_str).is_some_and(|is| is.eq_ignore_ascii_case(name)));
+    let body = found
+        .map(|fabric| vcenter(context.world, fabric))
+        .filter(|body| body.get("name").and_then(Value::as_str).is_some_and(|is| is.eq_ignore_ascii_case(name)));
     body.map(|body| Answer::json(200, &body)).ok_or_else(|| Refusal::unknown_item(name))
 }
 
@@ -307,8 +347,19 @@ fn vcenter(world: &World, fabric: &Fabric) -> Value {
 pub(crate) fn providers(context: &Context<'_>, only: Option<usize>) -> Answer {
     let world = &*context.world;
     let mut all: Vec<(usize, &Fabric, &Server)> = Vec::new();
-    for (index, fabric) in world.fabrics.iter().enumerate().filter(|(index, fabric)| fabric.vault == context.vault && only.is_none_or(|only| only == *index)) {
-        all.extend(fabric.servers.iter().filter(|server| matches!(server.role, Role::Appliance | Role::ConfigurationServer)).map(|server| (index, fabric, server)));
+    for (index, fabric) in world
+        .fabrics
+        .iter()
+        .enumerate()
+        .filter(|(index, fabric)| fabric.vault == context.vault && only.is_none_or(|only| only == *index))
+    {
+        all.extend(
+            fabric
+                .servers
+                .iter()
+                .filter(|server| matches!(server.role, Role::Appliance | Role::ConfigurationServer))
+                .map(|server| (index, fabric, server)),
+        );
     }
     context.page(&all, |(index, fabric, server)| {
         let name = match fabric.generation {

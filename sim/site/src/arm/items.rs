@@ -50,7 +50,9 @@ pub(crate) fn render(world: &World, index: usize, view: View) -> Value {
         None => world.item_allows(index, machine.stage),
     };
     let scenario = match busy {
-        Some(job) => json!({"scenarioName": job.work.scenario().0, "jobId": format!("{vault}/replicationJobs/{}", job.id), "startTime": azure_time(job.started)}),
+        Some(job) => {
+            json!({"scenarioName": job.work.scenario().0, "jobId": format!("{vault}/replicationJobs/{}", job.id), "startTime": azure_time(job.started)})
+        }
         None => json!({"scenarioName": "None", "jobId": format!("{vault}/replicationJobs/None"), "startTime": NEVER}),
     };
     let policy_name = machine.policy.rsplit('/').next().unwrap_or_default();
@@ -61,14 +63,22 @@ pub(crate) fn render(world: &World, index: usize, view: View) -> Value {
         // Azure's own fabric has a hash for a name and a container with a GUID (recorded).
         let hash = format!("{}{}", fabric.internal_id.replace('-', ""), fabric.internal_id.replace('-', ""));
         let cloud = crate::world::stable_id("azure-container", &fabric.name);
-        ("Microsoft Azure".to_owned(), "Microsoft Azure".to_owned(), "Microsoft Azure".to_owned(), format!("{vault}/replicationFabrics/{hash}/replicationProtectionContainers/{cloud}"))
+        (
+            "Microsoft Azure".to_owned(),
+            "Microsoft Azure".to_owned(),
+            "Microsoft Azure".to_owned(),
+            format!("{vault}/replicationFabrics/{hash}/replicationProtectionContainers/{cloud}"),
+        )
     };
     let provider = match fabric.generation {
         Generation::Modernized => world.appliance_of(machine).map(|server| server.id.clone()).unwrap_or_default(),
         Generation::Classic => fabric.internal_id.clone(),
     };
     let point = match (machine.stage, &machine.failover_point) {
-        (Stage::FailedOver | Stage::FailedOverCommitted | Stage::FailedBack | Stage::FailedBackCommitted, Some(point)) => json!(point),
+        (
+            Stage::FailedOver | Stage::FailedOverCommitted | Stage::FailedBack | Stage::FailedBackCommitted,
+            Some(point),
+        ) => json!(point),
         (stage, _) if stage.is_reverse() => json!(""),
         (Stage::FailedOver | Stage::FailedOverCommitted, None) => {
             world.newest_point(machine).map_or(Value::Null, |point| json!(world.point_id(machine, &point.id)))
@@ -115,7 +125,12 @@ pub(crate) fn render(world: &World, index: usize, view: View) -> Value {
             properties.insert("switchProviderStateDescription".to_owned(), Value::Null);
         }
         // Present only once there was a failover (recorded), and gone again after reprotect.
-        if let Some(at) = machine.failover_time.filter(|_| matches!(machine.stage, Stage::FailedOver | Stage::FailedOverCommitted | Stage::FailedBack | Stage::FailedBackCommitted)) {
+        if let Some(at) = machine.failover_time.filter(|_| {
+            matches!(
+                machine.stage,
+                Stage::FailedOver | Stage::FailedOverCommitted | Stage::FailedBack | Stage::FailedBackCommitted
+            )
+        }) {
             properties.insert("lastSuccessfulFailoverTime".to_owned(), json!(azure_time(at)));
         }
     }
@@ -177,13 +192,22 @@ fn stale(context: &Context<'_>, fabric: Option<usize>) -> Option<Answer> {
         Some(fabric) => context.world.container_id(fabric),
         None => context.vault_id(),
     };
-    let all: Vec<&Value> = frozen.as_array()?.iter().filter(|item| item.get("id").and_then(Value::as_str).is_some_and(|id| id.starts_with(&wanted))).collect();
+    let all: Vec<&Value> = frozen
+        .as_array()?
+        .iter()
+        .filter(|item| item.get("id").and_then(Value::as_str).is_some_and(|id| id.starts_with(&wanted)))
+        .collect();
     Some(context.page(&all, |item| (*item).clone()))
 }
 
 /// What an observer of the lists sees now, to be shown later.
 pub(crate) fn freeze(world: &World) -> Value {
-    Value::Array((0..world.machines.len()).filter(|index| world.machines.get(*index).is_some_and(|m| !m.removed)).map(|index| render(world, index, View::Summary)).collect())
+    Value::Array(
+        (0..world.machines.len())
+            .filter(|index| world.machines.get(*index).is_some_and(|m| !m.removed))
+            .map(|index| render(world, index, View::Summary))
+            .collect(),
+    )
 }
 
 /// `field eq 'value'` joined by `and`, on the few fields that the query parameter has.
@@ -191,13 +215,19 @@ fn matches_filter(world: &World, index: usize, filter: &str) -> bool {
     let Some(machine) = world.machines.get(index) else { return false };
     filter.split(" and ").all(|term| {
         let mut words = term.trim().splitn(3, ' ');
-        let (Some(field), Some(operator), Some(value)) = (words.next(), words.next(), words.next()) else { return true };
+        let (Some(field), Some(operator), Some(value)) = (words.next(), words.next(), words.next()) else {
+            return true;
+        };
         if !operator.eq_ignore_ascii_case("eq") {
             return true;
         }
         let value = value.trim_matches('\'');
         let is = match field.to_ascii_lowercase().as_str() {
-            "instancetype" => instance_type(world.fabric_of(machine).map_or(Generation::Modernized, |fabric| fabric.generation), machine.stage).to_owned(),
+            "instancetype" => instance_type(
+                world.fabric_of(machine).map_or(Generation::Modernized, |fabric| fabric.generation),
+                machine.stage,
+            )
+            .to_owned(),
             "sourcefabricname" => world.fabric_of(machine).map(|fabric| fabric.friendly.clone()).unwrap_or_default(),
             "multivmgroupname" => machine.spec.group.clone().unwrap_or_default(),
             _ => return true,
@@ -217,7 +247,10 @@ fn render_point(context: &Context<'_>, machine: &Machine, point: &Point) -> Valu
     if instance != "InMage"
         && let Some(properties) = properties.as_object_mut()
     {
-        properties.insert("providerSpecificDetails".to_owned(), json!({"instanceType": instance, "isMultiVmSyncPoint": if point.multi_vm { "true" } else { "false" }}));
+        properties.insert(
+            "providerSpecificDetails".to_owned(),
+            json!({"instanceType": instance, "isMultiVmSyncPoint": if point.multi_vm { "true" } else { "false" }}),
+        );
     }
     json!({
         "id": context.world.point_id(machine, &point.id),
@@ -228,7 +261,13 @@ fn render_point(context: &Context<'_>, machine: &Machine, point: &Point) -> Valu
 }
 
 /// Everything below one item. `name` is as the client wrote it.
-pub(crate) fn one(context: &mut Context<'_>, fabric: usize, name: &str, rest: &[&str], lower: &[&str]) -> Result<Answer, Refusal> {
+pub(crate) fn one(
+    context: &mut Context<'_>,
+    fabric: usize,
+    name: &str,
+    rest: &[&str],
+    lower: &[&str],
+) -> Result<Answer, Refusal> {
     let Some(index) = context.world.item(fabric, name) else {
         // Disabled items are gone, but the operation that removed one can still be followed.
         if let ["operationresults", job] = lower {

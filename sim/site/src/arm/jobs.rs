@@ -33,7 +33,12 @@ fn tasks(world: &World, job: &Job) -> Vec<Value> {
         .iter()
         .map(|task| {
             let (name, friendly) = task.step.wire();
-            let errors: Vec<Value> = job.errors.iter().filter(|error| error.task.as_ref() == Some(&task.id)).map(|known| error(job, known)).collect();
+            let errors: Vec<Value> = job
+                .errors
+                .iter()
+                .filter(|error| error.task.as_ref() == Some(&task.id))
+                .map(|known| error(job, known))
+                .collect();
             let mut value = json!({
                 "taskId": task.id,
                 "name": name,
@@ -152,8 +157,13 @@ pub(crate) fn answer(context: &mut Context<'_>, lower: &[&str]) -> Result<Answer
         ("GET", []) => {
             let world = &*context.world;
             let filter = context.request.query("$filter").unwrap_or_default().to_owned();
-            let jobs: Vec<&Job> =
-                world.job_order.iter().rev().filter_map(|id| world.jobs.get(id)).filter(|job| job.vault == context.vault && matches_filter(job, &filter)).collect();
+            let jobs: Vec<&Job> = world
+                .job_order
+                .iter()
+                .rev()
+                .filter_map(|id| world.jobs.get(id))
+                .filter(|job| job.vault == context.vault && matches_filter(job, &filter))
+                .collect();
             Ok(context.page(&jobs, |job| render(world, job)))
         }
         ("GET", [id]) => {
@@ -181,7 +191,9 @@ fn find<'c>(context: &'c Context<'_>, id: &str) -> Result<&'c Job, Refusal> {
 fn matches_filter(job: &Job, filter: &str) -> bool {
     filter.split(" and ").all(|term| {
         let mut words = term.trim().splitn(3, ' ');
-        let (Some(field), Some(operator), Some(value)) = (words.next(), words.next(), words.next()) else { return true };
+        let (Some(field), Some(operator), Some(value)) = (words.next(), words.next(), words.next()) else {
+            return true;
+        };
         let value = value.trim_matches('\'');
         match (field.to_ascii_lowercase().as_str(), operator.to_ascii_lowercase().as_str()) {
             ("jobstatus" | "state", "eq") => job.state.name().eq_ignore_ascii_case(value),
@@ -211,16 +223,29 @@ fn pass(context: &mut Context<'_>, name: &str) -> Answer {
 
 fn job_verb(context: &mut Context<'_>, id: &str, verb: &str) -> Result<Answer, Refusal> {
     let state = context.world.jobs.get(id).map(|job| job.state);
-    let refuse = |message: &str| Err(Refusal::asr(400, "BadRequest", "JobActionNotAllowed", format!("The action '{verb}' is not allowed on the job: {message}.")));
+    let refuse = |message: &str| {
+        Err(Refusal::asr(
+            400,
+            "BadRequest",
+            "JobActionNotAllowed",
+            format!("The action '{verb}' is not allowed on the job: {message}."),
+        ))
+    };
     match (verb, state) {
         ("cancel", Some(JobState::InProgress | JobState::Suspended)) => context.world.end_job(id, JobState::Cancelled),
         ("resume", Some(JobState::Suspended)) => context.world.resume_job(id),
         ("restart", Some(JobState::Failed)) => {
-            let Some((work, machine, plan)) = context.world.jobs.get(id).map(|job| (job.work.clone(), job.machine, job.plan.clone())) else {
+            let Some((work, machine, plan)) =
+                context.world.jobs.get(id).map(|job| (job.work.clone(), job.machine, job.plan.clone()))
+            else {
                 return Err(Refusal::unknown_item(id));
             };
             match (machine, plan) {
-                (Some(index), _) if context.world.machines.get(index).is_some_and(|machine| machine.operation.is_some()) => return refuse("the item is busy"),
+                (Some(index), _)
+                    if context.world.machines.get(index).is_some_and(|machine| machine.operation.is_some()) =>
+                {
+                    return refuse("the item is busy");
+                }
                 (Some(index), _) => {
                     context.world.start_item_job(index, work, None, None);
                 }

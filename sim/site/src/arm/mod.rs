@@ -25,8 +25,28 @@ use crate::world::World;
 
 /// API versions of Site Recovery whose shapes the site speaks; the failback models are the same in all of them.
 const VERSIONS: &[&str] = &[
-    "2021-11-01", "2021-12-01", "2022-01-01", "2022-02-01", "2022-03-01", "2022-04-01", "2022-05-01", "2022-08-01", "2022-09-10", "2022-10-01", "2023-01-01",
-    "2023-02-01", "2023-04-01", "2023-06-01", "2023-08-01", "2024-01-01", "2024-02-01", "2024-04-01", "2024-10-01", "2025-01-01", "2025-02-01", "2025-08-01",
+    "2021-11-01",
+    "2021-12-01",
+    "2022-01-01",
+    "2022-02-01",
+    "2022-03-01",
+    "2022-04-01",
+    "2022-05-01",
+    "2022-08-01",
+    "2022-09-10",
+    "2022-10-01",
+    "2023-01-01",
+    "2023-02-01",
+    "2023-04-01",
+    "2023-06-01",
+    "2023-08-01",
+    "2024-01-01",
+    "2024-02-01",
+    "2024-04-01",
+    "2024-10-01",
+    "2025-01-01",
+    "2025-02-01",
+    "2025-08-01",
     "2026-02-01",
 ];
 
@@ -60,7 +80,8 @@ pub(crate) fn answer(world: &mut World, tokens: &Tokens, buckets: &mut Buckets, 
 }
 
 fn authorized(world: &World, tokens: &Tokens, request: &Request) -> Result<(), Refusal> {
-    let challenge = format!("Bearer authorization_uri=\"{}/{}\", error=\"invalid_token\"", request.base, world.azure.tenant);
+    let challenge =
+        format!("Bearer authorization_uri=\"{}/{}\", error=\"invalid_token\"", request.base, world.azure.tenant);
     let refuse = |code: &str, message: &str| {
         let mut refusal = Refusal::arm(401, code, message);
         refusal.headers.push(("www-authenticate".to_owned(), challenge.clone()));
@@ -70,11 +91,16 @@ fn authorized(world: &World, tokens: &Tokens, request: &Request) -> Result<(), R
         return refuse("AuthenticationFailed", "Authentication failed. The 'Authorization' header is missing.");
     };
     let Some(token) = header.strip_prefix("Bearer ").or_else(|| header.strip_prefix("bearer ")) else {
-        return refuse("AuthenticationFailedInvalidHeader", "Authentication failed. The 'Authorization' header is provided in an invalid format.");
+        return refuse(
+            "AuthenticationFailedInvalidHeader",
+            "Authentication failed. The 'Authorization' header is provided in an invalid format.",
+        );
     };
     match tokens.judge(token, world.token_epoch) {
         Verdict::Good => Ok(()),
-        Verdict::Expired => refuse("ExpiredAuthenticationToken", "The access token expiry UTC time is earlier than current UTC time."),
+        Verdict::Expired => {
+            refuse("ExpiredAuthenticationToken", "The access token expiry UTC time is earlier than current UTC time.")
+        }
         Verdict::Unknown => refuse("InvalidAuthenticationToken", "The access token is invalid."),
     }
 }
@@ -84,11 +110,21 @@ fn scoped(world: &mut World, request: &Request) -> Result<Answer, Refusal> {
     let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
     let lower: Vec<String> = segments.iter().map(|segment| segment.to_ascii_lowercase()).collect();
     let lower: Vec<&str> = lower.iter().map(String::as_str).collect();
-    let missing = || Refusal::arm(404, "MissingSubscription", "The request did not have a subscription or a valid tenant level resource provider.");
+    let missing = || {
+        Refusal::arm(
+            404,
+            "MissingSubscription",
+            "The request did not have a subscription or a valid tenant level resource provider.",
+        )
+    };
     let (Some(&"subscriptions"), Some(subscription)) = (lower.first(), segments.get(1)) else { return Err(missing()) };
     let version = api_version(request)?;
     if !subscription.eq_ignore_ascii_case(&world.azure.subscription) {
-        return Err(Refusal::arm(404, "SubscriptionNotFound", format!("The subscription '{subscription}' could not be found.")));
+        return Err(Refusal::arm(
+            404,
+            "SubscriptionNotFound",
+            format!("The subscription '{subscription}' could not be found."),
+        ));
     }
     let mut context = Context::new(world, request, version)?;
     match lower.get(2..).unwrap_or_default() {
@@ -105,7 +141,9 @@ fn scoped(world: &mut World, request: &Request) -> Result<Answer, Refusal> {
             let group = segments.get(3).copied().unwrap_or_default();
             compute::virtual_machine(&mut context, group, segments.get(7..).unwrap_or_default(), rest)
         }
-        ["providers", "microsoft.compute", "locations", _, "operations", operation] => compute::operation(&context, operation),
+        ["providers", "microsoft.compute", "locations", _, "operations", operation] => {
+            compute::operation(&context, operation)
+        }
         ["resourcegroups", _, "providers", "microsoft.offazure", "vmwaresites", _, ..] => {
             context.expect_group(segments.get(3))?;
             neighbours::off_azure(&context, segments.get(7..).unwrap_or_default(), lower.get(7..).unwrap_or_default())
@@ -118,7 +156,9 @@ fn scoped(world: &mut World, request: &Request) -> Result<Answer, Refusal> {
         ["resourcegroups", _, "providers", namespace, kind, ..] => Err(Refusal::arm(
             404,
             "InvalidResourceType",
-            format!("The resource type '{kind}' could not be found in the namespace '{namespace}' for api version '{version}'."),
+            format!(
+                "The resource type '{kind}' could not be found in the namespace '{namespace}' for api version '{version}'."
+            ),
         )),
         _ => Err(missing()),
     }
@@ -126,13 +166,26 @@ fn scoped(world: &mut World, request: &Request) -> Result<Answer, Refusal> {
 
 fn api_version(request: &Request) -> Result<&str, Refusal> {
     let version = request.query("api-version").filter(|version| !version.is_empty()).ok_or_else(|| {
-        Refusal::arm(400, "MissingApiVersionParameter", "The api-version query parameter (?api-version=) is required for all requests.")
+        Refusal::arm(
+            400,
+            "MissingApiVersionParameter",
+            "The api-version query parameter (?api-version=) is required for all requests.",
+        )
     })?;
-    let shaped = version.len() >= 10 && version.bytes().take(10).enumerate().all(|(at, byte)| if at == 4 || at == 7 { byte == b'-' } else { byte.is_ascii_digit() });
+    let shaped = version.len() >= 10
+        && version
+            .bytes()
+            .take(10)
+            .enumerate()
+            .all(|(at, byte)| if at == 4 || at == 7 { byte == b'-' } else { byte.is_ascii_digit() });
     if shaped {
         return Ok(version);
     }
-    Err(Refusal::arm(400, "InvalidApiVersionParameter", format!("The api-version '{version}' is invalid. The supported versions are '{}'.", VERSIONS.join(","))))
+    Err(Refusal::arm(
+        400,
+        "InvalidApiVersionParameter",
+        format!("The api-version '{version}' is invalid. The supported versions are '{}'.", VERSIONS.join(",")),
+    ))
 }
 
 /// ARM names the supported versions in its refusal.

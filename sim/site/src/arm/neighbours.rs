@@ -12,40 +12,73 @@ use crate::world::{Fabric, World, stable_id};
 pub(crate) fn off_azure(context: &Context<'_>, rest: &[&str], lower: &[&str]) -> Result<Answer, Refusal> {
     let world = &*context.world;
     let site = rest.first().copied().unwrap_or_default();
-    let Some((index, fabric)) = world.fabrics.iter().enumerate().find(|(_, fabric)| fabric.site.eq_ignore_ascii_case(site)) else {
-        return Err(Refusal::arm(404, "ResourceNotFound", format!("The Resource 'Microsoft.OffAzure/VMwareSites/{site}' was not found.")));
+    let Some((index, fabric)) =
+        world.fabrics.iter().enumerate().find(|(_, fabric)| fabric.site.eq_ignore_ascii_case(site))
+    else {
+        return Err(Refusal::arm(
+            404,
+            "ResourceNotFound",
+            format!("The Resource 'Microsoft.OffAzure/VMwareSites/{site}' was not found."),
+        ));
     };
     if context.method != "GET" {
-        return Err(Refusal::arm(404, "InvalidResourceType", "The resource type could not be found in the namespace 'Microsoft.OffAzure'."));
+        return Err(Refusal::arm(
+            404,
+            "InvalidResourceType",
+            "The resource type could not be found in the namespace 'Microsoft.OffAzure'.",
+        ));
     }
     let list = |value: Vec<Value>| Answer::json(200, &json!({"value": value, "nextLink": Value::Null}));
     match lower.get(1..).unwrap_or_default() {
-        [] => Ok(Answer::json(200, &json!({"id": world.provider_id(&format!("Microsoft.OffAzure/VMwareSites/{site}")), "name": fabric.site, "type": "Microsoft.OffAzure/VMwareSites",
-            "location": world.azure.location, "properties": {"serviceEndpoint": "https://site.simulated.invalid"}}))),
+        [] => Ok(Answer::json(
+            200,
+            &json!({"id": world.provider_id(&format!("Microsoft.OffAzure/VMwareSites/{site}")), "name": fabric.site, "type": "Microsoft.OffAzure/VMwareSites",
+            "location": world.azure.location, "properties": {"serviceEndpoint": "https://site.simulated.invalid"}}),
+        )),
         ["vcenters"] => Ok(list(vec![vcenter(world, fabric)])),
         ["vcenters", _] => Ok(Answer::json(200, &vcenter(world, fabric))),
-        ["runasaccounts"] => Ok(list(vec![json!({"id": run_as(world, fabric), "name": stable_id("runas", &fabric.name), "type": "Microsoft.OffAzure/VMwareSites/runasaccounts",
-            "properties": {"displayName": "windows-account", "credentialType": "WindowsGuest", "createdTimestamp": azure_time(world.start), "updatedTimestamp": azure_time(world.start)}})])),
+        ["runasaccounts"] => Ok(list(vec![
+            json!({"id": run_as(world, fabric), "name": stable_id("runas", &fabric.name), "type": "Microsoft.OffAzure/VMwareSites/runasaccounts",
+            "properties": {"displayName": "windows-account", "credentialType": "WindowsGuest", "createdTimestamp": azure_time(world.start), "updatedTimestamp": azure_time(world.start)}}),
+        ])),
         ["machines"] => {
-            let machines: Vec<usize> = (0..world.machines.len()).filter(|at| world.machines.get(*at).is_some_and(|m| m.fabric == index)).collect();
+            let machines: Vec<usize> = (0..world.machines.len())
+                .filter(|at| world.machines.get(*at).is_some_and(|m| m.fabric == index))
+                .collect();
             Ok(context.page(&machines, |at| machine(world, fabric, *at)))
         }
         ["machines", name] => {
-            let found = world.machines.iter().position(|machine| machine.fabric == index && name.ends_with(&stable_id("instance", &machine.spec.name)));
-            found.map(|at| Answer::json(200, &machine(world, fabric, at))).ok_or_else(|| Refusal::arm(404, "ResourceNotFound", format!("The machine '{name}' was not found.")))
+            let found = world.machines.iter().position(|machine| {
+                machine.fabric == index && name.ends_with(&stable_id("instance", &machine.spec.name))
+            });
+            found
+                .map(|at| Answer::json(200, &machine(world, fabric, at)))
+                .ok_or_else(|| Refusal::arm(404, "ResourceNotFound", format!("The machine '{name}' was not found.")))
         }
-        _ => Err(Refusal::arm(404, "InvalidResourceType", "The resource type could not be found in the namespace 'Microsoft.OffAzure'.")),
+        _ => Err(Refusal::arm(
+            404,
+            "InvalidResourceType",
+            "The resource type could not be found in the namespace 'Microsoft.OffAzure'.",
+        )),
     }
 }
 
 fn run_as(world: &World, fabric: &Fabric) -> String {
-    world.provider_id(&format!("Microsoft.OffAzure/VMwareSites/{}/runasaccounts/{}", fabric.site, stable_id("runas", &fabric.name)))
+    world.provider_id(&format!(
+        "Microsoft.OffAzure/VMwareSites/{}/runasaccounts/{}",
+        fabric.site,
+        stable_id("runas", &fabric.name)
+    ))
 }
 
 fn vcenter(world: &World, fabric: &Fabric) -> Value {
     let Some(known) = world.vcenters.get(fabric.vcenter) else { return Value::Null };
     let id = vcenter_arm_id(world, fabric);
-    let errors = if known.connected { json!([]) } else { json!([{"id": 1, "code": "VCenterNotConnected", "message": "The vCenter server cannot be reached.", "severity": "Error"}]) };
+    let errors = if known.connected {
+        json!([])
+    } else {
+        json!([{"id": 1, "code": "VCenterNotConnected", "message": "The vCenter server cannot be reached.", "severity": "Error"}])
+    };
     json!({"name": id.rsplit('/').next(), "id": id, "type": "Microsoft.OffAzure/VMwareSites/vcenters",
         "properties": {"fqdn": known.name, "port": "443", "instanceUuid": known.instance_uuid, "version": known.version, "friendlyName": known.name, "perfStatisticsLevel": "1",
             "runAsAccountId": run_as(world, fabric), "errors": errors, "createdTimestamp": azure_time(world.start), "updatedTimestamp": azure_time(world.start)}})
@@ -54,7 +87,11 @@ fn vcenter(world: &World, fabric: &Fabric) -> Value {
 fn machine(world: &World, fabric: &Fabric, index: usize) -> Value {
     let Some(machine) = world.machines.get(index) else { return Value::Null };
     let vm = world.on_prem(machine);
-    let id = format!("{}_{}", vcenter_arm_id(world, fabric).replace("/vcenters/", "/machines/"), stable_id("instance", &machine.spec.name));
+    let id = format!(
+        "{}_{}",
+        vcenter_arm_id(world, fabric).replace("/vcenters/", "/machines/"),
+        stable_id("instance", &machine.spec.name)
+    );
     json!({"name": id.rsplit('/').next(), "id": id, "type": "Microsoft.OffAzure/VMwareSites/machines",
         "properties": {"displayName": machine.spec.name, "vCenterId": vcenter_arm_id(world, fabric), "vCenterFQDN": world.vcenters.get(fabric.vcenter).map(|v| v.name.as_str()),
             "biosGuid": vm.map(|vm| vm.uuid.as_str()), "instanceUuid": vm.map(|vm| vm.instance_uuid.as_str()), "isDeleted": vm.is_none(),
@@ -65,7 +102,11 @@ fn machine(world: &World, fabric: &Fabric, index: usize) -> Value {
 /// Locks at any scope below the subscription.
 pub(crate) fn locks(context: &Context<'_>, lower: &[&str]) -> Result<Answer, Refusal> {
     if context.method != "GET" {
-        return Err(Refusal::arm(403, "AuthorizationFailed", "The client does not have authorization to perform action 'Microsoft.Authorization/locks/write'."));
+        return Err(Refusal::arm(
+            403,
+            "AuthorizationFailed",
+            "The client does not have authorization to perform action 'Microsoft.Authorization/locks/write'.",
+        ));
     }
     let vm = lower.iter().position(|segment| *segment == "virtualmachines").and_then(|at| lower.get(at + 1));
     Ok(all_locks(context, vm.copied()))
@@ -97,6 +138,9 @@ pub(crate) fn all_locks(context: &Context<'_>, vm: Option<&str>) -> Answer {
 /// The resource group itself.
 pub(crate) fn resource_group(context: &Context<'_>) -> Result<Answer, Refusal> {
     let world = &*context.world;
-    Ok(Answer::json(200, &json!({"id": format!("/subscriptions/{}/resourceGroups/{}", world.azure.subscription, world.azure.resource_group), "name": world.azure.resource_group,
-        "type": "Microsoft.Resources/resourceGroups", "location": world.azure.location, "properties": {"provisioningState": "Succeeded"}})))
+    Ok(Answer::json(
+        200,
+        &json!({"id": format!("/subscriptions/{}/resourceGroups/{}", world.azure.subscription, world.azure.resource_group), "name": world.azure.resource_group,
+        "type": "Microsoft.Resources/resourceGroups", "location": world.azure.location, "properties": {"provisioningState": "Succeeded"}}),
+    ))
 }

@@ -10,7 +10,11 @@ use crate::wire::Answer;
 use crate::world::World;
 
 pub(crate) fn render_named(world: &World, vault: &str, name: &str) -> Option<Value> {
-    world.plans.iter().find(|plan| plan.vault == vault && plan.name.eq_ignore_ascii_case(name)).map(|plan| render(world, plan, true))
+    world
+        .plans
+        .iter()
+        .find(|plan| plan.vault == vault && plan.name.eq_ignore_ascii_case(name))
+        .map(|plan| render(world, plan, true))
 }
 
 /// GET shows all groups with Shutdown and Failover before the boot groups, LIST none (recorded).
@@ -18,12 +22,16 @@ fn render(world: &World, plan: &Plan, full: bool) -> Value {
     let mut providers: Vec<&str> = Vec::new();
     for index in plan.groups.iter().flat_map(|group| &group.machines) {
         let Some(machine) = world.machines.get(*index) else { continue };
-        let provider = instance_type(world.fabric_of(machine).map_or(Generation::Modernized, |fabric| fabric.generation), machine.stage);
+        let provider = instance_type(
+            world.fabric_of(machine).map_or(Generation::Modernized, |fabric| fabric.generation),
+            machine.stage,
+        );
         if !providers.contains(&provider) {
             providers.push(provider);
         }
     }
-    let friendly = |id: &str| match world.fabrics.iter().find(|fabric| world.fabric_id(fabric).eq_ignore_ascii_case(id)) {
+    let friendly = |id: &str| match world.fabrics.iter().find(|fabric| world.fabric_id(fabric).eq_ignore_ascii_case(id))
+    {
         Some(fabric) => fabric.friendly.clone(),
         None => id.to_owned(),
     };
@@ -61,7 +69,11 @@ fn render(world: &World, plan: &Plan, full: bool) -> Value {
         "providerSpecificDetails": [],
     });
     if let Some(properties) = properties.as_object_mut() {
-        for (name, at) in [("lastPlannedFailoverTime", plan.last_planned), ("lastUnplannedFailoverTime", plan.last_unplanned), ("lastTestFailoverTime", plan.last_test)] {
+        for (name, at) in [
+            ("lastPlannedFailoverTime", plan.last_planned),
+            ("lastUnplannedFailoverTime", plan.last_unplanned),
+            ("lastTestFailoverTime", plan.last_test),
+        ] {
             if let Some(at) = at {
                 properties.insert(name.to_owned(), json!(azure_time(at)));
             }
@@ -74,7 +86,8 @@ fn render(world: &World, plan: &Plan, full: bool) -> Value {
 /// `replicationRecoveryPlans` and everything below.
 pub(crate) fn answer(context: &mut Context<'_>, rest: &[&str], lower: &[&str]) -> Result<Answer, Refusal> {
     let name = rest.first().copied().unwrap_or_default();
-    let found = context.world.plans.iter().position(|plan| plan.vault == context.vault && plan.name.eq_ignore_ascii_case(name));
+    let found =
+        context.world.plans.iter().position(|plan| plan.vault == context.vault && plan.name.eq_ignore_ascii_case(name));
     let resource = format!("{}/replicationRecoveryPlans/{name}", context.vault_id());
     match (context.method, lower) {
         ("GET", []) => {
@@ -120,18 +133,34 @@ fn chore(context: &mut Context<'_>, chore: Chore, resource: String, name: &str) 
 
 fn read_plan(context: &Context<'_>, name: &str, found: Option<usize>) -> Result<Plan, Refusal> {
     let world = &*context.world;
-    let properties = context.body.as_ref().and_then(|body| body.get("properties")).ok_or_else(|| Refusal::invalid_input("The required property 'properties' is missing."))?;
+    let properties = context
+        .body
+        .as_ref()
+        .and_then(|body| body.get("properties"))
+        .ok_or_else(|| Refusal::invalid_input("The required property 'properties' is missing."))?;
     let known = found.and_then(|index| world.plans.get(index));
     let text = |key: &str| properties.get(key).and_then(Value::as_str).map(str::to_owned);
-    let required = |key: &str, kept: Option<String>| text(key).or(kept).ok_or_else(|| Refusal::invalid_input(format!("The required property '{key}' is missing.")));
+    let required = |key: &str, kept: Option<String>| {
+        text(key).or(kept).ok_or_else(|| Refusal::invalid_input(format!("The required property '{key}' is missing.")))
+    };
     let mut groups = Vec::new();
-    let wanted = properties.get("groups").and_then(Value::as_array).ok_or_else(|| Refusal::invalid_input("The required property 'groups' is missing."))?;
-    for group in wanted.iter().filter(|group| group.get("groupType").and_then(Value::as_str).is_some_and(|kind| kind == "Boot")) {
+    let wanted = properties
+        .get("groups")
+        .and_then(Value::as_array)
+        .ok_or_else(|| Refusal::invalid_input("The required property 'groups' is missing."))?;
+    for group in
+        wanted.iter().filter(|group| group.get("groupType").and_then(Value::as_str).is_some_and(|kind| kind == "Boot"))
+    {
         let mut machines = Vec::new();
         for member in group.get("replicationProtectedItems").and_then(Value::as_array).into_iter().flatten() {
             let id = member.get("id").and_then(Value::as_str).unwrap_or_default();
-            let index = world.machines.iter().position(|machine| !machine.removed && world.item_id(machine).eq_ignore_ascii_case(id));
-            machines.push(index.ok_or_else(|| Refusal::invalid_input(format!("The replication protected item '{id}' was not found.")))?);
+            let index = world
+                .machines
+                .iter()
+                .position(|machine| !machine.removed && world.item_id(machine).eq_ignore_ascii_case(id));
+            machines.push(index.ok_or_else(|| {
+                Refusal::invalid_input(format!("The replication protected item '{id}' was not found."))
+            })?);
         }
         let actions = |key: &str| group.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
         groups.push(Group { machines, before: actions("startGroupActions"), after: actions("endGroupActions") });
@@ -168,7 +197,16 @@ fn run(context: &mut Context<'_>, index: usize, verb: &str) -> Result<Answer, Re
     check_body(context, verb, &properties)?;
     let Some(plan) = context.world.plans.get(index).cloned() else { return Err(Refusal::unknown_item("")) };
     if let Some(job) = context.world.plan_job(&plan.name).filter(|job| !job.state.is_over()) {
-        return Err(Refusal::asr(409, "Conflict", "OperationInProgress", format!("Another operation '{}' is in progress on the recovery plan '{}'.", job.work.scenario().0, plan.name)));
+        return Err(Refusal::asr(
+            409,
+            "Conflict",
+            "OperationInProgress",
+            format!(
+                "Another operation '{}' is in progress on the recovery plan '{}'.",
+                job.work.scenario().0,
+                plan.name
+            ),
+        ));
     }
     let allowed = plan_allowed(context.world, &plan);
     if !allowed.contains(&verb.operation()) {
@@ -176,15 +214,32 @@ fn run(context: &mut Context<'_>, index: usize, verb: &str) -> Result<Answer, Re
             400,
             "BadRequest",
             "OperationNotAllowed",
-            format!("The operation '{}' is not allowed on the recovery plan in its current state. Allowed operations: {}.", verb.operation(), allowed.join(", ")),
+            format!(
+                "The operation '{}' is not allowed on the recovery plan in its current state. Allowed operations: {}.",
+                verb.operation(),
+                allowed.join(", ")
+            ),
         ));
     }
     // Without a body there is no datastore and no target: users report that reprotect of a plan does not work toward VMware (protocol reference §1.4).
-    let toward_vmware = plan.groups.iter().flat_map(|group| &group.machines).filter_map(|index| context.world.machines.get(*index)).any(|machine| !machine.stage.is_reverse());
+    let toward_vmware = plan
+        .groups
+        .iter()
+        .flat_map(|group| &group.machines)
+        .filter_map(|index| context.world.machines.get(*index))
+        .any(|machine| !machine.stage.is_reverse());
     if verb == PlanVerb::Reprotect && toward_vmware {
-        return Err(Refusal::asr(400, "BadRequest", "506", "The ReplicationProviderInput is invalid for the parameters: reprotect each member by itself."));
+        return Err(Refusal::asr(
+            400,
+            "BadRequest",
+            "506",
+            "The ReplicationProviderInput is invalid for the parameters: reprotect each member by itself.",
+        ));
     }
-    let shutdown = properties.get("sourceSiteOperations").and_then(Value::as_str).is_some_and(|wish| wish.eq_ignore_ascii_case("Required"));
+    let shutdown = properties
+        .get("sourceSiteOperations")
+        .and_then(Value::as_str)
+        .is_some_and(|wish| wish.eq_ignore_ascii_case("Required"));
     let run = PlanRun {
         verb,
         groups: plan.groups.iter().map(|group| group.machines.clone()).collect(),
@@ -199,26 +254,40 @@ fn run(context: &mut Context<'_>, index: usize, verb: &str) -> Result<Answer, Re
 }
 
 fn has_manual_action(actions: &[Value]) -> bool {
-    actions.iter().any(|action| action.pointer("/customDetails/instanceType").and_then(Value::as_str) == Some("ManualActionDetails"))
+    actions.iter().any(|action| {
+        action.pointer("/customDetails/instanceType").and_then(Value::as_str) == Some("ManualActionDetails")
+    })
 }
 
 fn read_points(properties: &Value) -> Vec<(String, String)> {
     let text = |details: &Value, key: &str| details.get(key).and_then(Value::as_str).map(str::to_owned);
     let details = properties.get("providerSpecificDetails").and_then(Value::as_array);
-    details.into_iter().flatten().filter_map(|details| Some((text(details, "instanceType")?, text(details, "recoveryPointType")?))).collect()
+    details
+        .into_iter()
+        .flatten()
+        .filter_map(|details| Some((text(details, "instanceType")?, text(details, "recoveryPointType")?)))
+        .collect()
 }
 
 fn check_body(context: &Context<'_>, verb: PlanVerb, properties: &Value) -> Result<(), Refusal> {
     let direction = properties.get("failoverDirection").and_then(Value::as_str);
     match verb {
         PlanVerb::PlannedFailover => {
-            let Some(direction) = direction else { return Err(Refusal::invalid_input("The required property 'failoverDirection' is missing.")) };
+            let Some(direction) = direction else {
+                return Err(Refusal::invalid_input("The required property 'failoverDirection' is missing."));
+            };
             let good = match context.world.unknowns.plan_failback_direction {
                 PlanDirection::RecoveryToPrimary => direction == "RecoveryToPrimary",
                 PlanDirection::PrimaryToRecovery => direction == "PrimaryToRecovery",
                 PlanDirection::Either => matches!(direction, "RecoveryToPrimary" | "PrimaryToRecovery"),
             };
-            if good { Ok(()) } else { Err(Refusal::invalid_input(format!("The failover direction '{direction}' is not valid for the recovery plan."))) }
+            if good {
+                Ok(())
+            } else {
+                Err(Refusal::invalid_input(format!(
+                    "The failover direction '{direction}' is not valid for the recovery plan."
+                )))
+            }
         }
         PlanVerb::UnplannedFailover | PlanVerb::TestFailover => {
             if direction.is_none() {

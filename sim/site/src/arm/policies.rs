@@ -69,7 +69,8 @@ pub(crate) fn answer(context: &mut Context<'_>, rest: &[&str], lower: &[&str]) -
     let name = rest.first().copied().unwrap_or_default();
     match (context.method, lower) {
         ("GET", []) => {
-            let policies: Vec<&Policy> = context.world.policies.iter().filter(|policy| policy.vault == context.vault).collect();
+            let policies: Vec<&Policy> =
+                context.world.policies.iter().filter(|policy| policy.vault == context.vault).collect();
             Ok(context.page(&policies, |policy| render(context.world, policy)))
         }
         ("GET", [_]) => match context.world.policy(&context.vault, name) {
@@ -77,15 +78,21 @@ pub(crate) fn answer(context: &mut Context<'_>, rest: &[&str], lower: &[&str]) -
             None => Err(Refusal::unknown_item(name)),
         },
         ("PUT" | "PATCH", [_]) => {
-            let input = context.body.as_ref().and_then(|body| body.pointer("/properties/providerSpecificInput").or_else(|| body.pointer("/properties/replicationProviderSettings")));
+            let input = context.body.as_ref().and_then(|body| {
+                body.pointer("/properties/providerSpecificInput")
+                    .or_else(|| body.pointer("/properties/replicationProviderSettings"))
+            });
             let Some(provider) = input.and_then(|input| input.get("instanceType")).and_then(Value::as_str) else {
-                return Err(Refusal::invalid_input("The required property 'providerSpecificInput.instanceType' is missing."));
+                return Err(Refusal::invalid_input(
+                    "The required property 'providerSpecificInput.instanceType' is missing.",
+                ));
             };
             let mut details = input.cloned().unwrap_or_default();
             if let Some(details) = details.as_object_mut() {
                 details.remove("instanceType");
             }
-            let policy = Policy { vault: context.vault.clone(), name: name.to_owned(), details, provider: provider.to_owned() };
+            let policy =
+                Policy { vault: context.vault.clone(), name: name.to_owned(), details, provider: provider.to_owned() };
             let resource = format!("{}/replicationPolicies/{name}", context.vault_id());
             Ok(start(context, Chore::PutPolicy(policy), resource, name))
         }
@@ -100,29 +107,47 @@ pub(crate) fn answer(context: &mut Context<'_>, rest: &[&str], lower: &[&str]) -
 }
 
 /// `…/replicationProtectionContainerMappings` of a container, and everything below.
-pub(crate) fn mappings(context: &mut Context<'_>, fabric: usize, rest: &[&str], lower: &[&str]) -> Result<Answer, Refusal> {
+pub(crate) fn mappings(
+    context: &mut Context<'_>,
+    fabric: usize,
+    rest: &[&str],
+    lower: &[&str],
+) -> Result<Answer, Refusal> {
     let name = rest.first().copied().unwrap_or_default();
-    let container = context.world.fabrics.get(fabric).map(|fabric| context.world.container_id(fabric)).unwrap_or_default();
+    let container =
+        context.world.fabrics.get(fabric).map(|fabric| context.world.container_id(fabric)).unwrap_or_default();
     let resource = format!("{container}/replicationProtectionContainerMappings/{name}");
     match (context.method, lower) {
         ("GET", []) => {
-            let mappings: Vec<&Mapping> = context.world.mappings.iter().filter(|mapping| mapping.fabric == fabric).collect();
+            let mappings: Vec<&Mapping> =
+                context.world.mappings.iter().filter(|mapping| mapping.fabric == fabric).collect();
             Ok(context.page(&mappings, |mapping| render_mapping(context.world, mapping)))
         }
-        ("GET", [_]) => match context.world.mappings.iter().find(|mapping| mapping.fabric == fabric && mapping.name.eq_ignore_ascii_case(name)) {
+        ("GET", [_]) => match context
+            .world
+            .mappings
+            .iter()
+            .find(|mapping| mapping.fabric == fabric && mapping.name.eq_ignore_ascii_case(name))
+        {
             Some(mapping) => Ok(Answer::json(200, &render_mapping(context.world, mapping))),
             None => Err(Refusal::unknown_item(name)),
         },
         ("PUT", [_]) => {
             let body = context.body.as_ref();
-            let Some(policy) = body.and_then(|body| body.pointer("/properties/policyId")).and_then(Value::as_str) else {
+            let Some(policy) = body.and_then(|body| body.pointer("/properties/policyId")).and_then(Value::as_str)
+            else {
                 return Err(Refusal::invalid_input("The required property 'policyId' is missing."));
             };
-            let details = body.and_then(|body| body.pointer("/properties/providerSpecificInput")).cloned().unwrap_or_else(|| json!({"instanceType": "InMageRcm"}));
+            let details = body
+                .and_then(|body| body.pointer("/properties/providerSpecificInput"))
+                .cloned()
+                .unwrap_or_else(|| json!({"instanceType": "InMageRcm"}));
             let mapping = Mapping { fabric, name: name.to_owned(), policy: policy.to_owned(), details };
             Ok(start(context, Chore::PutMapping(mapping), resource, name))
         }
-        ("DELETE", [_]) | ("POST", [_, "remove"]) => Ok(start(context, Chore::DeleteMapping { fabric, name: name.to_owned() }, resource, name)),
+        ("DELETE", [_]) | ("POST", [_, "remove"]) => {
+            Ok(start(context, Chore::DeleteMapping { fabric, name: name.to_owned() }, resource, name))
+        }
         ("GET", [_, "operationresults", job]) => super::jobs::operation_result(context, job),
         _ => Err(Refusal::no_such_type()),
     }

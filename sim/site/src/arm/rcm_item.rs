@@ -19,7 +19,11 @@ pub(crate) fn beat(now: Timestamp, name: &str, every: i64) -> String {
 }
 
 pub(crate) fn details(world: &World, machine: &Machine, fabric: &Fabric, view: View) -> Value {
-    if machine.stage.is_reverse() { failback(world, machine, fabric, view) } else { forward(world, machine, fabric, view) }
+    if machine.stage.is_reverse() {
+        failback(world, machine, fabric, view)
+    } else {
+        forward(world, machine, fabric, view)
+    }
 }
 
 /// Progress of the first copy. It stays 0 for a while and is null when there is none (recorded).
@@ -33,21 +37,43 @@ struct Progress {
 
 fn progress(world: &World, machine: &Machine) -> Progress {
     let Some(copying) = machine.copying else {
-        return Progress { percentage: Value::Null, processed: Value::Null, transferred: Value::Null, health: "None", disk_started: false };
+        return Progress {
+            percentage: Value::Null,
+            processed: Value::Null,
+            transferred: Value::Null,
+            health: "None",
+            disk_started: false,
+        };
     };
     let ran = world.now.duration_since(copying.started);
     // Nothing is shown for the first minutes: more of them toward Azure (recorded).
     let quiet = if machine.stage == Stage::ReverseInitial { 3 } else { 7 };
     if ran < SignedDuration::from_mins(quiet) {
-        return Progress { percentage: Value::Null, processed: Value::Null, transferred: Value::Null, health: "None", disk_started: false };
+        return Progress {
+            percentage: Value::Null,
+            processed: Value::Null,
+            transferred: Value::Null,
+            health: "None",
+            disk_started: false,
+        };
     }
     let whole = copying.ends.duration_since(copying.started).as_secs_f64().max(1.0);
     let share = (ran.as_secs_f64() / whole).clamp(0.0, 1.0);
     // The recording shows 0 for the whole of a small failback copy, and 0 for the first third of the forward one.
-    let share = if machine.stage == Stage::ReverseInitial && machine.total_bytes() < 64 << 30 || share < 0.4 { 0.0 } else { share };
+    let share = if machine.stage == Stage::ReverseInitial && machine.total_bytes() < 64 << 30 || share < 0.4 {
+        0.0
+    } else {
+        share
+    };
     let processed = (machine.total_bytes() as f64 * share) as u64;
     let transferred = (copying.bytes as f64 * share) as u64;
-    Progress { percentage: json!((share * 100.0) as u32), processed: json!(processed), transferred: json!(transferred), health: "InProgress", disk_started: true }
+    Progress {
+        percentage: json!((share * 100.0) as u32),
+        processed: json!(processed),
+        transferred: json!(transferred),
+        health: "InProgress",
+        disk_started: true,
+    }
 }
 
 fn ir_details(machine: &Machine, progress: &Progress, reverse: bool) -> Value {
@@ -113,7 +139,12 @@ fn agent_heartbeat(world: &World, machine: &Machine) -> String {
 }
 
 fn address(world: &World, machine: &Machine) -> String {
-    machine.spec.ip.clone().or_else(|| world.on_prem(machine).map(|vm| vm.ip.clone())).unwrap_or_else(|| "10.10.0.250".to_owned())
+    machine
+        .spec
+        .ip
+        .clone()
+        .or_else(|| world.on_prem(machine).map(|vm| vm.ip.clone()))
+        .unwrap_or_else(|| "10.10.0.250".to_owned())
 }
 
 fn forward(world: &World, machine: &Machine, fabric: &Fabric, view: View) -> Value {
@@ -123,7 +154,8 @@ fn forward(world: &World, machine: &Machine, fabric: &Fabric, view: View) -> Val
     let in_azure = machine.stage.runs_in_azure();
     let progress = progress(world, machine);
     // The details of the copy stay for some minutes after it has ended (recorded).
-    let lingers = machine.stage == Stage::ForwardPointPending && world.now.duration_since(machine.since) < SignedDuration::from_mins(4);
+    let lingers = machine.stage == Stage::ForwardPointPending
+        && world.now.duration_since(machine.since) < SignedDuration::from_mins(4);
     let complete = machine.stage != Stage::ForwardInitial && !lingers;
     let disks: Vec<Value> = replicated(machine)
         .map(|(number, disk)| {
@@ -151,7 +183,12 @@ fn forward(world: &World, machine: &Machine, fabric: &Fabric, view: View) -> Val
         .collect();
     let last_point = world.newest_point(machine);
     let last_point = last_point.as_ref();
-    let machine_id = format!("Microsoft.OffAzure/VMwareSites/{}/machines/{}_{}", fabric.site, vcenter_name(world, fabric), stable_id("instance", &machine.spec.name));
+    let machine_id = format!(
+        "Microsoft.OffAzure/VMwareSites/{}/machines/{}_{}",
+        fabric.site,
+        vcenter_name(world, fabric),
+        stable_id("instance", &machine.spec.name)
+    );
     let mut value = json!({
         "instanceType": "InMageRcm",
         "internalIdentifier": machine.internal_id,
@@ -208,7 +245,10 @@ fn forward(world: &World, machine: &Machine, fabric: &Fabric, view: View) -> Val
     let Some(map) = value.as_object_mut() else { return value };
     if let Some(point) = last_point {
         map.insert("lastRecoveryPointReceived".to_owned(), json!(azure_time(point.at)));
-        map.insert("lastRpoInSeconds".to_owned(), json!(machine.points_until.unwrap_or(world.now).duration_since(point.at).as_secs().max(0)));
+        map.insert(
+            "lastRpoInSeconds".to_owned(),
+            json!(machine.points_until.unwrap_or(world.now).duration_since(point.at).as_secs().max(0)),
+        );
         map.insert("lastRpoCalculatedTime".to_owned(), json!(azure_time(machine.points_until.unwrap_or(world.now))));
     }
     if view == View::Full {
@@ -272,13 +312,18 @@ fn vcenter_name<'a>(world: &'a World, fabric: &Fabric) -> &'a str {
 }
 
 pub(crate) fn vcenter_arm_id(world: &World, fabric: &Fabric) -> String {
-    world.provider_id(&format!("Microsoft.OffAzure/VMwareSites/{}/vcenters/{}", fabric.site, vcenter_name(world, fabric)))
+    world.provider_id(&format!(
+        "Microsoft.OffAzure/VMwareSites/{}/vcenters/{}",
+        fabric.site,
+        vcenter_name(world, fabric)
+    ))
 }
 
 fn discovered(world: &World, machine: &Machine, fabric: &Fabric) -> Value {
     let vm = world.on_prem(machine);
     let vcenter = world.vcenters.get(fabric.vcenter);
-    let datastores: Vec<&str> = vm.and_then(|vm| vcenter?.datastores.get(vm.datastore)).map(|d| d.name.as_str()).into_iter().collect();
+    let datastores: Vec<&str> =
+        vm.and_then(|vm| vcenter?.datastores.get(vm.datastore)).map(|d| d.name.as_str()).into_iter().collect();
     json!({
         "vCenterId": vcenter_arm_id(world, fabric),
         "vCenterFqdn": "",
@@ -299,7 +344,11 @@ fn discovered(world: &World, machine: &Machine, fabric: &Fabric) -> Value {
 fn failback(world: &World, machine: &Machine, fabric: &Fabric, view: View) -> Value {
     let progress = progress(world, machine);
     let initial = machine.stage == Stage::ReverseInitial;
-    let agent_name = fabric.servers.iter().find(|server| server.id.eq_ignore_ascii_case(&machine.reverse.target)).map(|server| server.name.clone());
+    let agent_name = fabric
+        .servers
+        .iter()
+        .find(|server| server.id.eq_ignore_ascii_case(&machine.reverse.target))
+        .map(|server| server.name.clone());
     let complete = if !initial && !world.unknowns.failback_disks_never_complete { "true" } else { "false" };
     let disks: Vec<Value> = replicated(machine)
         .map(|(number, disk)| {

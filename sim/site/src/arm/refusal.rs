@@ -36,7 +36,11 @@ impl Refusal {
 
     /// A path that no resource type has.
     pub(crate) fn no_such_type() -> Refusal {
-        Refusal::arm(404, "InvalidResourceType", "The resource type could not be found in the namespace 'Microsoft.RecoveryServices' for the given api version.")
+        Refusal::arm(
+            404,
+            "InvalidResourceType",
+            "The resource type could not be found in the namespace 'Microsoft.RecoveryServices' for the given api version.",
+        )
     }
 
     pub(crate) fn into_answer(self) -> Answer {

@@ -14,18 +14,26 @@ pub(crate) fn answer(context: &mut Context<'_>, rest: &[&str], lower: &[&str]) -
         ("GET", ["replicationprotecteditems"]) => Ok(items::list(context, None)),
         ("GET", ["replicationprotectioncontainers"]) => Ok(fabrics::containers(context, None)),
         ("GET", ["replicationprotectioncontainermappings"]) => {
-            let mappings: Vec<_> = context.world.mappings.iter().filter(|m| context.world.fabrics.get(m.fabric).is_some_and(|f| f.vault == context.vault)).collect();
+            let mappings: Vec<_> = context
+                .world
+                .mappings
+                .iter()
+                .filter(|m| context.world.fabrics.get(m.fabric).is_some_and(|f| f.vault == context.vault))
+                .collect();
             Ok(context.page(&mappings, |mapping| policies::render_mapping(context.world, mapping)))
         }
         ("GET", ["replicationappliances"]) => Ok(fabrics::appliances(context)),
         ("GET", ["replicationvcenters"]) => Ok(fabrics::vcenters(context, None)),
         ("GET", ["replicationrecoveryservicesproviders"]) => Ok(fabrics::providers(context, None)),
         ("GET", ["replicationvaulthealth"]) => Ok(health(context)),
-        ("POST", ["replicationvaulthealth", "default", "refresh"]) => Ok(fabrics::pass(context, crate::asr::Passing::RefreshHealth, "default")),
+        ("POST", ["replicationvaulthealth", "default", "refresh"]) => {
+            Ok(fabrics::pass(context, crate::asr::Passing::RefreshHealth, "default"))
+        }
         ("GET", ["replicationevents"]) => Ok(events(context)),
         ("GET", ["replicationevents", id]) => {
             let events = &context.world.events;
-            let found = events.iter().find(|event| event.vault == context.vault && event_name(event).eq_ignore_ascii_case(id));
+            let found =
+                events.iter().find(|event| event.vault == context.vault && event_name(event).eq_ignore_ascii_case(id));
             found.map(|event| Answer::json(200, &event_body(context, event))).ok_or_else(|| Refusal::unknown_item(id))
         }
         ("GET", ["replicationoperationstatus", job]) => jobs::operation_status(context, job),
@@ -65,8 +73,12 @@ fn vault(context: &Context<'_>) -> Answer {
 fn health(context: &Context<'_>) -> Answer {
     let world = &*context.world;
     let items = items::indexes(world, &context.vault, None);
-    let broken: Vec<&str> =
-        items.iter().filter_map(|index| world.machines.get(*index)).filter(|machine| machine.health != "Normal").map(|machine| machine.correlation.as_str()).collect();
+    let broken: Vec<&str> = items
+        .iter()
+        .filter_map(|index| world.machines.get(*index))
+        .filter(|machine| machine.health != "Normal")
+        .map(|machine| machine.correlation.as_str())
+        .collect();
     let issues = if broken.is_empty() {
         json!([])
     } else {

@@ -29,13 +29,24 @@ pub(crate) struct Mapping {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Chore {
     PutPolicy(Policy),
-    DeletePolicy { vault: String, name: String },
+    DeletePolicy {
+        vault: String,
+        name: String,
+    },
     PutMapping(Mapping),
-    DeleteMapping { fabric: usize, name: String },
+    DeleteMapping {
+        fabric: usize,
+        name: String,
+    },
     PutPlan(Plan),
-    DeletePlan { vault: String, name: String },
+    DeletePlan {
+        vault: String,
+        name: String,
+    },
     /// Nothing but time: a refresh, a consistency check, a job verb.
-    Pass { scenario: Passing },
+    Pass {
+        scenario: Passing,
+    },
 }
 
 /// Housekeeping that leaves no trace.
@@ -78,20 +89,29 @@ impl World {
     pub(super) fn carry_out_chore(&mut self, chore: &Chore) {
         match chore {
             Chore::PutPolicy(policy) => {
-                self.policies.retain(|known| !(known.vault == policy.vault && known.name.eq_ignore_ascii_case(&policy.name)));
+                self.policies
+                    .retain(|known| !(known.vault == policy.vault && known.name.eq_ignore_ascii_case(&policy.name)));
                 self.policies.push(policy.clone());
             }
-            Chore::DeletePolicy { vault, name } => self.policies.retain(|known| !(&known.vault == vault && known.name.eq_ignore_ascii_case(name))),
+            Chore::DeletePolicy { vault, name } => {
+                self.policies.retain(|known| !(&known.vault == vault && known.name.eq_ignore_ascii_case(name)))
+            }
             Chore::PutMapping(mapping) => {
-                self.mappings.retain(|known| !(known.fabric == mapping.fabric && known.name.eq_ignore_ascii_case(&mapping.name)));
+                self.mappings.retain(|known| {
+                    !(known.fabric == mapping.fabric && known.name.eq_ignore_ascii_case(&mapping.name))
+                });
                 self.mappings.push(mapping.clone());
             }
-            Chore::DeleteMapping { fabric, name } => self.mappings.retain(|known| !(known.fabric == *fabric && known.name.eq_ignore_ascii_case(name))),
+            Chore::DeleteMapping { fabric, name } => {
+                self.mappings.retain(|known| !(known.fabric == *fabric && known.name.eq_ignore_ascii_case(name)))
+            }
             Chore::PutPlan(plan) => {
                 self.plans.retain(|known| !(known.vault == plan.vault && known.name.eq_ignore_ascii_case(&plan.name)));
                 self.plans.push(plan.clone());
             }
-            Chore::DeletePlan { vault, name } => self.plans.retain(|known| !(&known.vault == vault && known.name.eq_ignore_ascii_case(name))),
+            Chore::DeletePlan { vault, name } => {
+                self.plans.retain(|known| !(&known.vault == vault && known.name.eq_ignore_ascii_case(name)))
+            }
             Chore::Pass { .. } => {}
         }
     }
@@ -121,8 +141,16 @@ pub(crate) fn add_policies(world: &mut World) {
                     "InMageRcm",
                     json!({"recoveryPointHistoryInMinutes": retention, "appConsistentFrequencyInMinutes": app, "crashConsistentFrequencyInMinutes": crash, "enableMultiVmSync": "true"}),
                 );
-                add("crashconsistency-policy-failback".to_owned(), "InMageRcmFailback", json!({"appConsistentFrequencyInMinutes": 0, "crashConsistentFrequencyInMinutes": 5}));
-                add("appconsistency-policy-failback".to_owned(), "InMageRcmFailback", json!({"appConsistentFrequencyInMinutes": 60, "crashConsistentFrequencyInMinutes": 5}));
+                add(
+                    "crashconsistency-policy-failback".to_owned(),
+                    "InMageRcmFailback",
+                    json!({"appConsistentFrequencyInMinutes": 0, "crashConsistentFrequencyInMinutes": 5}),
+                );
+                add(
+                    "appconsistency-policy-failback".to_owned(),
+                    "InMageRcmFailback",
+                    json!({"appConsistentFrequencyInMinutes": 60, "crashConsistentFrequencyInMinutes": 5}),
+                );
             }
             Generation::Classic => {
                 add(
@@ -141,7 +169,12 @@ pub(crate) fn add_policies(world: &mut World) {
             Generation::Modernized => json!({"instanceType": "InMageRcm", "enableAgentAutoUpgrade": "true"}),
             Generation::Classic => json!({"instanceType": "VMwareCbt"}),
         };
-        mappings.push(Mapping { fabric: index, name: format!("{}-mapping", fabric.policy), policy: format!("{}/replicationPolicies/{}", world.vault_id(&fabric.vault), fabric.policy), details });
+        mappings.push(Mapping {
+            fabric: index,
+            name: format!("{}-mapping", fabric.policy),
+            policy: format!("{}/replicationPolicies/{}", world.vault_id(&fabric.vault), fabric.policy),
+            details,
+        });
     }
     world.policies = policies;
     world.mappings = mappings;

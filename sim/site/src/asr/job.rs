@@ -137,7 +137,15 @@ impl World {
         let mut tasks = Vec::new();
         for (step, planned) in self.steps_of(&order.work, order.machine) {
             let id = self.fresh_id();
-            tasks.push(JobTask { id, step, state: JobState::NotStarted, description: "NotStarted".to_owned(), planned, started: None, ended: None });
+            tasks.push(JobTask {
+                id,
+                step,
+                state: JobState::NotStarted,
+                description: "NotStarted".to_owned(),
+                planned,
+                started: None,
+                ended: None,
+            });
         }
         let fault = self.job_fault(&order);
         if let Some(machine) = order.machine.and_then(|index| self.machines.get_mut(index))
@@ -173,7 +181,13 @@ impl World {
     }
 
     /// Starts a job on a machine's item.
-    pub(crate) fn start_item_job(&mut self, index: usize, work: Work, parent: Option<String>, call: Option<(&str, &str)>) -> String {
+    pub(crate) fn start_item_job(
+        &mut self,
+        index: usize,
+        work: Work,
+        parent: Option<String>,
+        call: Option<(&str, &str)>,
+    ) -> String {
         let (vault, resource, target_id, target_name) = match self.machines.get(index) {
             Some(machine) => (
                 self.fabric_of(machine).map(|fabric| fabric.vault.clone()).unwrap_or_default(),
@@ -183,7 +197,17 @@ impl World {
             ),
             None => Default::default(),
         };
-        self.start_job(Order { vault, work, machine: Some(index), plan: None, parent, resource, target_id, target_name, call })
+        self.start_job(Order {
+            vault,
+            work,
+            machine: Some(index),
+            plan: None,
+            parent,
+            resource,
+            target_id,
+            target_name,
+            call,
+        })
     }
 
     fn job_fault(&mut self, order: &Order<'_>) -> Option<JobFault> {
@@ -244,7 +268,12 @@ impl World {
                 return;
             }
             Some(Some((code, message))) => {
-                let error = JobError::new(&code, message, "The operation failed on purpose: a fault was injected.", "Retry the operation.");
+                let error = JobError::new(
+                    &code,
+                    message,
+                    "The operation failed on purpose: a fault was injected.",
+                    "Retry the operation.",
+                );
                 self.fail_job(id, number, *error);
                 return;
             }
@@ -312,7 +341,9 @@ impl World {
             JobState::Succeeded if job.errors.is_empty() => "Completed",
             JobState::Succeeded => "CompletedWithInformation",
             JobState::Cancelled => "Cancelled",
-            JobState::Failed | JobState::NotStarted | JobState::InProgress | JobState::Suspended | JobState::Other => "Failed",
+            JobState::Failed | JobState::NotStarted | JobState::InProgress | JobState::Suspended | JobState::Other => {
+                "Failed"
+            }
         }
         .to_owned();
         let (machine, parent, friendly) = (job.machine, job.parent.clone(), job.work.scenario().1);
@@ -322,7 +353,8 @@ impl World {
             {
                 machine.operation = None;
             }
-            let (word, severity) = if state == JobState::Succeeded { ("Succeeded", "OK") } else { ("Failed", "Critical") };
+            let (word, severity) =
+                if state == JobState::Succeeded { ("Succeeded", "OK") } else { ("Failed", "Critical") };
             self.log_event(index, "JobStatus", format!("{friendly} - {word}"), severity);
         }
         if let Some(parent) = parent {

@@ -93,7 +93,9 @@ impl PlanRun {
         match self.verb {
             PlanVerb::PlannedFailover | PlanVerb::UnplannedFailover => "FailoverJobDetails",
             PlanVerb::TestFailover => "TestFailoverJobDetails",
-            PlanVerb::Reprotect | PlanVerb::TestFailoverCleanup | PlanVerb::Commit | PlanVerb::Cancel => "AsrJobDetails",
+            PlanVerb::Reprotect | PlanVerb::TestFailoverCleanup | PlanVerb::Commit | PlanVerb::Cancel => {
+                "AsrJobDetails"
+            }
         }
     }
 
@@ -129,7 +131,8 @@ impl World {
             self.set_children(job, children);
             return Ok(Outcome::Wait(SignedDuration::from_hours(24 * 365)));
         }
-        let states: Vec<JobState> = run.children.iter().filter_map(|child| self.jobs.get(child)).map(|child| child.state).collect();
+        let states: Vec<JobState> =
+            run.children.iter().filter_map(|child| self.jobs.get(child)).map(|child| child.state).collect();
         if states.iter().any(|state| !state.is_over()) {
             return Ok(Outcome::Wait(SignedDuration::from_hours(24 * 365)));
         }
@@ -137,7 +140,12 @@ impl World {
         if states.iter().all(|state| *state == JobState::Succeeded) {
             return Ok(Outcome::Done);
         }
-        Err(JobError::new("RecoveryPlanGroupFailed", "The operation failed for one or more members of the group.", "See the errors of the members' jobs.", "Resolve them, then retry."))
+        Err(JobError::new(
+            "RecoveryPlanGroupFailed",
+            "The operation failed for one or more members of the group.",
+            "See the errors of the members' jobs.",
+            "Resolve them, then retry.",
+        ))
     }
 
     fn set_children(&mut self, job: &str, children: Vec<String>) {
@@ -151,7 +159,9 @@ impl World {
         let provider = super::instance_type(self.generation(index), machine.stage);
         let point = run.points.iter().find(|(instance, _)| instance == provider).map(|(_, point)| point.clone());
         Some(match run.verb {
-            PlanVerb::PlannedFailover => Work::PlannedFailover { point: point.unwrap_or_else(|| "CrashConsistent".to_owned()) },
+            PlanVerb::PlannedFailover => {
+                Work::PlannedFailover { point: point.unwrap_or_else(|| "CrashConsistent".to_owned()) }
+            }
             PlanVerb::UnplannedFailover if machine.stage.is_reverse() => Work::ClassicFailback { point },
             PlanVerb::UnplannedFailover => Work::UnplannedFailover { shutdown: run.shutdown, point },
             PlanVerb::TestFailover => Work::TestFailover,
@@ -187,13 +197,27 @@ impl World {
         let (vault, name) = (known.vault.clone(), known.name.clone());
         let resource = format!("{}/replicationRecoveryPlans/{name}", self.vault_id(&vault));
         let target_id = crate::world::stable_id("plan", &name);
-        let order = Order { vault, work: Work::Plan(run), machine: None, plan: Some(name.clone()), parent: None, resource, target_id, target_name: name, call };
+        let order = Order {
+            vault,
+            work: Work::Plan(run),
+            machine: None,
+            plan: Some(name.clone()),
+            parent: None,
+            resource,
+            target_id,
+            target_name: name,
+            call,
+        };
         Some(self.start_job(order))
     }
 
     /// The running job of a plan.
     pub(crate) fn plan_job(&self, name: &str) -> Option<&super::Job> {
-        self.job_order.iter().rev().filter_map(|id| self.jobs.get(id)).find(|job| job.plan.as_deref().is_some_and(|plan| plan.eq_ignore_ascii_case(name)))
+        self.job_order
+            .iter()
+            .rev()
+            .filter_map(|id| self.jobs.get(id))
+            .find(|job| job.plan.as_deref().is_some_and(|plan| plan.eq_ignore_ascii_case(name)))
     }
 }
 
@@ -206,7 +230,8 @@ pub(crate) fn plan_allowed(world: &World, plan: &Plan) -> Vec<&'static str> {
     let mut common: Option<Vec<&'static str>> = None;
     for index in members {
         let Some(machine) = world.machines.get(index) else { continue };
-        let allowed: &[&'static str] = if machine.operation.is_some() { &[] } else { allowed_operations(world.generation(index), machine.stage) };
+        let allowed: &[&'static str] =
+            if machine.operation.is_some() { &[] } else { allowed_operations(world.generation(index), machine.stage) };
         common = Some(match common {
             None => allowed.to_vec(),
             Some(before) => before.into_iter().filter(|operation| allowed.contains(operation)).collect(),
@@ -236,13 +261,21 @@ pub(crate) fn add_plan(world: &mut World, spec: &scenario::Plan) {
             after: Vec::new(),
         })
         .collect();
-    let fabric = groups.first().and_then(|group| group.machines.first()).and_then(|index| world.machines.get(*index)).and_then(|machine| world.fabric_of(machine));
+    let fabric = groups
+        .first()
+        .and_then(|group| group.machines.first())
+        .and_then(|index| world.machines.get(*index))
+        .and_then(|machine| world.fabric_of(machine));
     let Some(fabric) = fabric.or_else(|| world.fabrics.first()) else { return };
     let plan = Plan {
         vault: fabric.vault.clone(),
         name: spec.name.clone(),
         primary_fabric: world.fabric_id(fabric),
-        recovery_fabric: if fabric.generation == Generation::Modernized || fabric.generation == Generation::Classic { "Microsoft Azure".to_owned() } else { String::new() },
+        recovery_fabric: if fabric.generation == Generation::Modernized || fabric.generation == Generation::Classic {
+            "Microsoft Azure".to_owned()
+        } else {
+            String::new()
+        },
         deployment_model: "ResourceManager".to_owned(),
         groups,
         last_planned: None,

@@ -27,7 +27,8 @@ impl World {
     }
 
     fn newest_points(&self, machine: &Machine, most: usize) -> Vec<Point> {
-        let classic = self.fabric_of(machine).is_some_and(|fabric| fabric.generation == crate::scenario::Generation::Classic);
+        let classic =
+            self.fabric_of(machine).is_some_and(|fabric| fabric.generation == crate::scenario::Generation::Classic);
         match machine.stage {
             Stage::ForwardInitial | Stage::ForwardPointPending | Stage::ReverseInitial => return Vec::new(),
             Stage::ReverseProtected | Stage::FailedBack | Stage::FailedBackCommitted if !classic => return Vec::new(),
@@ -54,7 +55,14 @@ impl World {
 
     /// Points at a fixed beat. Members of a group share the beat, so that their app-consistent points are common; a single
     /// machine's beat has an offset of its own.
-    fn series(&self, machine: &Machine, (from, until): (Timestamp, Timestamp), every: SignedDuration, app_consistent: bool, most: usize) -> Vec<Point> {
+    fn series(
+        &self,
+        machine: &Machine,
+        (from, until): (Timestamp, Timestamp),
+        every: SignedDuration,
+        app_consistent: bool,
+        most: usize,
+    ) -> Vec<Point> {
         let beat = every.as_secs();
         if beat <= 0 {
             return Vec::new();

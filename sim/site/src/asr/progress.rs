@@ -29,7 +29,9 @@ impl World {
 
     /// What a task has done when its time is over.
     pub(super) fn step_ends(&mut self, job: &str, step: Step) -> Result<Outcome, Box<JobError>> {
-        let Some((work, machine)) = self.jobs.get(job).map(|job| (job.work.clone(), job.machine)) else { return Ok(Outcome::Done) };
+        let Some((work, machine)) = self.jobs.get(job).map(|job| (job.work.clone(), job.machine)) else {
+            return Ok(Outcome::Done);
+        };
         if let Step::PlanGroup(_) | Step::ManualAction(_) = step {
             return self.plan_step(job, step);
         }
@@ -66,7 +68,9 @@ impl World {
             }
             Step::FailoverPreflight => self.check_failover(index)?,
             Step::ShutdownOnPremVm => {
-                if let (Work::UnplannedFailover { shutdown: true, .. }, Some(key)) = (&work, self.machines.get(index).and_then(|m| m.vm)) {
+                if let (Work::UnplannedFailover { shutdown: true, .. }, Some(key)) =
+                    (&work, self.machines.get(index).and_then(|m| m.vm))
+                {
                     self.power_off(key);
                 }
             }
@@ -95,7 +99,10 @@ impl World {
     }
 
     pub(super) fn generation(&self, index: usize) -> Generation {
-        self.machines.get(index).and_then(|machine| self.fabric_of(machine)).map_or(Generation::Modernized, |fabric| fabric.generation)
+        self.machines
+            .get(index)
+            .and_then(|machine| self.fabric_of(machine))
+            .map_or(Generation::Modernized, |fabric| fabric.generation)
     }
 
     pub(super) fn set_stage(&mut self, index: usize, stage: Stage) {
@@ -115,7 +122,12 @@ impl World {
         let host = self.server_of(index, &reverse.target).map_or(0, |server| server.host);
         match self.make_alternate_vm(index, host, &reverse.datastore) {
             Some(_) => Ok(()),
-            None => Err(JobError::new("78052", "The virtual machine could not be created on the target host.", "vCenter refused it.", "Retry with another host.")),
+            None => Err(JobError::new(
+                "78052",
+                "The virtual machine could not be created on the target host.",
+                "vCenter refused it.",
+                "Retry with another host.",
+            )),
         }
     }
 
@@ -250,7 +262,11 @@ impl World {
     fn chosen_point(&self, index: usize, work: &Work) -> Option<String> {
         let machine = self.machines.get(index)?;
         let points = self.points(machine);
-        let wanted = if let Work::ClassicFailback { point } | Work::UnplannedFailover { point, .. } = work { point.as_deref() } else { None };
+        let wanted = if let Work::ClassicFailback { point } | Work::UnplannedFailover { point, .. } = work {
+            point.as_deref()
+        } else {
+            None
+        };
         let chosen = match wanted {
             Some("LatestTag" | "LatestApplicationConsistent") => points.iter().find(|point| point.app_consistent),
             Some(id) if id.contains('/') => points.iter().find(|point| id.ends_with(&point.id)),
@@ -281,12 +297,20 @@ impl World {
             Stage::FailedOver => self.set_stage(index, Stage::FailedOverCommitted),
             Stage::FailedBack => {
                 if !machine.azure.exists && self.unknowns.commit_without_azure_vm == CommitWithoutVm::Fail {
-                    return Err(JobError::new("ResourceNotFound", "The virtual machine in Azure was not found.", "It was deleted.", "None."));
+                    return Err(JobError::new(
+                        "ResourceNotFound",
+                        "The virtual machine in Azure was not found.",
+                        "It was deleted.",
+                        "None.",
+                    ));
                 }
                 if let Some(lock) = self.lock_on(index) {
                     return Err(JobError::new(
                         "ScopeLocked",
-                        format!("The scope of '{}' cannot perform delete operation because following scope(s) are locked: '{lock}'. Please remove the lock and try again.", self.machines.get(index).map(|m| self.azure_vm_id(m)).unwrap_or_default()),
+                        format!(
+                            "The scope of '{}' cannot perform delete operation because following scope(s) are locked: '{lock}'. Please remove the lock and try again.",
+                            self.machines.get(index).map(|m| self.azure_vm_id(m)).unwrap_or_default()
+                        ),
                         "A management lock covers the virtual machine.",
                         "Remove the lock and retry the commit.",
                     ));
@@ -334,9 +358,10 @@ impl World {
         let machine = self.machines.get(index)?;
         let servers = &self.fabric_of(machine)?.servers;
         // The configuration server is a master target and a process server under one id (recorded).
-        servers.iter().find(|server| server.id.eq_ignore_ascii_case(id) && server.role == Role::MasterTarget).or_else(|| {
-            servers.iter().find(|server| server.id.eq_ignore_ascii_case(id))
-        })
+        servers
+            .iter()
+            .find(|server| server.id.eq_ignore_ascii_case(id) && server.role == Role::MasterTarget)
+            .or_else(|| servers.iter().find(|server| server.id.eq_ignore_ascii_case(id)))
     }
 
     /// Name of the lock that keeps the machine's Azure VM from being deleted.
@@ -344,7 +369,8 @@ impl World {
         let machine = self.machines.get(index)?;
         let covers = |vm: &Option<String>| vm.as_ref().is_none_or(|vm| vm.eq_ignore_ascii_case(&machine.azure.name));
         self.locks.iter().find(|lock| covers(&lock.vm)).map(|lock| {
-            format!("/subscriptions/{}/resourceGroups/{}", self.azure.subscription, self.azure.resource_group) + &format!("/providers/Microsoft.Authorization/locks/{}", lock.name)
+            format!("/subscriptions/{}/resourceGroups/{}", self.azure.subscription, self.azure.resource_group)
+                + &format!("/providers/Microsoft.Authorization/locks/{}", lock.name)
         })
     }
 }

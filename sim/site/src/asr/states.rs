@@ -17,8 +17,12 @@ pub(crate) fn instance_type(generation: Generation, stage: Stage) -> &'static st
 pub(crate) fn protection_state(generation: Generation, stage: Stage, unknowns: &Unknowns) -> (String, &'static str) {
     let classic = generation == Generation::Classic;
     let (state, description) = match stage {
-        Stage::ForwardInitial | Stage::ReverseInitial => ("InitialReplicationInProgress", "Initial replication is in progress"),
-        Stage::ForwardPointPending => ("InitialReplicationRecoveryCompletionPending", "Waiting for first recovery point"),
+        Stage::ForwardInitial | Stage::ReverseInitial => {
+            ("InitialReplicationInProgress", "Initial replication is in progress")
+        }
+        Stage::ForwardPointPending => {
+            ("InitialReplicationRecoveryCompletionPending", "Waiting for first recovery point")
+        }
         Stage::ForwardProtected | Stage::ReverseProtected => ("Protected", "Protected"),
         Stage::FailedOver => ("UnplannedFailoverCommitPendingStatesBegin", "Failover completed"),
         Stage::FailedOverCommitted => ("UnplannedFailoverCommitted", "Failover committed"),
@@ -34,7 +38,11 @@ pub(crate) fn protection_state(generation: Generation, stage: Stage, unknowns: &
 /// `activeLocation`: relative to the present direction of replication (protocol reference §2).
 pub(crate) fn active_location(generation: Generation, stage: Stage, unknowns: &Unknowns) -> String {
     match stage {
-        Stage::ForwardInitial | Stage::ForwardPointPending | Stage::ForwardProtected | Stage::ReverseInitial | Stage::ReverseProtected => "Primary".to_owned(),
+        Stage::ForwardInitial
+        | Stage::ForwardPointPending
+        | Stage::ForwardProtected
+        | Stage::ReverseInitial
+        | Stage::ReverseProtected => "Primary".to_owned(),
         Stage::FailedOver | Stage::FailedOverCommitted | Stage::Migrated => "Recovery".to_owned(),
         Stage::FailedBack | Stage::FailedBackCommitted if generation == Generation::Classic => "Recovery".to_owned(),
         Stage::FailedBack | Stage::FailedBackCommitted => unknowns.location_after_failback.clone(),
@@ -45,7 +53,9 @@ pub(crate) fn active_location(generation: Generation, stage: Stage, unknowns: &U
 pub(crate) fn allowed_operations(generation: Generation, stage: Stage) -> &'static [&'static str] {
     let classic = generation == Generation::Classic;
     match stage {
-        Stage::ForwardInitial | Stage::ForwardPointPending | Stage::ReverseInitial | Stage::Migrated => &["DisableProtection"],
+        Stage::ForwardInitial | Stage::ForwardPointPending | Stage::ReverseInitial | Stage::Migrated => {
+            &["DisableProtection"]
+        }
         Stage::ForwardProtected => &["UnplannedFailover", "DisableProtection", "TestFailover"],
         Stage::FailedOver => &["CompleteMigration", "Commit", "DisableProtection", "ChangePit", "SwitchProtection"],
         Stage::FailedOverCommitted => &["CompleteMigration", "DisableProtection", "SwitchProtection"],

@@ -13,20 +13,32 @@ pub(crate) enum Work {
     /// Replicate from Azure to VMware.
     Reprotect(Reverse),
     /// Replicate from VMware to Azure.
-    Protect { policy: String, process_server: String },
+    Protect {
+        policy: String,
+        process_server: String,
+    },
     /// Replicate to Azure for the first time.
     Enable,
     /// The first copy after a reprotect: a job of its own.
     InitialReplication,
     /// Modernized failback; the kind of point it makes.
-    PlannedFailover { point: String },
+    PlannedFailover {
+        point: String,
+    },
     /// Classic failback; the point it takes.
-    ClassicFailback { point: Option<String> },
+    ClassicFailback {
+        point: Option<String>,
+    },
     /// Failover to Azure.
-    UnplannedFailover { shutdown: bool, point: Option<String> },
+    UnplannedFailover {
+        shutdown: bool,
+        point: Option<String>,
+    },
     Commit,
     Cancel,
-    ChangePoint { point: String },
+    ChangePoint {
+        point: String,
+    },
     TestFailover,
     TestFailoverCleanup,
     Resynchronize,
@@ -73,13 +85,17 @@ impl Step {
     /// Name and friendly name on the wire.
     pub(crate) fn wire(self) -> (&'static str, &'static str) {
         match self {
-            Step::ReprotectPreflight => ("SwitchReplicationGroupProtectionPreflightTask", "Prerequisites check for reprotect"),
+            Step::ReprotectPreflight => {
+                ("SwitchReplicationGroupProtectionPreflightTask", "Prerequisites check for reprotect")
+            }
             Step::CommitBeforeReprotect => ("CommitFailoverTask", "Commit failover"),
             Step::DiscoverReplica => ("DiscoverReplicaTask", "Discovering the replica"),
             Step::Requirements => ("GetSwitchProtectionRequirementsTask", "Getting requirements for reprotect"),
             Step::ProtectReplica => ("ProtectReplicaTask", "Protecting the replica"),
             Step::Copy => ("IrCompletionTask", "Initial replication"),
-            Step::FailbackPreflight => ("PlannedFailoverPreflightChecksTask", "Prerequisites check for planned failover"),
+            Step::FailbackPreflight => {
+                ("PlannedFailoverPreflightChecksTask", "Prerequisites check for planned failover")
+            }
             Step::CopyPendingChanges => ("PlannedFailoverSynchronizeTask", "Copying the pending changes"),
             Step::MakePoint => ("PlannedFailoverRecoveryPointTask", "Making a recovery point"),
             Step::SnapshotDisks => ("PlannedFailoverSnapshotTask", "Taking snapshots of the on-premises disks"),
@@ -129,7 +145,9 @@ impl Work {
     pub(crate) fn details(&self) -> &'static str {
         match self {
             Work::Reprotect(_) | Work::Protect { .. } => "SwitchProtectionJobDetails",
-            Work::PlannedFailover { .. } | Work::ClassicFailback { .. } | Work::UnplannedFailover { .. } => "FailoverJobDetails",
+            Work::PlannedFailover { .. } | Work::ClassicFailback { .. } | Work::UnplannedFailover { .. } => {
+                "FailoverJobDetails"
+            }
             Work::TestFailover => "TestFailoverJobDetails",
             Work::Plan(run) => run.details(),
             Work::Enable
@@ -159,15 +177,34 @@ impl World {
         match work {
             Work::Reprotect(_) => {
                 let uncommitted = machine.is_some_and(|m| m.stage == Stage::FailedOver);
-                let commit = if uncommitted { (Step::CommitBeforeReprotect, 3) } else { (Step::CommitBeforeReprotect, 0) };
+                let commit =
+                    if uncommitted { (Step::CommitBeforeReprotect, 3) } else { (Step::CommitBeforeReprotect, 0) };
                 let protect = if uncommitted { 3 } else { 6 };
-                shares(d.reprotect, &[(Step::ReprotectPreflight, 1), commit, (Step::DiscoverReplica, 3), (Step::Requirements, 2), (Step::ProtectReplica, protect)])
+                shares(
+                    d.reprotect,
+                    &[
+                        (Step::ReprotectPreflight, 1),
+                        commit,
+                        (Step::DiscoverReplica, 3),
+                        (Step::Requirements, 2),
+                        (Step::ProtectReplica, protect),
+                    ],
+                )
             }
             Work::Protect { .. } => shares(
                 d.protect,
-                &[(Step::ReprotectPreflight, 1), (Step::CommitBeforeReprotect, 0), (Step::DiscoverReplica, 2), (Step::Requirements, 2), (Step::ProtectReplica, 3)],
+                &[
+                    (Step::ReprotectPreflight, 1),
+                    (Step::CommitBeforeReprotect, 0),
+                    (Step::DiscoverReplica, 2),
+                    (Step::Requirements, 2),
+                    (Step::ProtectReplica, 3),
+                ],
             ),
-            Work::InitialReplication => vec![(Step::Copy, machine.and_then(|m| m.copying).map_or(SignedDuration::ZERO, |c| c.ends.duration_since(c.started)))],
+            Work::InitialReplication => vec![(
+                Step::Copy,
+                machine.and_then(|m| m.copying).map_or(SignedDuration::ZERO, |c| c.ends.duration_since(c.started)),
+            )],
             Work::PlannedFailover { .. } => {
                 let mut steps = shares(
                     d.failback,
@@ -187,22 +224,38 @@ impl World {
             Work::ClassicFailback { .. } => {
                 let mut steps = shares(
                     d.failback,
-                    &[(Step::FailbackPreflight, 1), (Step::ShutdownAzureVm, 5), (Step::Prepare, 5), (Step::Failover, 4), (Step::StartOnPremVm, 6)],
+                    &[
+                        (Step::FailbackPreflight, 1),
+                        (Step::ShutdownAzureVm, 5),
+                        (Step::Prepare, 5),
+                        (Step::Failover, 4),
+                        (Step::StartOnPremVm, 6),
+                    ],
                 );
                 self.add_pending(&mut steps, Step::Prepare, machine);
                 steps
             }
             Work::UnplannedFailover { .. } => shares(
                 d.unplanned_failover,
-                &[(Step::FailoverPreflight, 1), (Step::ShutdownOnPremVm, 2), (Step::Prepare, 3), (Step::Failover, 3), (Step::StartAzureVm, 2)],
+                &[
+                    (Step::FailoverPreflight, 1),
+                    (Step::ShutdownOnPremVm, 2),
+                    (Step::Prepare, 3),
+                    (Step::Failover, 3),
+                    (Step::StartAzureVm, 2),
+                ],
             ),
             Work::Commit => shares(d.commit, &[(Step::CommitCheck, 1), (Step::Commit, 3)]),
-            Work::Cancel => shares(d.cancel, &[(Step::StopOnPremVm, 1), (Step::RevertDisks, 2), (Step::RestartAzureVm, 2)]),
+            Work::Cancel => {
+                shares(d.cancel, &[(Step::StopOnPremVm, 1), (Step::RevertDisks, 2), (Step::RestartAzureVm, 2)])
+            }
             Work::TestFailover | Work::TestFailoverCleanup => shares(d.test_failover, &[(Step::Apply, 1)]),
             Work::Enable => shares(d.enable, &[(Step::Apply, 1)]),
             Work::Remove => shares(d.remove, &[(Step::Apply, 1)]),
             Work::ChangePoint { .. } => shares(d.unplanned_failover, &[(Step::Apply, 1)]),
-            Work::Resynchronize | Work::CompleteMigration | Work::Chore(_) => shares(d.housekeeping, &[(Step::Apply, 1)]),
+            Work::Resynchronize | Work::CompleteMigration | Work::Chore(_) => {
+                shares(d.housekeeping, &[(Step::Apply, 1)])
+            }
             Work::Plan(run) => run.steps(),
         }
     }

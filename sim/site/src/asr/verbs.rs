@@ -18,9 +18,10 @@ impl<'a> Body<'a> {
     }
 
     fn details(&self) -> Result<&'a Value, Refusal> {
-        self.properties.and_then(|p| p.get("providerSpecificDetails")).filter(|details| details.is_object()).ok_or_else(|| {
-            Refusal::invalid_input("The request body is missing 'properties.providerSpecificDetails'.")
-        })
+        self.properties
+            .and_then(|p| p.get("providerSpecificDetails"))
+            .filter(|details| details.is_object())
+            .ok_or_else(|| Refusal::invalid_input("The request body is missing 'properties.providerSpecificDetails'."))
     }
 
     fn text(&self, name: &str) -> Option<&'a str> {
@@ -33,7 +34,9 @@ fn text<'a>(details: &'a Value, name: &str) -> Option<&'a str> {
 }
 
 fn required(details: &Value, name: &str) -> Result<String, Refusal> {
-    text(details, name).map(str::to_owned).ok_or_else(|| Refusal::invalid_input(format!("The required property 'providerSpecificDetails.{name}' is missing or empty.")))
+    text(details, name).map(str::to_owned).ok_or_else(|| {
+        Refusal::invalid_input(format!("The required property 'providerSpecificDetails.{name}' is missing or empty."))
+    })
 }
 
 /// String booleans: "true"/"false", as the specification has them; an article of the vendor's sends a JSON bool.
@@ -47,13 +50,21 @@ fn flag(details: &Value, name: &str) -> bool {
 
 impl World {
     /// Checks a verb and starts its job.
-    pub(crate) fn item_verb(&mut self, index: usize, verb: &str, body: Option<&Value>, call: (&str, &str)) -> Result<String, Refusal> {
+    pub(crate) fn item_verb(
+        &mut self,
+        index: usize,
+        verb: &str,
+        body: Option<&Value>,
+        call: (&str, &str),
+    ) -> Result<String, Refusal> {
         let (work, operation) = self.item_work(index, verb, body)?;
         let busy = self.machines.get(index).and_then(|machine| machine.operation.clone());
         if let Some(job) = busy {
             let name = self.machines.get(index).map(|machine| machine.spec.name.clone()).unwrap_or_default();
             let scenario = self.jobs.get(&job).map_or("None", |job| job.work.scenario().0);
-            let message = format!("Another operation '{scenario}' (job '{job}') is in progress on '{name}'. Wait for it to finish, then retry.");
+            let message = format!(
+                "Another operation '{scenario}' (job '{job}') is in progress on '{name}'. Wait for it to finish, then retry."
+            );
             return match self.unknowns.concurrent_operation {
                 ConcurrentOperation::Conflict => Err(Refusal::asr(409, "Conflict", "OperationInProgress", message)),
                 ConcurrentOperation::BadRequest => Err(Refusal::asr(400, "BadRequest", "OperationInProgress", message)),
@@ -61,14 +72,22 @@ impl World {
             };
         }
         if let Some(operation) = operation {
-            let allowed = self.machines.get(index).map(|machine| self.item_allows(index, machine.stage)).unwrap_or_default();
+            let allowed =
+                self.machines.get(index).map(|machine| self.item_allows(index, machine.stage)).unwrap_or_default();
             if !allowed.contains(&operation) {
-                let state = self.machines.get(index).map(|m| super::protection_state(self.generation(index), m.stage, &self.unknowns).0).unwrap_or_default();
+                let state = self
+                    .machines
+                    .get(index)
+                    .map(|m| super::protection_state(self.generation(index), m.stage, &self.unknowns).0)
+                    .unwrap_or_default();
                 return Err(Refusal::asr(
                     400,
                     "BadRequest",
                     "OperationNotAllowed",
-                    format!("The operation '{operation}' is not allowed on the protected item in its current state '{state}'. Allowed operations: {}.", allowed.join(", ")),
+                    format!(
+                        "The operation '{operation}' is not allowed on the protected item in its current state '{state}'. Allowed operations: {}.",
+                        allowed.join(", ")
+                    ),
                 ));
             }
         }
@@ -82,13 +101,22 @@ impl World {
     }
 
     /// `PUT` of an item: replication of a machine that has none is enabled.
-    pub(crate) fn enable(&mut self, fabric: usize, item: &str, body: Option<&Value>, call: (&str, &str)) -> Result<String, Refusal> {
+    pub(crate) fn enable(
+        &mut self,
+        fabric: usize,
+        item: &str,
+        body: Option<&Value>,
+        call: (&str, &str),
+    ) -> Result<String, Refusal> {
         let reader = Body::new(body);
         let details = reader.details()?;
         let policy = reader.text("policyId").unwrap_or_default().to_owned();
         let wanted = text(details, "targetVmName").unwrap_or_default();
-        let found = self.machines.iter().position(|machine| machine.removed && machine.fabric == fabric && machine.spec.name.eq_ignore_ascii_case(wanted));
-        let index = found.ok_or_else(|| Refusal::invalid_input(format!("There is no machine '{wanted}' to protect.")))?;
+        let found = self.machines.iter().position(|machine| {
+            machine.removed && machine.fabric == fabric && machine.spec.name.eq_ignore_ascii_case(wanted)
+        });
+        let index =
+            found.ok_or_else(|| Refusal::invalid_input(format!("There is no machine '{wanted}' to protect.")))?;
         self.expect_policy(index, &policy)?;
         if let Some(server) = text(details, "processServerId") {
             self.expect_server(index, server, "processServerId")?;
@@ -110,7 +138,12 @@ impl World {
         let busy = self.machines.get(index).and_then(|machine| machine.operation.clone());
         let id = self.start_item_job(index, work, None, None);
         if let Some(job) = self.jobs.get_mut(&id) {
-            job.errors.push(*super::JobError::new("OperationInProgress", message, "Another operation is in progress.", "Wait for it to finish."));
+            job.errors.push(*super::JobError::new(
+                "OperationInProgress",
+                message,
+                "Another operation is in progress.",
+                "Wait for it to finish.",
+            ));
         }
         self.end_job(&id, super::JobState::Failed);
         if let Some(machine) = self.machines.get_mut(index) {
@@ -129,7 +162,12 @@ impl World {
         allowed
     }
 
-    fn item_work(&self, index: usize, verb: &str, body: Option<&Value>) -> Result<(Work, Option<&'static str>), Refusal> {
+    fn item_work(
+        &self,
+        index: usize,
+        verb: &str,
+        body: Option<&Value>,
+    ) -> Result<(Work, Option<&'static str>), Refusal> {
         let Some(machine) = self.machines.get(index) else { return Err(Refusal::unknown_item("")) };
         let reader = Body::new(body);
         let lower = verb.to_ascii_lowercase();
@@ -140,7 +178,9 @@ impl World {
                 self.expect_instance(details, &["InMageRcmFailback"], index)?;
                 let point = required(details, "recoveryPointType")?;
                 if !matches!(point.as_str(), "ApplicationConsistent" | "CrashConsistent") {
-                    return Err(Refusal::invalid_input(format!("'{point}' is not a valid value of 'recoveryPointType'. Valid values: ApplicationConsistent, CrashConsistent.")));
+                    return Err(Refusal::invalid_input(format!(
+                        "'{point}' is not a valid value of 'recoveryPointType'. Valid values: ApplicationConsistent, CrashConsistent."
+                    )));
                 }
                 (Work::PlannedFailover { point }, Some("PlannedFailover"))
             }
@@ -153,10 +193,17 @@ impl World {
             }
             "testfailovercleanup" => (Work::TestFailoverCleanup, Some("TestFailoverCleanup")),
             "applyrecoverypoint" => {
-                let point = reader.text("recoveryPointId").ok_or_else(|| Refusal::invalid_input("The required property 'recoveryPointId' is missing."))?;
+                let point = reader
+                    .text("recoveryPointId")
+                    .ok_or_else(|| Refusal::invalid_input("The required property 'recoveryPointId' is missing."))?;
                 let known = self.points(machine).iter().any(|known| point.to_ascii_lowercase().ends_with(&known.id));
                 if !known {
-                    return Err(Refusal::asr(400, "BadRequest", "RecoveryPointNotFound", "The recovery point was not found."));
+                    return Err(Refusal::asr(
+                        400,
+                        "BadRequest",
+                        "RecoveryPointNotFound",
+                        "The recovery point was not found.",
+                    ));
                 }
                 (Work::ChangePoint { point: point.to_owned() }, Some("ChangePit"))
             }
@@ -178,14 +225,19 @@ impl World {
             400,
             "BadRequest",
             "506",
-            format!("The ReplicationProviderInput of type '{given}' is invalid for the parameters: the item is of type '{is}', expected {}.", wanted.join(" or ")),
+            format!(
+                "The ReplicationProviderInput of type '{given}' is invalid for the parameters: the item is of type '{is}', expected {}.",
+                wanted.join(" or ")
+            ),
         ))
     }
 
     fn direction(reader: &Body<'_>, wanted: &str) -> Result<(), Refusal> {
         match reader.text("failoverDirection") {
             Some(given) if given.eq_ignore_ascii_case(wanted) => Ok(()),
-            Some(given) => Err(Refusal::invalid_input(format!("The failover direction '{given}' is not valid for the current state of the protected item; expected '{wanted}'."))),
+            Some(given) => Err(Refusal::invalid_input(format!(
+                "The failover direction '{given}' is not valid for the current state of the protected item; expected '{wanted}'."
+            ))),
             None => Err(Refusal::invalid_input("The required property 'failoverDirection' is missing.")),
         }
     }
@@ -245,7 +297,10 @@ impl World {
             (Generation::Classic, true) => {
                 self.expect_instance(details, &["InMageAzureV2"], index)?;
                 Self::direction(reader, "RecoveryToPrimary")?;
-                let process_server = text(details, "processServerId").or_else(|| text(details, "masterTargetId")).unwrap_or_default().to_owned();
+                let process_server = text(details, "processServerId")
+                    .or_else(|| text(details, "masterTargetId"))
+                    .unwrap_or_default()
+                    .to_owned();
                 self.expect_server(index, &process_server, "processServerId")?;
                 let policy = text(details, "policyId").map_or_else(|| machine.forward_policy.clone(), str::to_owned);
                 self.expect_policy(index, &policy)?;
@@ -269,7 +324,11 @@ impl World {
             let point = match kind.as_str() {
                 "LatestTime" | "LatestTag" => Some(kind),
                 "Custom" => Some(self.expect_point(index, &required(details, "recoveryPointId")?)?),
-                _ => return Err(Refusal::invalid_input(format!("'{kind}' is not a valid value of 'recoveryPointType'. Valid values: LatestTime, LatestTag, Custom."))),
+                _ => {
+                    return Err(Refusal::invalid_input(format!(
+                        "'{kind}' is not a valid value of 'recoveryPointType'. Valid values: LatestTime, LatestTag, Custom."
+                    )));
+                }
             };
             return Ok(Work::ClassicFailback { point });
         }
@@ -277,28 +336,64 @@ impl World {
             Some(id) => Some(self.expect_point(index, id)?),
             None => None,
         };
-        let shutdown = flag(details, "performShutdown") || reader.text("sourceSiteOperations").is_some_and(|wish| wish.eq_ignore_ascii_case("Required"));
+        let shutdown = flag(details, "performShutdown")
+            || reader.text("sourceSiteOperations").is_some_and(|wish| wish.eq_ignore_ascii_case("Required"));
         Ok(Work::UnplannedFailover { shutdown, point })
     }
 
     fn expect_point(&self, index: usize, id: &str) -> Result<String, Refusal> {
-        let known = self.machines.get(index).is_some_and(|machine| self.points(machine).iter().any(|point| id.to_ascii_lowercase().ends_with(&point.id)));
-        if known { Ok(id.to_owned()) } else { Err(Refusal::asr(400, "BadRequest", "RecoveryPointNotFound", format!("The recovery point '{id}' was not found."))) }
+        let known = self.machines.get(index).is_some_and(|machine| {
+            self.points(machine).iter().any(|point| id.to_ascii_lowercase().ends_with(&point.id))
+        });
+        if known {
+            Ok(id.to_owned())
+        } else {
+            Err(Refusal::asr(
+                400,
+                "BadRequest",
+                "RecoveryPointNotFound",
+                format!("The recovery point '{id}' was not found."),
+            ))
+        }
     }
 
     fn expect_server(&self, index: usize, id: &str, property: &str) -> Result<(), Refusal> {
-        let known = self.server_of(index, id).is_some_and(|server| property != "processServerId" || server.role != Role::MasterTarget || !server.name.is_empty());
-        if known { Ok(()) } else { Err(Refusal::asr(400, "BadRequest", "InvalidParameter", format!("The value '{id}' of '{property}' does not name a server of the fabric."))) }
+        let known = self.server_of(index, id).is_some_and(|server| {
+            property != "processServerId" || server.role != Role::MasterTarget || !server.name.is_empty()
+        });
+        if known {
+            Ok(())
+        } else {
+            Err(Refusal::asr(
+                400,
+                "BadRequest",
+                "InvalidParameter",
+                format!("The value '{id}' of '{property}' does not name a server of the fabric."),
+            ))
+        }
     }
 
     fn policy_id(&self, index: usize, name: &str) -> String {
-        let vault = self.machines.get(index).and_then(|machine| self.fabric_of(machine)).map(|fabric| fabric.vault.clone()).unwrap_or_default();
+        let vault = self
+            .machines
+            .get(index)
+            .and_then(|machine| self.fabric_of(machine))
+            .map(|fabric| fabric.vault.clone())
+            .unwrap_or_default();
         format!("{}/replicationPolicies/{name}", self.vault_id(&vault))
     }
 
     fn expect_policy(&self, index: usize, id: &str) -> Result<(), Refusal> {
         let name = id.rsplit('/').next().unwrap_or_default();
-        let known = self.machines.get(index).and_then(|machine| self.fabric_of(machine)).is_some_and(|fabric| self.policy(&fabric.vault, name).is_some());
-        if known && id.contains('/') { Ok(()) } else { Err(Refusal::asr(400, "BadRequest", "InvalidParameter", format!("The policy '{id}' was not found."))) }
+        let known = self
+            .machines
+            .get(index)
+            .and_then(|machine| self.fabric_of(machine))
+            .is_some_and(|fabric| self.policy(&fabric.vault, name).is_some());
+        if known && id.contains('/') {
+            Ok(())
+        } else {
+            Err(Refusal::asr(400, "BadRequest", "InvalidParameter", format!("The policy '{id}' was not found.")))
+        }
     }
 }

@@ -73,7 +73,14 @@ pub struct TokenBuckets {
 
 impl Default for TokenBuckets {
     fn default() -> TokenBuckets {
-        TokenBuckets { reads: 250.0, reads_per_second: 25.0, writes: 200.0, writes_per_second: 10.0, deletes: 200.0, deletes_per_second: 10.0 }
+        TokenBuckets {
+            reads: 250.0,
+            reads_per_second: 25.0,
+            writes: 200.0,
+            writes_per_second: 10.0,
+            deletes: 200.0,
+            deletes_per_second: 10.0,
+        }
     }
 }
 

@@ -34,8 +34,15 @@ pub(super) fn expand(scenario: &mut Scenario) -> Result<(), ScenarioError> {
             }
             Generation::Classic => {
                 if fabric.master_targets.is_empty() {
-                    for (name, os, ip) in [("mt-windows", Os::Windows, "10.20.0.31"), ("mt-linux", Os::Linux, "10.20.0.32")] {
-                        fabric.master_targets.push(super::MasterTarget { name: name.to_owned(), os, ip: ip.to_owned(), ..Default::default() });
+                    for (name, os, ip) in
+                        [("mt-windows", Os::Windows, "10.20.0.31"), ("mt-linux", Os::Linux, "10.20.0.32")]
+                    {
+                        fabric.master_targets.push(super::MasterTarget {
+                            name: name.to_owned(),
+                            os,
+                            ip: ip.to_owned(),
+                            ..Default::default()
+                        });
                     }
                 }
             }
@@ -95,7 +102,10 @@ fn check_vcenter(path: &str, vcenter: &VCenter) -> Result<(), ScenarioError> {
     unique(&format!("{path}.datastores"), vcenter.datastores.iter().map(|d| d.name.as_str()))?;
     for (index, datastore) in vcenter.datastores.iter().enumerate() {
         if datastore.free > datastore.capacity {
-            return Err(ScenarioError::impossible(format!("{path}.datastores[{index}].free"), "is more than its capacity"));
+            return Err(ScenarioError::impossible(
+                format!("{path}.datastores[{index}].free"),
+                "is more than its capacity",
+            ));
         }
         for (host_index, host) in datastore.hosts.iter().enumerate() {
             has_host(vcenter, host, || format!("{path}.datastores[{index}].hosts[{host_index}]"))?;
@@ -117,13 +127,19 @@ fn has_host(vcenter: &VCenter, name: &str, path: impl FnOnce() -> String) -> Res
 }
 
 fn has_datastore(vcenter: &VCenter, name: &str, path: impl FnOnce() -> String) -> Result<(), ScenarioError> {
-    if vcenter.datastores.iter().any(|datastore| datastore.name == name) { Ok(()) } else { Err(nowhere(path(), "datastore", name)) }
+    if vcenter.datastores.iter().any(|datastore| datastore.name == name) {
+        Ok(())
+    } else {
+        Err(nowhere(path(), "datastore", name))
+    }
 }
 
 fn vcenter_of<'a>(vcenters: &'a [VCenter], name: Option<&String>, path: &str) -> Result<&'a VCenter, ScenarioError> {
     match name {
         None => vcenters.first().ok_or_else(|| ScenarioError::impossible(path, "there is no vCenter")),
-        Some(name) => vcenters.iter().find(|v| &v.name == name).ok_or_else(|| nowhere(format!("{path}.vcenter"), "vCenter", name)),
+        Some(name) => {
+            vcenters.iter().find(|v| &v.name == name).ok_or_else(|| nowhere(format!("{path}.vcenter"), "vCenter", name))
+        }
     }
 }
 
@@ -132,7 +148,10 @@ fn check_fabric(path: &str, fabric: &mut Fabric, vcenters: &[VCenter]) -> Result
     fabric.vcenter = Some(vcenter.name.clone());
     for (index, appliance) in fabric.appliances.iter().enumerate() {
         if fabric.generation == Generation::Classic {
-            return Err(ScenarioError::impossible(format!("{path}.appliances[{index}]"), "a classic fabric has no appliances"));
+            return Err(ScenarioError::impossible(
+                format!("{path}.appliances[{index}]"),
+                "a classic fabric has no appliances",
+            ));
         }
         if let Some(host) = &appliance.host {
             has_host(vcenter, host, || format!("{path}.appliances[{index}].host"))?;
@@ -143,7 +162,10 @@ fn check_fabric(path: &str, fabric: &mut Fabric, vcenters: &[VCenter]) -> Result
     }
     for (index, target) in fabric.master_targets.iter().enumerate() {
         if fabric.generation == Generation::Modernized {
-            return Err(ScenarioError::impossible(format!("{path}.masterTargets[{index}]"), "a modernized fabric has no master targets"));
+            return Err(ScenarioError::impossible(
+                format!("{path}.masterTargets[{index}]"),
+                "a modernized fabric has no master targets",
+            ));
         }
         if let Some(host) = &target.host {
             has_host(vcenter, host, || format!("{path}.masterTargets[{index}].host"))?;
@@ -155,10 +177,17 @@ fn check_fabric(path: &str, fabric: &mut Fabric, vcenters: &[VCenter]) -> Result
     Ok(())
 }
 
-fn check_machine(path: &str, machine: &mut Machine, fabrics: &[Fabric], vcenters: &[VCenter]) -> Result<(), ScenarioError> {
+fn check_machine(
+    path: &str,
+    machine: &mut Machine,
+    fabrics: &[Fabric],
+    vcenters: &[VCenter],
+) -> Result<(), ScenarioError> {
     let fabric = match &machine.fabric {
         None => fabrics.first().ok_or_else(|| ScenarioError::impossible(path, "there is no fabric"))?,
-        Some(name) => fabrics.iter().find(|f| &f.name == name).ok_or_else(|| nowhere(format!("{path}.fabric"), "fabric", name))?,
+        Some(name) => {
+            fabrics.iter().find(|f| &f.name == name).ok_or_else(|| nowhere(format!("{path}.fabric"), "fabric", name))?
+        }
     };
     machine.fabric = Some(fabric.name.clone());
     let vcenter = vcenter_of(vcenters, fabric.vcenter.as_ref(), path)?;

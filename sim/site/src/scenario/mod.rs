@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 pub use azure::{Azure, ResourceLock, TokenBuckets};
 pub use machines::{AgentRegistration, Disk, DiskKind, Generation, Machine, Os, Plan, PlanGroup, StartState};
 pub use onprem::{
-    Appliance, ConfigurationServer, Datastore, DatastoreKind, Fabric, Health, Host, MasterTarget, ProcessServer, RetentionVolume, VCenter, Vm,
+    Appliance, ConfigurationServer, Datastore, DatastoreKind, Fabric, Health, Host, MasterTarget, ProcessServer,
+    RetentionVolume, VCenter, Vm,
 };
 pub use timing::{CommitWithoutVm, ConcurrentOperation, Durations, PlanDirection, Unknowns};
 pub use units::{Size, Span};

@@ -90,7 +90,15 @@ pub struct Host {
 
 impl Default for Host {
     fn default() -> Host {
-        Host { name: String::new(), cluster: None, version: "8.0.2".to_owned(), memory: Size::gb(256), cores: 32, maintenance: false, connected: true }
+        Host {
+            name: String::new(),
+            cluster: None,
+            version: "8.0.2".to_owned(),
+            memory: Size::gb(256),
+            cores: 32,
+            maintenance: false,
+            connected: true,
+        }
     }
 }
 
@@ -277,7 +285,14 @@ pub struct Appliance {
 
 impl Default for Appliance {
     fn default() -> Appliance {
-        Appliance { id: None, name: "appliance01".to_owned(), host: None, datastores: None, health: Health::Normal, heartbeat: true }
+        Appliance {
+            id: None,
+            name: "appliance01".to_owned(),
+            host: None,
+            datastores: None,
+            health: Health::Normal,
+            heartbeat: true,
+        }
     }
 }
 

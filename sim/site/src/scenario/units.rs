@@ -24,7 +24,8 @@ fn parse_size(text: &str) -> Result<Size, String> {
     let text = text.trim();
     let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
-    let number: f64 = number.parse().map_err(|_| format!("`{text}` is not a size; write 40GB, 512MB or a number of bytes"))?;
+    let number: f64 =
+        number.parse().map_err(|_| format!("`{text}` is not a size; write 40GB, 512MB or a number of bytes"))?;
     let factor: f64 = match unit.trim().to_ascii_uppercase().as_str() {
         "" | "B" => 1.0,
         "KB" | "KIB" => 1024.0,
@@ -83,7 +84,9 @@ impl Span {
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Span, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let span: SignedDuration = text.parse().map_err(|_| de::Error::custom(format!("`{text}` is not a length of time; write 90s, 12m, 1h 30m")))?;
+        let span: SignedDuration = text
+            .parse()
+            .map_err(|_| de::Error::custom(format!("`{text}` is not a length of time; write 90s, 12m, 1h 30m")))?;
         if span.is_negative() {
             return Err(de::Error::custom(format!("`{text}` is negative")));
         }

@@ -4,7 +4,10 @@ use super::inventory::{Inventory, ROOT, folder};
 use super::value::{MoRef, Val};
 
 /// API versions that the vCenter speaks, newest first, for `vimServiceVersions.xml`.
-const PRIOR: &[&str] = &["8.0.1.0", "8.0.0.1", "7.0.3.0", "7.0.2.0", "7.0.1.0", "7.0.0.0", "6.7.3", "6.7.2", "6.7.1", "6.7", "6.5", "6.0", "5.5", "5.1", "5.0"];
+const PRIOR: &[&str] = &[
+    "8.0.1.0", "8.0.0.1", "7.0.3.0", "7.0.2.0", "7.0.1.0", "7.0.0.0", "6.7.3", "6.7.2", "6.7.1", "6.7", "6.5", "6.0",
+    "5.5", "5.1", "5.0",
+];
 
 /// `about.apiVersion` of a version: four parts.
 fn api_version(version: &str) -> String {

@@ -61,9 +61,14 @@ fn disk(inventory: &Inventory<'_>, vm: &Vm, number: usize) -> Option<Val> {
 /// The backing of a disk; each snapshot puts a delta on top, whose parent is the one below.
 fn backing(inventory: &Inventory<'_>, vm: &Vm, number: usize, depth: usize) -> Val {
     let Some(disk) = vm.disks.get(number) else { return Val::Unset };
-    let datastore = inventory.vcenter.datastores.get(disk.datastore).map(|datastore| datastore.name.as_str()).unwrap_or_default();
+    let datastore =
+        inventory.vcenter.datastores.get(disk.datastore).map(|datastore| datastore.name.as_str()).unwrap_or_default();
     let base = if number == 0 { vm.name.clone() } else { format!("{}_{number}", vm.name) };
-    let file = if depth == 0 { format!("[{datastore}] {}/{base}.vmdk", vm.name) } else { format!("[{datastore}] {}/{base}-{depth:06}.vmdk", vm.name) };
+    let file = if depth == 0 {
+        format!("[{datastore}] {}/{base}.vmdk", vm.name)
+    } else {
+        format!("[{datastore}] {}/{base}-{depth:06}.vmdk", vm.name)
+    };
     let uuid = disk.uuid.clone();
     let reference = Val::Ref(datastore_ref(disk.datastore));
     let mode = match disk.kind {
@@ -110,7 +115,10 @@ fn card(inventory: &Inventory<'_>, vm: &Vm) -> Val {
             ("deviceInfo", description("Network adapter 1".to_owned(), &network)),
             (
                 "backing",
-                Val::Data("VirtualEthernetCardNetworkBackingInfo", vec![("deviceName", Val::Text(network)), ("network", Val::Ref(network_ref(0)))]),
+                Val::Data(
+                    "VirtualEthernetCardNetworkBackingInfo",
+                    vec![("deviceName", Val::Text(network)), ("network", Val::Ref(network_ref(0)))],
+                ),
             ),
             (
                 "connectable",

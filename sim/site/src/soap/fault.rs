@@ -19,7 +19,10 @@ impl Fault {
 
     pub(crate) fn not_authenticated() -> Fault {
         let mut fault = Fault::new("NotAuthenticated", "The session is not authenticated.");
-        fault.fields = vec![("object", Val::Ref(MoRef::new("Folder", super::inventory::ROOT))), ("privilegeId", Val::text("System.View"))];
+        fault.fields = vec![
+            ("object", Val::Ref(MoRef::new("Folder", super::inventory::ROOT))),
+            ("privilegeId", Val::text("System.View")),
+        ];
         fault
     }
 
@@ -28,7 +31,13 @@ impl Fault {
     }
 
     pub(crate) fn gone(reference: &MoRef) -> Fault {
-        let mut fault = Fault::new("ManagedObjectNotFound", format!("The object 'vim.{}:{}' has already been deleted or has not been completely created", reference.kind, reference.id));
+        let mut fault = Fault::new(
+            "ManagedObjectNotFound",
+            format!(
+                "The object 'vim.{}:{}' has already been deleted or has not been completely created",
+                reference.kind, reference.id
+            ),
+        );
         fault.fields = vec![("obj", Val::Ref(reference.clone()))];
         fault
     }
@@ -55,13 +64,19 @@ impl Fault {
 
     pub(crate) fn invalid_power_state(requested: &str, existing: &str) -> Fault {
         let state = |state: &str| Val::Enum("VirtualMachinePowerState", state.to_owned());
-        let mut fault = Fault::new("InvalidPowerState", format!("The attempted operation cannot be performed in the current state ({existing})."));
+        let mut fault = Fault::new(
+            "InvalidPowerState",
+            format!("The attempted operation cannot be performed in the current state ({existing})."),
+        );
         fault.fields = vec![("requestedState", state(requested)), ("existingState", state(existing))];
         fault
     }
 
     pub(crate) fn tools_unavailable() -> Fault {
-        Fault::new("ToolsUnavailable", "Cannot complete operation because VMware Tools is not running in this virtual machine.")
+        Fault::new(
+            "ToolsUnavailable",
+            "Cannot complete operation because VMware Tools is not running in this virtual machine.",
+        )
     }
 
     pub(crate) fn not_supported(method: &str) -> Fault {

@@ -116,12 +116,16 @@ impl<'a> Inventory<'a> {
             return below(number, 100, vcenter.clusters.len()).map(Object::Cluster);
         }
         if let Some(number) = number(id, "domain-s") {
-            return below(number, 200, vcenter.hosts.len()).filter(|host| self.is_standalone(*host)).map(Object::Standalone);
+            return below(number, 200, vcenter.hosts.len())
+                .filter(|host| self.is_standalone(*host))
+                .map(Object::Standalone);
         }
         if let Some(number) = number(id, "resgroup-") {
             return match number {
                 300..400 => below(number, 300, vcenter.clusters.len()).map(Object::ClusterPool),
-                _ => below(number, 400, vcenter.hosts.len()).filter(|host| self.is_standalone(*host)).map(Object::StandalonePool),
+                _ => below(number, 400, vcenter.hosts.len())
+                    .filter(|host| self.is_standalone(*host))
+                    .map(Object::StandalonePool),
             };
         }
         if let Some(number) = number(id, "task-") {
@@ -130,7 +134,13 @@ impl<'a> Inventory<'a> {
         }
         let (vm, snapshot) = id.strip_prefix("snapshot-")?.split_once('-')?;
         let (vm, snapshot) = (vm.parse().ok()?, snapshot.parse().ok()?);
-        vcenter.vms.get(&vm)?.snapshots.iter().any(|known| known.id == snapshot).then_some(Object::Snapshot(vm, snapshot))
+        vcenter
+            .vms
+            .get(&vm)?
+            .snapshots
+            .iter()
+            .any(|known| known.id == snapshot)
+            .then_some(Object::Snapshot(vm, snapshot))
     }
 
     pub(crate) fn is_standalone(&self, host: usize) -> bool {
@@ -139,7 +149,11 @@ impl<'a> Inventory<'a> {
 
     pub(crate) fn kind(&self, object: Object) -> &'static str {
         match object {
-            Object::RootFolder | Object::VmFolder | Object::HostFolder | Object::DatastoreFolder | Object::NetworkFolder => "Folder",
+            Object::RootFolder
+            | Object::VmFolder
+            | Object::HostFolder
+            | Object::DatastoreFolder
+            | Object::NetworkFolder => "Folder",
             Object::Datacenter => "Datacenter",
             Object::Cluster(_) => "ClusterComputeResource",
             Object::Standalone(_) => "ComputeResource",
@@ -178,7 +192,9 @@ impl<'a> Inventory<'a> {
 
     pub(crate) fn computes(&self) -> Vec<MoRef> {
         let clusters = (0..self.vcenter.clusters.len()).map(|cluster| self.cluster_ref(cluster));
-        let standalone = (0..self.vcenter.hosts.len()).filter(|host| self.is_standalone(*host)).map(|host| self.standalone_ref(host));
+        let standalone = (0..self.vcenter.hosts.len())
+            .filter(|host| self.is_standalone(*host))
+            .map(|host| self.standalone_ref(host));
         clusters.chain(standalone).collect()
     }
 
@@ -191,14 +207,23 @@ impl<'a> Inventory<'a> {
         let vcenter = self.vcenter;
         match object {
             Object::RootFolder => vec![datacenter()],
-            Object::Datacenter => vec![folder(VM_FOLDER), folder(HOST_FOLDER), folder(DATASTORE_FOLDER), folder(NETWORK_FOLDER)],
+            Object::Datacenter => {
+                vec![folder(VM_FOLDER), folder(HOST_FOLDER), folder(DATASTORE_FOLDER), folder(NETWORK_FOLDER)]
+            }
             Object::VmFolder => self.vms(),
             Object::HostFolder => self.computes(),
             Object::DatastoreFolder => (0..vcenter.datastores.len()).map(datastore_ref).collect(),
             Object::NetworkFolder => (0..vcenter.networks.len()).map(network_ref).collect(),
             Object::Cluster(cluster) => {
-                let hosts = vcenter.hosts.iter().enumerate().filter(|(_, host)| host.cluster == Some(cluster)).map(|(index, _)| host_ref(index));
-                std::iter::once(MoRef::new("ResourcePool", format!("resgroup-{}", cluster + 300))).chain(hosts).collect()
+                let hosts = vcenter
+                    .hosts
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, host)| host.cluster == Some(cluster))
+                    .map(|(index, _)| host_ref(index));
+                std::iter::once(MoRef::new("ResourcePool", format!("resgroup-{}", cluster + 300)))
+                    .chain(hosts)
+                    .collect()
             }
             Object::Standalone(host) => vec![self.pool_of(host), host_ref(host)],
             Object::ClusterPool(_)
@@ -222,7 +247,10 @@ impl<'a> Inventory<'a> {
                 found.push(reference.clone());
             }
             // Leaves need no walk: thousands of VMs are cheap.
-            let leaf = matches!(reference.kind.as_str(), "VirtualMachine" | "HostSystem" | "Datastore" | "Network" | "ResourcePool");
+            let leaf = matches!(
+                reference.kind.as_str(),
+                "VirtualMachine" | "HostSystem" | "Datastore" | "Network" | "ResourcePool"
+            );
             if (first || recursive)
                 && !leaf
                 && let Some(object) = self.find(&reference)
@@ -244,7 +272,15 @@ pub(crate) fn is_a(kind: &str, wanted: &str) -> bool {
     }
     let entity = matches!(
         kind,
-        "Folder" | "Datacenter" | "ClusterComputeResource" | "ComputeResource" | "ResourcePool" | "HostSystem" | "Datastore" | "Network" | "VirtualMachine"
+        "Folder"
+            | "Datacenter"
+            | "ClusterComputeResource"
+            | "ComputeResource"
+            | "ResourcePool"
+            | "HostSystem"
+            | "Datastore"
+            | "Network"
+            | "VirtualMachine"
     );
     match wanted {
         "ManagedEntity" | "ExtensibleManagedObject" => entity,

@@ -14,7 +14,8 @@ use crate::wire::Answer;
 use crate::world::{Event, Task, TaskState, TaskWork, VmKey, World};
 
 /// Methods that change the world, for the record of calls.
-pub(crate) const MUTATING: &[&str] = &["PowerOnVM_Task", "PowerOffVM_Task", "ShutdownGuest", "RemoveSnapshot_Task", "RemoveAllSnapshots_Task"];
+pub(crate) const MUTATING: &[&str] =
+    &["PowerOnVM_Task", "PowerOffVM_Task", "ShutdownGuest", "RemoveSnapshot_Task", "RemoveAllSnapshots_Task"];
 
 /// Methods that need no session.
 const OPEN: &[&str] = &["RetrieveServiceContent", "Login", "Fetch"];
@@ -53,7 +54,9 @@ pub(crate) fn answer(state: &mut State, vcenter: usize, session: &str, call: &No
         }
         "FindByUuid" | "FindAllByUuid" => Ok(find_by_uuid(&state.world, vcenter, call)),
         "FindByInventoryPath" => Ok(find_by_path(&state.world, vcenter, call)),
-        "FindByIp" | "FindByDnsName" | "FindAllByIp" | "FindAllByDnsName" => Ok(find_by_guest(&state.world, vcenter, call)),
+        "FindByIp" | "FindByDnsName" | "FindAllByIp" | "FindAllByDnsName" => {
+            Ok(find_by_guest(&state.world, vcenter, call))
+        }
         "CreateContainerView" => create_view(state, vcenter, session, call),
         "DestroyView" => {
             let live = state.sessions.get(&state.world, vcenter, session).ok_or_else(Fault::not_authenticated)?;
@@ -109,7 +112,10 @@ pub(crate) fn answer(state: &mut State, vcenter: usize, session: &str, call: &No
 fn login(state: &mut State, vcenter: usize, call: &Node) -> Result<Answer, Fault> {
     let State { world, sessions, .. } = state;
     let of = world.vcenters.get(vcenter).ok_or_else(Fault::invalid_login)?;
-    let (user, password) = (call.text_of("userName").unwrap_or_default(), call.child("password").map(|node| node.text.as_str()).unwrap_or_default());
+    let (user, password) = (
+        call.text_of("userName").unwrap_or_default(),
+        call.child("password").map(|node| node.text.as_str()).unwrap_or_default(),
+    );
     if !user.eq_ignore_ascii_case(&of.user) || password != of.password {
         return Err(Fault::invalid_login());
     }
@@ -130,7 +136,11 @@ fn fetch(state: &mut State, vcenter: usize, session: &str, this: &MoRef, call: &
     let count = sessions.of(vcenter).len();
     let Some(live) = sessions.get(world, vcenter, session) else {
         // Before login there is no current session.
-        return if this.kind == "SessionManager" && prop == "currentSession" { Ok(fetched(&Val::Unset)) } else { Err(Fault::not_authenticated()) };
+        return if this.kind == "SessionManager" && prop == "currentSession" {
+            Ok(fetched(&Val::Unset))
+        } else {
+            Err(Fault::not_authenticated())
+        };
     };
     let inventory = Inventory::new(world, vcenter).ok_or_else(|| Fault::gone(this))?;
     let eye = Eye { inventory, session: live, sessions: count };
@@ -156,13 +166,30 @@ fn find_by_uuid(world: &World, vcenter: usize, call: &Node) -> Answer {
     let mut found: Vec<MoRef> = Vec::new();
     if let Some(of) = world.vcenters.get(vcenter) {
         if vms {
-            let matches = of.vms.iter().filter(|(_, vm)| !vm.without_config && if instance { vm.instance_uuid.eq_ignore_ascii_case(uuid) } else { vm.uuid.eq_ignore_ascii_case(uuid) });
+            let matches = of.vms.iter().filter(|(_, vm)| {
+                !vm.without_config
+                    && if instance {
+                        vm.instance_uuid.eq_ignore_ascii_case(uuid)
+                    } else {
+                        vm.uuid.eq_ignore_ascii_case(uuid)
+                    }
+            });
             found.extend(matches.map(|(id, _)| vm_ref(*id)));
         } else {
-            found.extend(of.hosts.iter().enumerate().filter(|(_, host)| host.uuid.eq_ignore_ascii_case(uuid)).map(|(index, _)| super::inventory::host_ref(index)));
+            found.extend(
+                of.hosts
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, host)| host.uuid.eq_ignore_ascii_case(uuid))
+                    .map(|(index, _)| super::inventory::host_ref(index)),
+            );
         }
     }
-    if call.name == "FindAllByUuid" { returned("FindAllByUuid", &Val::refs(found)) } else { returned("FindByUuid", &found.into_iter().next().map_or(Val::Unset, Val::Ref)) }
+    if call.name == "FindAllByUuid" {
+        returned("FindAllByUuid", &Val::refs(found))
+    } else {
+        returned("FindByUuid", &found.into_iter().next().map_or(Val::Unset, Val::Ref))
+    }
 }
 
 fn find_by_guest(world: &World, vcenter: usize, call: &Node) -> Answer {
@@ -176,7 +203,11 @@ fn find_by_guest(world: &World, vcenter: usize, call: &Node) -> Answer {
         .map(|(id, _)| vm_ref(*id))
         .collect();
     let name = call.name.as_str();
-    if name.starts_with("FindAll") { returned(name, &Val::refs(found)) } else { returned(name, &found.into_iter().next().map_or(Val::Unset, Val::Ref)) }
+    if name.starts_with("FindAll") {
+        returned(name, &Val::refs(found))
+    } else {
+        returned(name, &found.into_iter().next().map_or(Val::Unset, Val::Ref))
+    }
 }
 
 fn find_by_path(world: &World, vcenter: usize, call: &Node) -> Answer {
@@ -200,7 +231,10 @@ fn create_view(state: &mut State, vcenter: usize, session: &str, call: &Node) ->
     let container = call.child("container").and_then(moref).ok_or_else(|| Fault::invalid_argument("container"))?;
     let inventory = Inventory::new(world, vcenter).ok_or_else(|| Fault::gone(&container))?;
     let object = inventory.find(&container).ok_or_else(|| Fault::gone(&container))?;
-    if matches!(object, Object::Vm(_) | Object::Datastore(_) | Object::Network(_) | Object::Task(_) | Object::Snapshot(..)) {
+    if matches!(
+        object,
+        Object::Vm(_) | Object::Datastore(_) | Object::Network(_) | Object::Task(_) | Object::Snapshot(..)
+    ) {
         return Err(Fault::invalid_argument("container"));
     }
     let kinds = call.all("type").map(|kind| kind.text.trim().to_owned()).collect();
@@ -214,7 +248,10 @@ fn create_view(state: &mut State, vcenter: usize, session: &str, call: &Node) ->
 fn retrieve(state: &mut State, vcenter: usize, session: &str, call: &Node) -> Result<Answer, Fault> {
     let State { world, sessions, .. } = state;
     let specs = call.all("specSet").map(Spec::read).collect::<Result<Vec<_>, _>>()?;
-    let size = call.child("options").and_then(|options| options.text_of("maxObjects")).and_then(|text| text.parse::<usize>().ok());
+    let size = call
+        .child("options")
+        .and_then(|options| options.text_of("maxObjects"))
+        .and_then(|text| text.parse::<usize>().ok());
     if size == Some(0) {
         return Err(Fault::invalid_argument("options.maxObjects"));
     }
@@ -268,7 +305,10 @@ fn write_page(state: &mut State, vcenter: usize, session: &str, mut page: Page, 
         live.pages.insert(token.clone(), Page { rest: later, specs: page.specs, size: page.size });
         format!("<token>{token}</token>")
     };
-    Ok(envelope(200, &format!("<{method}Response xmlns=\"urn:vim25\"><returnval>{token}{objects}</returnval></{method}Response>")))
+    Ok(envelope(
+        200,
+        &format!("<{method}Response xmlns=\"urn:vim25\"><returnval>{token}{objects}</returnval></{method}Response>"),
+    ))
 }
 
 fn create_filter(state: &mut State, vcenter: usize, session: &str, this: &MoRef, call: &Node) -> Result<Answer, Fault> {
@@ -310,7 +350,10 @@ fn task(state: &mut State, vcenter: usize, this: &MoRef, method: &str, work: Tas
     let id = of.next_task;
     of.next_task += 1;
     let changed = of.next_revision();
-    of.tasks.insert(id, Task { work, vm: key.vm, state: TaskState::Running, queued: now, completed: None, fault: None, changed });
+    of.tasks.insert(
+        id,
+        Task { work, vm: key.vm, state: TaskState::Running, queued: now, completed: None, fault: None, changed },
+    );
     world.queue.put(after(now, length), Event::VCenterTask { vcenter, task: id });
     Ok(returned(method, &Val::Ref(task_ref(id))))
 }

@@ -4,6 +4,7 @@ mod content;
 mod devices;
 mod fault;
 mod inventory;
+mod machines;
 mod methods;
 mod properties;
 mod select;
@@ -57,7 +58,8 @@ pub(crate) async fn answer(site: &Site, request: &Request) -> Answer {
     let Some((vcenter, rest)) = found else { return Answer::text(404, "text/plain", "there is no such vCenter") };
     match (request.method.as_str(), rest.as_str()) {
         ("GET", "/vimServiceVersions.xml") => {
-            let version = site.lock().world.vcenters.get(vcenter).map(|vcenter| vcenter.version.clone()).unwrap_or_default();
+            let version =
+                site.lock().world.vcenters.get(vcenter).map(|vcenter| vcenter.version.clone()).unwrap_or_default();
             Answer::text(200, "text/xml", content::versions(&version))
         }
         ("POST", "" | "/" | "/vimService") => call(site, vcenter, request).await,
@@ -90,6 +92,7 @@ pub(crate) fn mutation(world: &World, request: &Request, method: &str) -> Option
     let this = call.child("_this")?;
     let id: Option<u32> = this.text.trim().split('-').nth(1).and_then(|number| number.parse().ok());
     let name = id.and_then(|id| world.vcenters.get(vcenter)?.vms.get(&id)).map(|vm| vm.name.clone());
-    let arguments: serde_json::Map<String, Value> = call.children.iter().map(|child| (child.name.clone(), json!(child.text.trim()))).collect();
+    let arguments: serde_json::Map<String, Value> =
+        call.children.iter().map(|child| (child.name.clone(), json!(child.text.trim()))).collect();
     Some((name, Value::Object(arguments)))
 }

@@ -58,11 +58,20 @@ impl Spec {
         let mut spec = Spec { report_missing: node.flag("reportMissingObjectsInResults"), ..Spec::default() };
         for set in node.all("propSet") {
             let kind = set.text_of("type").ok_or_else(|| Fault::invalid_argument("specSet.propSet.type"))?.to_owned();
-            spec.properties.push(PropertySet { kind, all: set.flag("all"), paths: set.all("pathSet").map(|path| path.text.trim().to_owned()).collect() });
+            spec.properties.push(PropertySet {
+                kind,
+                all: set.flag("all"),
+                paths: set.all("pathSet").map(|path| path.text.trim().to_owned()).collect(),
+            });
         }
         for set in node.all("objectSet") {
-            let object = set.child("obj").and_then(moref).ok_or_else(|| Fault::invalid_argument("specSet.objectSet.obj"))?;
-            spec.objects.push(ObjectSet { object, skip: set.flag("skip"), select: set.all("selectSet").map(Select::read).collect() });
+            let object =
+                set.child("obj").and_then(moref).ok_or_else(|| Fault::invalid_argument("specSet.objectSet.obj"))?;
+            spec.objects.push(ObjectSet {
+                object,
+                skip: set.flag("skip"),
+                select: set.all("selectSet").map(Select::read).collect(),
+            });
         }
         if spec.objects.is_empty() {
             return Err(Fault::invalid_argument("specSet.objectSet"));
@@ -138,7 +147,10 @@ impl Eye<'_> {
             }
             "SessionManager" => Ok(match name {
                 "currentSession" => Property::Value(self.session.to_val(self.inventory.world.now)),
-                "sessionList" => Property::Value(Val::List("UserSession", vec![self.session.to_val(self.inventory.world.now); self.sessions.max(1)])),
+                "sessionList" => Property::Value(Val::List(
+                    "UserSession",
+                    vec![self.session.to_val(self.inventory.world.now); self.sessions.max(1)],
+                )),
                 "defaultLocale" => Property::Value(Val::text("en")),
                 "message" | "messageLocaleList" | "supportedLocaleList" => Property::Value(Val::Unset),
                 _ => Property::Invalid,
@@ -146,12 +158,23 @@ impl Eye<'_> {
             "ServiceInstance" => Ok(match name {
                 "content" => Property::Value(super::content::content(&self.inventory)),
                 "serverClock" => Property::Value(Val::Time(self.inventory.world.now)),
-                "capability" => Property::Value(Val::Data("Capability", vec![("provisioningSupported", Val::Bool(true)), ("multiHostSupported", Val::Bool(true)), ("userShellAccessSupported", Val::Bool(false))])),
+                "capability" => Property::Value(Val::Data(
+                    "Capability",
+                    vec![
+                        ("provisioningSupported", Val::Bool(true)),
+                        ("multiHostSupported", Val::Bool(true)),
+                        ("userShellAccessSupported", Val::Bool(false)),
+                    ],
+                )),
                 _ => Property::Invalid,
             }),
             "PropertyCollector" => {
                 let of = self.session.collectors.get(&reference.id);
-                let filters = of.map(|collector| collector.filters.keys().map(|id| MoRef::new("PropertyFilter", id.clone())).collect()).unwrap_or_default();
+                let filters = of
+                    .map(|collector| {
+                        collector.filters.keys().map(|id| MoRef::new("PropertyFilter", id.clone())).collect()
+                    })
+                    .unwrap_or_default();
                 Ok(if name == "filter" { Property::Value(Val::refs(filters)) } else { Property::Invalid })
             }
             "ViewManager" => {
@@ -159,7 +182,16 @@ impl Eye<'_> {
                 Ok(if name == "viewList" { Property::Value(Val::refs(views)) } else { Property::Invalid })
             }
             "TaskManager" => Ok(match name {
-                "recentTask" => Property::Value(Val::refs(self.inventory.vcenter.tasks.keys().rev().take(16).map(|id| super::inventory::task_ref(*id)).collect())),
+                "recentTask" => Property::Value(Val::refs(
+                    self.inventory
+                        .vcenter
+                        .tasks
+                        .keys()
+                        .rev()
+                        .take(16)
+                        .map(|id| super::inventory::task_ref(*id))
+                        .collect(),
+                )),
                 "maxCollector" => Property::Value(Val::Int(32)),
                 _ => Property::Invalid,
             }),
@@ -248,7 +280,10 @@ impl Eye<'_> {
         let Property::Value(value) = self.top(from, top)? else { return Err(Fault::invalid_property(path)) };
         Ok(match value.at(&rest) {
             Some(Val::Ref(reference)) => vec![reference.clone()],
-            Some(Val::List(_, items)) => items.iter().filter_map(|item| if let Val::Ref(reference) = item { Some(reference.clone()) } else { None }).collect(),
+            Some(Val::List(_, items)) => items
+                .iter()
+                .filter_map(|item| if let Val::Ref(reference) = item { Some(reference.clone()) } else { None })
+                .collect(),
             _ => Vec::new(),
         })
     }
@@ -261,7 +296,9 @@ impl Eye<'_> {
         let mut tops: BTreeMap<&str, Val> = BTreeMap::new();
         let wanted: Vec<&str> = if all { ALL.to_vec() } else { paths };
         for path in wanted {
-            let refused = self.inventory.vcenter.denied.iter().any(|denied| path == denied || path.strip_prefix(denied.as_str()).is_some_and(|rest| rest.starts_with('.')));
+            let refused = self.inventory.vcenter.denied.iter().any(|denied| {
+                path == denied || path.strip_prefix(denied.as_str()).is_some_and(|rest| rest.starts_with('.'))
+            });
             if refused {
                 denied.push(path.to_owned());
                 continue;
@@ -309,7 +346,11 @@ impl Eye<'_> {
         if let Object::Vm(id) = object {
             return self.inventory.vcenter.vms.get(&id).map(|vm| vm.changed);
         }
-        if let Object::Task(id) = object { self.inventory.vcenter.tasks.get(&id).map(|task| task.changed) } else { None }
+        if let Object::Task(id) = object {
+            self.inventory.vcenter.tasks.get(&id).map(|task| task.changed)
+        } else {
+            None
+        }
     }
 }
 
@@ -325,6 +366,30 @@ pub(crate) fn missing(reference: &MoRef, path: &str) -> String {
 
 /// What `all` asks for: every property that any kind has.
 const ALL: &[&str] = &[
-    "name", "parent", "overallStatus", "childEntity", "vmFolder", "hostFolder", "datastoreFolder", "networkFolder", "runtime", "guest", "guestHeartbeatStatus", "config", "summary",
-    "resourcePool", "snapshot", "rootSnapshot", "hardware", "datastore", "network", "vm", "host", "info", "owner", "content", "currentSession", "view",
+    "name",
+    "parent",
+    "overallStatus",
+    "childEntity",
+    "vmFolder",
+    "hostFolder",
+    "datastoreFolder",
+    "networkFolder",
+    "runtime",
+    "guest",
+    "guestHeartbeatStatus",
+    "config",
+    "summary",
+    "resourcePool",
+    "snapshot",
+    "rootSnapshot",
+    "hardware",
+    "datastore",
+    "network",
+    "vm",
+    "host",
+    "info",
+    "owner",
+    "content",
+    "currentSession",
+    "view",
 ];

@@ -70,7 +70,9 @@ impl Sessions {
         let of = world.vcenters.get(vcenter);
         let idle = Duration::from_secs(of.map_or(1800, |vcenter| vcenter.session_idle_seconds));
         let epoch = of.map_or(0, |vcenter| vcenter.session_epoch);
-        self.all.retain(|_, session| session.vcenter != vcenter || (session.used.elapsed() < idle && session.epoch == epoch));
+        self.all.retain(|_, session| {
+            session.vcenter != vcenter || (session.used.elapsed() < idle && session.epoch == epoch)
+        });
         let seed = format!("{}/{}/{}", world.seed, vcenter, self.count);
         let id = crate::world::stable_id("session", &seed).replace('-', "");
         let session = Session {
@@ -96,7 +98,9 @@ impl Sessions {
     pub(crate) fn get(&mut self, world: &World, vcenter: usize, id: &str) -> Option<&mut Session> {
         let of = world.vcenters.get(vcenter)?;
         let idle = Duration::from_secs(of.session_idle_seconds);
-        let good = self.all.get(id).is_some_and(|session| session.vcenter == vcenter && session.epoch == of.session_epoch && session.used.elapsed() < idle);
+        let good = self.all.get(id).is_some_and(|session| {
+            session.vcenter == vcenter && session.epoch == of.session_epoch && session.used.elapsed() < idle
+        });
         if !good {
             self.all.remove(id);
             return None;
@@ -116,7 +120,11 @@ impl Session {
     /// An id for a view, collector or filter of this session.
     pub(crate) fn object_id(&mut self) -> String {
         self.next += 1;
-        format!("session[{}]{}", self.key, crate::world::stable_id("session-object", &format!("{}/{}", self.key, self.next)))
+        format!(
+            "session[{}]{}",
+            self.key,
+            crate::world::stable_id("session-object", &format!("{}/{}", self.key, self.next))
+        )
     }
 
     /// `UserSession`.
@@ -142,8 +150,14 @@ impl Session {
 
 /// The session id in a request's cookies.
 pub(crate) fn cookie(request: &Request) -> Option<String> {
-    request.headers.get_all("cookie").iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(';')).find_map(|pair| {
-        let (name, value) = pair.trim().split_once('=')?;
-        (name == COOKIE).then(|| value.trim_matches('"').to_owned())
-    })
+    request
+        .headers
+        .get_all("cookie")
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'))
+        .find_map(|pair| {
+            let (name, value) = pair.trim().split_once('=')?;
+            (name == COOKIE).then(|| value.trim_matches('"').to_owned())
+        })
 }

@@ -29,7 +29,8 @@ struct Wait {
 pub(crate) async fn wait(site: &Site, vcenter: usize, session: &str, call: &Node) -> Result<Answer, Fault> {
     let reference = call.child("_this").and_then(moref).ok_or_else(|| Fault::invalid_argument("_this"))?;
     let options = call.child("options");
-    let number = |name: &str| options.and_then(|options| options.text_of(name)).and_then(|text| text.parse::<u64>().ok());
+    let number =
+        |name: &str| options.and_then(|options| options.text_of(name)).and_then(|text| text.parse::<u64>().ok());
     let (limit, response) = match call.name.as_str() {
         "CheckForUpdates" => (Some(0), "CheckForUpdatesResponse"),
         "WaitForUpdates" => (None, "WaitForUpdatesResponse"),
@@ -65,7 +66,14 @@ fn nothing(wait: &Wait) -> Answer {
 }
 
 /// Looks once; tells the body when there is something to tell.
-fn look(state: &mut State, vcenter: usize, session: &str, reference: &MoRef, wait: &Wait, cancelled: &mut Option<u64>) -> Result<Option<String>, Fault> {
+fn look(
+    state: &mut State,
+    vcenter: usize,
+    session: &str,
+    reference: &MoRef,
+    wait: &Wait,
+    cancelled: &mut Option<u64>,
+) -> Result<Option<String>, Fault> {
     let State { world, sessions, .. } = state;
     let live = sessions.get(world, vcenter, session).ok_or_else(Fault::not_authenticated)?;
     if wait.collector == "propertyCollector" {
@@ -81,7 +89,14 @@ fn look(state: &mut State, vcenter: usize, session: &str, reference: &MoRef, wai
     told
 }
 
-fn tell(state: &mut State, vcenter: usize, session: &str, collector: &mut Collector, wait: &Wait, cancelled: &mut Option<u64>) -> Result<Option<String>, Fault> {
+fn tell(
+    state: &mut State,
+    vcenter: usize,
+    session: &str,
+    collector: &mut Collector,
+    wait: &Wait,
+    cancelled: &mut Option<u64>,
+) -> Result<Option<String>, Fault> {
     if *cancelled.get_or_insert(collector.cancelled) != collector.cancelled {
         return Err(Fault::request_canceled());
     }
@@ -116,7 +131,10 @@ fn tell(state: &mut State, vcenter: usize, session: &str, collector: &mut Collec
     let from = collector.version;
     collector.version += 1;
     let more = if truncated { "<truncated>true</truncated>" } else { "" };
-    let body = format!("<{0} xmlns=\"urn:vim25\"><returnval><version>{1}</version>{sets}{more}</returnval></{0}>", wait.response, collector.version);
+    let body = format!(
+        "<{0} xmlns=\"urn:vim25\"><returnval><version>{1}</version>{sets}{more}</returnval></{0}>",
+        wait.response, collector.version
+    );
     collector.last = Some((from, body.clone()));
     Ok(Some(body))
 }
@@ -162,7 +180,8 @@ fn filter_updates(eye: &Eye<'_>, filter: &mut Filter, left: &mut usize) -> Resul
             continue;
         }
         let Read { values, denied } = eye.values(reference, &filter.spec)?;
-        let fresh: HashMap<String, String> = values.iter().map(|(path, value)| (path.clone(), value.to_val())).collect();
+        let fresh: HashMap<String, String> =
+            values.iter().map(|(path, value)| (path.clone(), value.to_val())).collect();
         let change = match known {
             None => Some(entered(reference, &values, &denied)),
             Some(known) => modified(reference, known, &fresh, &values),
@@ -206,7 +225,12 @@ fn assign(out: &mut String, path: &str, value: &Val) {
     out.push_str("</changeSet>");
 }
 
-fn modified(reference: &MoRef, known: &HashMap<String, String>, fresh: &HashMap<String, String>, values: &[(String, Val)]) -> Option<String> {
+fn modified(
+    reference: &MoRef,
+    known: &HashMap<String, String>,
+    fresh: &HashMap<String, String>,
+    values: &[(String, Val)],
+) -> Option<String> {
     let mut changes = String::new();
     for (path, value) in values {
         if known.get(path) != fresh.get(path) {

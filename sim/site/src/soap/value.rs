@@ -55,7 +55,16 @@ impl Val {
         let Some((first, rest)) = path.split_first() else { return Some(self) };
         match self {
             Val::Data(_, fields) => fields.iter().find(|(name, _)| name == first).and_then(|(_, value)| value.at(rest)),
-            Val::Unset | Val::Bool(_) | Val::Short(_) | Val::Int(_) | Val::Long(_) | Val::Text(_) | Val::Time(_) | Val::Enum(..) | Val::Ref(_) | Val::List(..) => None,
+            Val::Unset
+            | Val::Bool(_)
+            | Val::Short(_)
+            | Val::Int(_)
+            | Val::Long(_)
+            | Val::Text(_)
+            | Val::Time(_)
+            | Val::Enum(..)
+            | Val::Ref(_)
+            | Val::List(..) => None,
         }
     }
 
@@ -90,7 +99,11 @@ impl Val {
             Val::Time(value) => value.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string(),
             Val::Ref(reference) => {
                 let typed = if any { " xsi:type=\"ManagedObjectReference\"" } else { "" };
-                out.push_str(&format!("<{name} type=\"{}\"{typed}>{}</{name}>", escape(&reference.kind), escape(&reference.id)));
+                out.push_str(&format!(
+                    "<{name} type=\"{}\"{typed}>{}</{name}>",
+                    escape(&reference.kind),
+                    escape(&reference.id)
+                ));
                 return;
             }
             Val::Data(kind, fields) => {
@@ -140,8 +153,14 @@ mod tests {
             list.to_val(),
             "<val xsi:type=\"ArrayOfManagedObjectReference\"><ManagedObjectReference type=\"Datastore\">datastore-59</ManagedObjectReference></val>"
         );
-        let data = Val::Data("GuestNicInfo", vec![("ipAddress", Val::List("string", vec![Val::text("10.0.0.1"), Val::text("10.0.0.2")]))]);
-        assert_eq!(data.to_val(), "<val xsi:type=\"GuestNicInfo\"><ipAddress>10.0.0.1</ipAddress><ipAddress>10.0.0.2</ipAddress></val>");
+        let data = Val::Data(
+            "GuestNicInfo",
+            vec![("ipAddress", Val::List("string", vec![Val::text("10.0.0.1"), Val::text("10.0.0.2")]))],
+        );
+        assert_eq!(
+            data.to_val(),
+            "<val xsi:type=\"GuestNicInfo\"><ipAddress>10.0.0.1</ipAddress><ipAddress>10.0.0.2</ipAddress></val>"
+        );
         assert_eq!(Val::Unset.to_val(), "");
     }
 }

@@ -66,7 +66,8 @@ pub(crate) fn parse(text: &[u8]) -> Result<Node, String> {
             }
             Event::GeneralRef(reference) => {
                 let name: &str = &reference;
-                let text = quick_xml::escape::unescape(&format!("&{name};")).map_err(|error| error.to_string())?.into_owned();
+                let text =
+                    quick_xml::escape::unescape(&format!("&{name};")).map_err(|error| error.to_string())?.into_owned();
                 if let Some(node) = open.last_mut() {
                     node.text.push_str(&text);
                 }
@@ -93,7 +94,9 @@ fn element_of(element: &quick_xml::events::BytesStart<'_>) -> Result<Node, Strin
         let value = quick_xml::escape::unescape(&attribute.value).map_err(|error| error.to_string())?.into_owned();
         match attribute.key.as_ref() {
             "type" => node.kind = Some(value),
-            key if local(key) == "type" => node.xsi_type = Some(value.rsplit(':').next().unwrap_or_default().to_owned()),
+            key if local(key) == "type" => {
+                node.xsi_type = Some(value.rsplit(':').next().unwrap_or_default().to_owned())
+            }
             _ => {}
         }
     }

@@ -5,8 +5,8 @@ mod tls;
 
 use serde_json::Value;
 
-pub use tls::{SelfSigned, TlsError};
 pub(crate) use serve::{serve_plain, serve_tls};
+pub use tls::{SelfSigned, TlsError};
 
 /// A request with its body read.
 #[derive(Debug, Clone)]

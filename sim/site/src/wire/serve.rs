@@ -18,7 +18,11 @@ use super::{Answer, Request};
 use crate::site::Site;
 
 /// Serves plain HTTP until `shutdown`.
-pub(crate) async fn serve_plain(site: Site, listener: TcpListener, shutdown: impl Future<Output = ()> + Send + 'static) -> std::io::Result<()> {
+pub(crate) async fn serve_plain(
+    site: Site,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
     accept(listener, shutdown, move |stream| {
         let site = site.clone();
         async move { connection(site, stream, "http").await }
@@ -98,15 +102,27 @@ where
 #[error("the connection is closed without an answer")]
 struct Closed;
 
-async fn exchange(site: Site, request: hyper::Request<Incoming>, scheme: &str) -> Result<hyper::Response<Outgoing>, Closed> {
+async fn exchange(
+    site: Site,
+    request: hyper::Request<Incoming>,
+    scheme: &str,
+) -> Result<hyper::Response<Outgoing>, Closed> {
     let (head, body) = request.into_parts();
     let host = head.headers.get(http::header::HOST).and_then(|host| host.to_str().ok()).map(str::to_owned);
-    let host = host.or_else(|| head.uri.authority().map(|authority| authority.to_string())).unwrap_or_else(|| "127.0.0.1".to_owned());
+    let host = host
+        .or_else(|| head.uri.authority().map(|authority| authority.to_string()))
+        .unwrap_or_else(|| "127.0.0.1".to_owned());
     let query = url::form_urlencoded::parse(head.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
     let path = percent_encoding::percent_decode_str(head.uri.path()).decode_utf8_lossy().into_owned();
     let Ok(body) = body.collect().await else { return Err(Closed) };
-    let request =
-        Request { method: head.method.as_str().to_owned(), path, query, headers: head.headers, body: body.to_bytes(), base: format!("{scheme}://{host}") };
+    let request = Request {
+        method: head.method.as_str().to_owned(),
+        path,
+        query,
+        headers: head.headers,
+        body: body.to_bytes(),
+        base: format!("{scheme}://{host}"),
+    };
     let answer = site.answer(request).await;
     if answer.reset {
         return Err(Closed);

@@ -34,7 +34,11 @@ impl SelfSigned {
             }
         }
         let mut params = CertificateParams::new(subjects.clone()).map_err(|error| fail(&error))?;
-        let common = subjects.iter().find(|subject| subject.parse::<IpAddr>().is_err()).cloned().unwrap_or_else(|| "localhost".to_owned());
+        let common = subjects
+            .iter()
+            .find(|subject| subject.parse::<IpAddr>().is_err())
+            .cloned()
+            .unwrap_or_else(|| "localhost".to_owned());
         params.distinguished_name.push(DnType::CommonName, common);
         let key = KeyPair::generate().map_err(|error| fail(&error))?;
         let certificate = params.self_signed(&key).map_err(|error| fail(&error))?;

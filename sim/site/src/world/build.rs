@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
-use sha2::{Digest, Sha256};
 
+use super::servers::add_fabric;
 use super::{
-    AzurePower, AzureVm, Copying, Datastore, Fabric, Host, Machine, PlannedFailover, Queue, Reverse, Role, Server, Snapshot, Stage, VCenter, Vm, VmDisk, VmKey,
-    World, stable_id,
+    AzurePower, AzureVm, Copying, Datastore, Fabric, Host, Machine, PlannedFailover, Queue, Reverse, Role, Snapshot,
+    Stage, VCenter, Vm, VmDisk, VmKey, World, stable_id,
 };
 use crate::asr;
 use crate::clock::before;
@@ -94,7 +94,11 @@ fn build_vcenter(spec: &scenario::VCenter, start: Timestamp) -> VCenter {
             hosts: if datastore.hosts.is_empty() {
                 (0..spec.hosts.len()).collect()
             } else {
-                datastore.hosts.iter().filter_map(|name| spec.hosts.iter().position(|host| &host.name == name)).collect()
+                datastore
+                    .hosts
+                    .iter()
+                    .filter_map(|name| spec.hosts.iter().position(|host| &host.name == name))
+                    .collect()
             },
             read_only: datastore.read_only,
             accessible: datastore.accessible,
@@ -160,7 +164,13 @@ pub(super) fn os_name(spec: &scenario::Machine) -> String {
 }
 
 /// Puts a VM into vCenter's inventory and tells its number.
-fn add_vm(vcenter: &mut VCenter, spec: &scenario::Machine, machine: Option<usize>, powered_on: bool, now: Timestamp) -> u32 {
+pub(super) fn add_vm(
+    vcenter: &mut VCenter,
+    spec: &scenario::Machine,
+    machine: Option<usize>,
+    powered_on: bool,
+    now: Timestamp,
+) -> u32 {
     let id = vcenter.next_vm;
     vcenter.next_vm += 1;
     let host = spec.host.as_ref().and_then(|name| vcenter.host_named(name)).unwrap_or(0);
@@ -183,7 +193,11 @@ fn add_vm(vcenter: &mut VCenter, spec: &scenario::Machine, machine: Option<usize
         .snapshots
         .iter()
         .enumerate()
-        .map(|(number, name)| Snapshot { id: number as u32 + 1, name: name.clone(), made: before(now, SignedDuration::from_hours(24)) })
+        .map(|(number, name)| Snapshot {
+            id: number as u32 + 1,
+            name: name.clone(),
+            made: before(now, SignedDuration::from_hours(24)),
+        })
         .collect();
     let changed = vcenter.next_revision();
     let vm = Vm {
@@ -225,162 +239,10 @@ fn address(net: &str, number: u32) -> String {
     format!("{net}.{}.{}", (number / 200) % 250, number % 200 + 20)
 }
 
-fn classic_id(name: &str) -> String {
-    let id = stable_id("server", name).to_ascii_uppercase();
-    // The classic ids have four groups (recorded: 30AE6187-5869-8E44-B8AF6AA66E3ECC8F).
-    match id.rsplit_once('-') {
-        Some((head, tail)) => format!("{head}{tail}"),
-        None => id,
-    }
-}
-
-fn add_fabric(world: &mut World, spec: &scenario::Fabric, start: Timestamp) {
-    let vault = spec.vault.clone().unwrap_or_else(|| world.azure.vault.clone());
-    if !world.vaults.contains(&vault) {
-        world.vaults.push(vault.clone());
-    }
-    let vcenter_index = spec.vcenter.as_ref().and_then(|name| world.vcenters.iter().position(|v| &v.name == name)).unwrap_or(0);
-    let internal_id = stable_id("fabric", &spec.name);
-    let name = match spec.generation {
-        Generation::Modernized => spec.name.clone(),
-        Generation::Classic => Sha256::digest(spec.name.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect(),
-    };
-    let container = spec.container.clone().unwrap_or_else(|| match spec.generation {
-        Generation::Modernized => format!("{}replicationcontainer", spec.name),
-        Generation::Classic => format!("cloud_{internal_id}"),
-    });
-    let servers = match spec.generation {
-        Generation::Modernized => spec.appliances.iter().map(|a| appliance(world, vcenter_index, a, start)).collect(),
-        Generation::Classic => classic_servers(world, vcenter_index, spec, start),
-    };
-    world.fabrics.push(Fabric {
-        name,
-        friendly: spec.name.clone(),
-        generation: spec.generation,
-        vault,
-        container,
-        vcenter: vcenter_index,
-        internal_id,
-        site: format!("{}vmwaresite", spec.name),
-        servers,
-        cs_ip: spec.configuration_server.ip.clone(),
-        cs_version: spec.configuration_server.version.clone(),
-        policy: spec.policy.clone(),
-    });
-}
-
-/// The VM that a server runs in, made unless the scenario lists it among the vCenter's.
-fn server_vm(world: &mut World, vcenter: usize, name: &str, host: Option<&String>, os: Os, snapshots: &[String], start: Timestamp) -> (usize, Option<u32>) {
-    let Some(vcenter) = world.vcenters.get_mut(vcenter) else { return (0, None) };
-    if let Some(id) = vcenter.vm_named(name) {
-        return (vcenter.vms.get(&id).map_or(0, |vm| vm.host), Some(id));
-    }
-    let like = scenario::Machine {
-        name: name.to_owned(),
-        os,
-        host: host.cloned(),
-        snapshots: snapshots.to_vec(),
-        disks: vec![scenario::Disk { size: scenario::Size::gb(80), ..Default::default() }],
-        ..scenario::Machine::default()
-    };
-    let id = add_vm(vcenter, &like, None, true, start);
-    (vcenter.vms.get(&id).map_or(0, |vm| vm.host), Some(id))
-}
-
-fn appliance(world: &mut World, vcenter: usize, spec: &scenario::Appliance, start: Timestamp) -> Server {
-    let (host, vm) = server_vm(world, vcenter, &spec.name, spec.host.as_ref(), Os::Windows, &[], start);
-    let ip = vm.and_then(|id| world.vm(VmKey { vcenter, vm: id })).map(|vm| vm.ip.clone()).unwrap_or_default();
-    Server {
-        name: spec.name.clone(),
-        id: spec.id.clone().unwrap_or_else(|| stable_id("appliance", &spec.name)),
-        role: Role::Appliance,
-        ip,
-        health: spec.health.name().to_owned(),
-        heartbeat: spec.heartbeat,
-        host,
-        datastores: spec.datastores.clone(),
-        os: Os::Windows,
-        version: "9.62.7172.1".to_owned(),
-        retention: Vec::new(),
-        errors: Vec::new(),
-        silent_since: (!spec.heartbeat).then_some(before(start, SignedDuration::from_hours(2))),
-    }
-}
-
-fn classic_servers(world: &mut World, vcenter: usize, spec: &scenario::Fabric, start: Timestamp) -> Vec<Server> {
-    let cs = &spec.configuration_server;
-    let silent = before(start, SignedDuration::from_hours(2));
-    let mut servers = vec![Server {
-        name: spec.name.clone(),
-        id: cs.id.clone().unwrap_or_else(|| classic_id(&spec.name)),
-        role: Role::ConfigurationServer,
-        ip: cs.ip.clone(),
-        health: "Normal".to_owned(),
-        heartbeat: cs.available,
-        host: 0,
-        datastores: Some(Vec::new()),
-        os: Os::Windows,
-        version: cs.version.clone(),
-        retention: vec![scenario::RetentionVolume { name: "D".to_owned(), capacity: scenario::Size::gb(32), free: scenario::Size::gb(29) }],
-        errors: Vec::new(),
-        silent_since: (!cs.available).then_some(silent),
-    }];
-    for ps in &spec.process_servers {
-        servers.push(Server {
-            name: ps.name.clone(),
-            id: ps.id.clone().unwrap_or_else(|| classic_id(&ps.name)),
-            role: Role::ProcessServer,
-            ip: ps.ip.clone(),
-            health: ps.health.name().to_owned(),
-            heartbeat: true,
-            host: 0,
-            datastores: Some(Vec::new()),
-            os: Os::Windows,
-            version: cs.version.clone(),
-            retention: Vec::new(),
-            errors: Vec::new(),
-            silent_since: None,
-        });
-    }
-    for mt in &spec.master_targets {
-        let (host, vm) = server_vm(world, vcenter, &mt.name, mt.host.as_ref(), mt.os, &mt.snapshots, start);
-        if let (Some(id), Some(vcenter)) = (vm, world.vcenters.get_mut(vcenter)) {
-            vcenter.change_vm(id, |vm| {
-                vm.controller = mt.controller.clone();
-                vm.disk_enable_uuid = mt.disk_enable_uuid;
-            });
-        }
-        let drive = match mt.os {
-            Os::Windows => "R",
-            Os::Linux => "/mnt/retention",
-        };
-        let retention = if mt.retention.is_empty() {
-            vec![scenario::RetentionVolume { name: drive.to_owned(), capacity: scenario::Size::gb(1024), free: scenario::Size::gb(1000) }]
-        } else {
-            mt.retention.clone()
-        };
-        servers.push(Server {
-            name: mt.name.clone(),
-            id: mt.id.clone().unwrap_or_else(|| classic_id(&mt.name)),
-            role: Role::MasterTarget,
-            ip: mt.ip.clone(),
-            health: "Normal".to_owned(),
-            heartbeat: mt.heartbeat,
-            host,
-            datastores: mt.datastores.clone(),
-            os: mt.os,
-            version: mt.version.clone().unwrap_or_else(|| cs.version.clone()),
-            retention,
-            errors: mt.errors.clone(),
-            silent_since: (!mt.heartbeat).then_some(silent),
-        });
-    }
-    servers
-}
-
 fn add_machine(world: &mut World, spec: scenario::Machine) {
     let index = world.machines.len();
-    let fabric_index = spec.fabric.as_ref().and_then(|name| world.fabrics.iter().position(|f| &f.friendly == name)).unwrap_or(0);
+    let fabric_index =
+        spec.fabric.as_ref().and_then(|name| world.fabrics.iter().position(|f| &f.friendly == name)).unwrap_or(0);
     let Some(fabric) = world.fabrics.get(fabric_index).cloned() else { return };
     let since = before(world.now, spec.since.0);
     let stage = match spec.state {
@@ -396,7 +258,10 @@ fn add_machine(world: &mut World, spec: scenario::Machine) {
     let on = !stage.runs_in_azure() || spec.original_vm_running;
     let now = world.now;
     let vm = if needs_vm {
-        world.vcenters.get_mut(fabric.vcenter).map(|vcenter| VmKey { vcenter: fabric.vcenter, vm: add_vm(vcenter, &spec, Some(index), on, now) })
+        world
+            .vcenters
+            .get_mut(fabric.vcenter)
+            .map(|vcenter| VmKey { vcenter: fabric.vcenter, vm: add_vm(vcenter, &spec, Some(index), on, now) })
     } else {
         None
     };
@@ -407,9 +272,19 @@ fn add_machine(world: &mut World, spec: scenario::Machine) {
 }
 
 #[allow(clippy::too_many_arguments, reason = "the parts of one machine, each computed by the only caller")]
-fn new_machine(world: &World, spec: scenario::Machine, item: String, fabric_index: usize, fabric: &Fabric, stage: Stage, since: Timestamp, vm: Option<VmKey>) -> Machine {
+fn new_machine(
+    world: &World,
+    spec: scenario::Machine,
+    item: String,
+    fabric_index: usize,
+    fabric: &Fabric,
+    stage: Stage,
+    since: Timestamp,
+    vm: Option<VmKey>,
+) -> Machine {
     let azure_name = spec.azure_vm.clone().unwrap_or_else(|| spec.name.clone());
-    let azure_name = if spec.azure_vm_renamed { format!("{azure_name}-{}", stable_id("rename", &spec.name)) } else { azure_name };
+    let azure_name =
+        if spec.azure_vm_renamed { format!("{azure_name}-{}", stable_id("rename", &spec.name)) } else { azure_name };
     let number = world.machines.len() as u32 + 4;
     let mac = stable_id("azure-mac", &spec.name).to_ascii_uppercase();
     let mac_part = |at: usize| mac.get(at..at + 2).unwrap_or("00").to_owned();
@@ -420,11 +295,19 @@ fn new_machine(world: &World, spec: scenario::Machine, item: String, fabric_inde
         Generation::Classic => policy_id(&format!("{}-failback", fabric.policy)),
     };
     let server = |role: Role, os: Option<Os>| {
-        fabric.servers.iter().find(|s| s.role == role && os.is_none_or(|os| s.os == os) && s.datastores.as_ref().is_none_or(|d| !d.is_empty()))
+        fabric.servers.iter().find(|s| {
+            s.role == role && os.is_none_or(|os| s.os == os) && s.datastores.as_ref().is_none_or(|d| !d.is_empty())
+        })
     };
-    let target = server(Role::Appliance, None).or_else(|| server(Role::MasterTarget, Some(spec.os))).map(|s| s.id.clone()).unwrap_or_default();
+    let target = server(Role::Appliance, None)
+        .or_else(|| server(Role::MasterTarget, Some(spec.os)))
+        .map(|s| s.id.clone())
+        .unwrap_or_default();
     let process_server = fabric.servers.first().map(|s| s.id.clone()).unwrap_or_default();
-    let datastore = spec.datastore.clone().or_else(|| world.vcenters.get(fabric.vcenter).and_then(|v| v.datastores.first()).map(|d| d.name.clone()));
+    let datastore = spec
+        .datastore
+        .clone()
+        .or_else(|| world.vcenters.get(fabric.vcenter).and_then(|v| v.datastores.first()).map(|d| d.name.clone()));
     let reverse = if stage.is_reverse() {
         Reverse {
             target,
@@ -439,9 +322,15 @@ fn new_machine(world: &World, spec: scenario::Machine, item: String, fabric_inde
     };
     let running = spec.azure_vm_running && stage.runs_in_azure();
     let (points_from, points_until) = match stage {
-        Stage::FailedOver | Stage::FailedOverCommitted | Stage::Migrated => (before(since, SignedDuration::from_hours(72)), Some(since)),
+        Stage::FailedOver | Stage::FailedOverCommitted | Stage::Migrated => {
+            (before(since, SignedDuration::from_hours(72)), Some(since))
+        }
         Stage::FailedBack | Stage::FailedBackCommitted => (before(since, SignedDuration::from_hours(2)), Some(since)),
-        Stage::ForwardInitial | Stage::ForwardPointPending | Stage::ForwardProtected | Stage::ReverseInitial | Stage::ReverseProtected => (since, None),
+        Stage::ForwardInitial
+        | Stage::ForwardPointPending
+        | Stage::ForwardProtected
+        | Stage::ReverseInitial
+        | Stage::ReverseProtected => (since, None),
     };
     Machine {
         azure: AzureVm {
@@ -475,8 +364,10 @@ fn new_machine(world: &World, spec: scenario::Machine, item: String, fabric_inde
         points_until,
         failover_point: None,
         failover_time: (stage != Stage::ForwardProtected).then_some(since),
-        planned: (stage == Stage::FailedBack || stage == Stage::FailedBackCommitted)
-            .then(|| PlannedFailover { started: before(since, SignedDuration::from_mins(21)), status: Some("Succeeded".to_owned()) }),
+        planned: (stage == Stage::FailedBack || stage == Stage::FailedBackCommitted).then(|| PlannedFailover {
+            started: before(since, SignedDuration::from_mins(21)),
+            status: Some("Succeeded".to_owned()),
+        }),
         copying: None::<Copying>,
         test_failover: "None".to_owned(),
         health: "Normal".to_owned(),

@@ -64,23 +64,44 @@ impl Stage {
     pub(crate) fn is_reverse(self) -> bool {
         match self {
             Stage::ReverseInitial | Stage::ReverseProtected | Stage::FailedBack | Stage::FailedBackCommitted => true,
-            Stage::ForwardInitial | Stage::ForwardPointPending | Stage::ForwardProtected | Stage::FailedOver | Stage::FailedOverCommitted | Stage::Migrated => false,
+            Stage::ForwardInitial
+            | Stage::ForwardPointPending
+            | Stage::ForwardProtected
+            | Stage::FailedOver
+            | Stage::FailedOverCommitted
+            | Stage::Migrated => false,
         }
     }
 
     /// The failed-over VM in Azure belongs to this stage.
     pub(crate) fn has_azure_vm(self) -> bool {
         match self {
-            Stage::FailedOver | Stage::FailedOverCommitted | Stage::ReverseInitial | Stage::ReverseProtected | Stage::FailedBack | Stage::Migrated => true,
-            Stage::ForwardInitial | Stage::ForwardPointPending | Stage::ForwardProtected | Stage::FailedBackCommitted => false,
+            Stage::FailedOver
+            | Stage::FailedOverCommitted
+            | Stage::ReverseInitial
+            | Stage::ReverseProtected
+            | Stage::FailedBack
+            | Stage::Migrated => true,
+            Stage::ForwardInitial
+            | Stage::ForwardPointPending
+            | Stage::ForwardProtected
+            | Stage::FailedBackCommitted => false,
         }
     }
 
     /// The workload runs in Azure.
     pub(crate) fn runs_in_azure(self) -> bool {
         match self {
-            Stage::FailedOver | Stage::FailedOverCommitted | Stage::ReverseInitial | Stage::ReverseProtected | Stage::Migrated => true,
-            Stage::ForwardInitial | Stage::ForwardPointPending | Stage::ForwardProtected | Stage::FailedBack | Stage::FailedBackCommitted => false,
+            Stage::FailedOver
+            | Stage::FailedOverCommitted
+            | Stage::ReverseInitial
+            | Stage::ReverseProtected
+            | Stage::Migrated => true,
+            Stage::ForwardInitial
+            | Stage::ForwardPointPending
+            | Stage::ForwardProtected
+            | Stage::FailedBack
+            | Stage::FailedBackCommitted => false,
         }
     }
 }

@@ -5,6 +5,7 @@ mod fabric;
 mod machine;
 mod power;
 mod queue;
+mod servers;
 mod vmware;
 
 use std::collections::BTreeMap;
@@ -21,8 +22,8 @@ pub(crate) use vmware::{Datastore, Host, Snapshot, Task, TaskFault, TaskState, T
 use crate::asr::{Job, Mapping, Plan, Policy};
 use crate::call::Call;
 use crate::fault::Faults;
-use crate::scenario::{Durations, ResourceLock, Scenario, Unknowns};
 use crate::scenario::Azure;
+use crate::scenario::{Durations, ResourceLock, Scenario, Unknowns};
 
 /// The namespace of every derived id.
 const IDS: uuid::Uuid = uuid::Uuid::from_u128(0x5f0c_1d2e_8a34_4b7f_9d21_7e66_a1b2_c3d4);
@@ -154,7 +155,10 @@ impl World {
 
     /// ARM id of a vault.
     pub(crate) fn vault_id(&self, vault: &str) -> String {
-        format!("/Subscriptions/{}/resourceGroups/{}/providers/Microsoft.RecoveryServices/vaults/{vault}", self.azure.subscription, self.azure.resource_group)
+        format!(
+            "/Subscriptions/{}/resourceGroups/{}/providers/Microsoft.RecoveryServices/vaults/{vault}",
+            self.azure.subscription, self.azure.resource_group
+        )
     }
 
     pub(crate) fn fabric_id(&self, fabric: &Fabric) -> String {
@@ -174,7 +178,10 @@ impl World {
 
     /// ARM id of something of another provider in the site's resource group.
     pub(crate) fn provider_id(&self, rest: &str) -> String {
-        format!("/subscriptions/{}/resourceGroups/{}/providers/{rest}", self.azure.subscription, self.azure.resource_group)
+        format!(
+            "/subscriptions/{}/resourceGroups/{}/providers/{rest}",
+            self.azure.subscription, self.azure.resource_group
+        )
     }
 
     pub(crate) fn azure_vm_id(&self, machine: &Machine) -> String {

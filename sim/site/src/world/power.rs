@@ -21,7 +21,7 @@ impl World {
             self.queue.put(after(self.now, self.durations.tools.0), Event::ToolsRun { vm: key, boot });
         }
         if let Some(index) = machine {
-            if self.machines.get(index).is_some_and(|m| !m.stage.runs_in_azure() || m.stage.is_reverse()) {
+            if self.machines.get(index).is_some_and(|m| !m.stage.runs_in_azure()) {
                 self.agent_boots(index, boot);
             }
             self.watch_copies(index);
@@ -157,14 +157,19 @@ impl World {
 
     fn carry_out(&mut self, key: VmKey, work: &TaskWork) -> Option<TaskFault> {
         let vm = self.vm(key)?;
-        let connected = self.vcenters.get(key.vcenter).and_then(|v| v.hosts.get(vm.host)).is_some_and(|host| host.connected);
+        let connected =
+            self.vcenters.get(key.vcenter).and_then(|v| v.hosts.get(vm.host)).is_some_and(|host| host.connected);
         if !connected {
             return Some(TaskFault::HostNotConnected);
         }
         let state = |on: bool| if on { "poweredOn" } else { "poweredOff" }.to_owned();
         match work {
-            TaskWork::PowerOn if vm.powered_on => Some(TaskFault::InvalidPowerState { requested: state(true), existing: state(true) }),
-            TaskWork::PowerOff if !vm.powered_on => Some(TaskFault::InvalidPowerState { requested: state(false), existing: state(false) }),
+            TaskWork::PowerOn if vm.powered_on => {
+                Some(TaskFault::InvalidPowerState { requested: state(true), existing: state(true) })
+            }
+            TaskWork::PowerOff if !vm.powered_on => {
+                Some(TaskFault::InvalidPowerState { requested: state(false), existing: state(false) })
+            }
             TaskWork::PowerOn => {
                 self.power_on(key);
                 None
@@ -175,7 +180,9 @@ impl World {
             }
             TaskWork::RemoveSnapshot(id) => {
                 let id = *id;
-                self.vcenters.get_mut(key.vcenter)?.change_vm(key.vm, |vm| vm.snapshots.retain(|snapshot| snapshot.id != id));
+                self.vcenters
+                    .get_mut(key.vcenter)?
+                    .change_vm(key.vm, |vm| vm.snapshots.retain(|snapshot| snapshot.id != id));
                 None
             }
             TaskWork::RemoveAllSnapshots => {

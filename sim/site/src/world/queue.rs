@@ -63,6 +63,7 @@ impl Queue {
     }
 
     pub(crate) fn unpack(&mut self) {
-        self.sorted = std::mem::take(&mut self.entries).into_iter().map(|(at, number, event)| ((at, number), event)).collect();
+        self.sorted =
+            std::mem::take(&mut self.entries).into_iter().map(|(at, number, event)| ((at, number), event)).collect();
     }
 }

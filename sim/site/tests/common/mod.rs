@@ -60,9 +60,16 @@ impl Reply {
     }
 }
 
-pub(crate) async fn send(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Result<Reply, String> {
+pub(crate) async fn send(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<Bytes>,
+) -> Result<Reply, String> {
     let stream = tokio::net::TcpStream::connect(address).await.map_err(|error| error.to_string())?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
     let driver = tokio::spawn(connection);
     let mut request = hyper::Request::builder().method(method).uri(path).header("host", address.to_string());
     for (name, value) in headers {
@@ -98,7 +105,10 @@ impl<'a> Arm<'a> {
             azure.client_id, azure.client_secret
         );
         let path = format!("/{}/oauth2/v2.0/token", azure.tenant);
-        let reply = send(running.address, "POST", &path, &[("content-type", "application/x-www-form-urlencoded")], form).await.unwrap();
+        let reply =
+            send(running.address, "POST", &path, &[("content-type", "application/x-www-form-urlencoded")], form)
+                .await
+                .unwrap();
         assert_eq!(reply.status, 200, "{}", reply.text());
         let token = reply.json()["access_token"].as_str().unwrap().to_owned();
         let group = format!("/subscriptions/{}/resourceGroups/{}", azure.subscription, azure.resource_group);
@@ -107,10 +117,22 @@ impl<'a> Arm<'a> {
     }
 
     pub(crate) async fn call(&self, method: &str, path: &str, body: Option<Value>) -> Reply {
-        let path = if path.contains("api-version") { path.to_owned() } else { format!("{path}{}{API}", if path.contains('?') { '&' } else { '?' }) };
+        let path = if path.contains("api-version") {
+            path.to_owned()
+        } else {
+            format!("{path}{}{API}", if path.contains('?') { '&' } else { '?' })
+        };
         let bearer = format!("Bearer {}", self.token);
         let body = body.map(|body| body.to_string()).unwrap_or_default();
-        send(self.running.address, method, &path, &[("authorization", &bearer), ("content-type", "application/json")], body).await.unwrap()
+        send(
+            self.running.address,
+            method,
+            &path,
+            &[("authorization", &bearer), ("content-type", "application/json")],
+            body,
+        )
+        .await
+        .unwrap()
     }
 
     pub(crate) async fn get(&self, path: &str) -> Value {
@@ -127,7 +149,8 @@ impl<'a> Arm<'a> {
 
     pub(crate) fn item_id(&self, name: &str) -> String {
         let snapshot = self.running.site.snapshot();
-        let machine = snapshot["machines"].as_array().unwrap().iter().find(|machine| machine["name"] == name).unwrap().clone();
+        let machine =
+            snapshot["machines"].as_array().unwrap().iter().find(|machine| machine["name"] == name).unwrap().clone();
         machine["itemId"].as_str().unwrap().to_owned()
     }
 
@@ -194,7 +217,11 @@ impl<'a> Vim<'a> {
     }
 
     pub(crate) async fn raw(&self, call: &str) -> Reply {
-        let headers = [("content-type", "text/xml; charset=utf-8"), ("soapaction", "\"urn:vim25/6.5\""), ("cookie", self.cookie.as_str())];
+        let headers = [
+            ("content-type", "text/xml; charset=utf-8"),
+            ("soapaction", "\"urn:vim25/6.5\""),
+            ("cookie", self.cookie.as_str()),
+        ];
         send(self.running.address, "POST", "/sdk", &headers, envelope(call)).await.unwrap()
     }
 
