@@ -182,3 +182,77 @@ async fn token_buckets_run_dry_and_fill_again() {
     tokio::time::sleep(std::time::Duration::from_millis(150)).await;
     assert_eq!(arm.call("GET", &path, None).await.status, 200);
 }
+
+#[tokio::test]
+async fn odd_requests_get_an_answer_and_harm_nothing() {
+    let running = start(ONE, 0.0).await;
+    let arm = Arm::login(&running).await;
+    let before = running.site.snapshot()["machines"].clone();
+    let item = arm.item_id("web-01");
+    let bearer = format!("Bearer {}", arm.token);
+    let bodies = [
+        "",
+        "null",
+        "[]",
+        "7",
+        "\"x\"",
+        "{\"properties\":null}",
+        "{\"properties\":{\"providerSpecificDetails\":[]}}",
+        "{\"properties\":{\"providerSpecificDetails\":{\"instanceType\":5}}}",
+        "{\"properties\":{\"failoverDirection\":1,\"providerSpecificDetails\":{\"instanceType\":\"InMage\"}}}",
+        "{",
+    ];
+    let mut paths: Vec<String> = [
+        "reProtect",
+        "plannedFailover",
+        "unplannedFailover",
+        "applyRecoveryPoint",
+        "failoverCancel",
+        "nonsense",
+        "a/b/c",
+        "%00",
+        "operationresults/x",
+    ]
+    .iter()
+    .map(|verb| format!("{item}/{verb}"))
+    .collect();
+    paths.extend(
+        [
+            "",
+            "/",
+            "//",
+            "/replicationJobs/None",
+            "/replicationJobs/x/resume",
+            "/replicationFabrics/x/y",
+            "/replicationRecoveryPlans/p",
+            "/replicationRecoveryPlans/p/reProtect",
+            "/replicationPolicies/p",
+        ]
+        .map(|rest| format!("{}{rest}", arm.vault)),
+    );
+    paths.extend(
+        [
+            "/",
+            "/subscriptions",
+            "/subscriptions/x",
+            "/sdk",
+            "/sdk/x",
+            "/vcenters",
+            "/vcenters/x/sdk",
+            "/_world/x",
+            "/x/oauth2/v2.0/token",
+        ]
+        .map(str::to_owned),
+    );
+    for path in &paths {
+        for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"] {
+            for body in bodies {
+                let target = format!("{}?{API}&skipToken=-1&$filter=a", if path.is_empty() { "/" } else { path });
+                let reply = send(running.address, method, &target, &[("authorization", bearer.as_str())], body).await;
+                let status = reply.unwrap_or_else(|error| panic!("{method} {target} {body}: {error}")).status;
+                assert!((200..=599).contains(&status));
+            }
+        }
+    }
+    assert_eq!(running.site.snapshot()["machines"], before);
+}
