@@ -28,6 +28,8 @@ KINDS = {
     "FailbackPlan": "failbackplans",
     "FailbackApproval": "failbackapprovals",
 }
+# The CRDs' default, which a server shows where there is no status.
+UNOBSERVED = {"observedGeneration": -1}
 PLAN = """
 apiVersion: failback.dev/v1alpha1
 kind: FailbackPlan
@@ -46,7 +48,8 @@ def main_condition(obj):
 
 
 def key_of(obj):
-    """Kind, reason of its main condition, and what else decides: a generation not observed, a deletion, a stall."""
+    """Kind, reason of its main condition, and what else decides: a generation not observed, a deletion, a stall, and of
+    a plan whether its checks pass."""
     status = obj.get("status", {})
     if status.get("observedGeneration", -1) < obj["metadata"].get("generation", 0):
         return f"{obj['kind']}/unobserved"
@@ -54,6 +57,9 @@ def key_of(obj):
     key = f"{obj['kind']}/{condition['reason'] if condition else 'none'}"
     if any(c["type"] == "Stalled" and c["status"] == "True" for c in status.get("conditions", [])):
         key += "/stalled"
+    preflight = next((c["status"] for c in status.get("conditions", []) if c["type"] == "PreflightPassed"), None)
+    if obj["kind"] == "FailbackPlan":
+        key += f"/preflight {preflight}"
     return key + ("/deleting" if obj["metadata"].get("deletionTimestamp") else "")
 
 
@@ -92,7 +98,8 @@ class Server:
             if test():
                 return
             time.sleep(0.02)
-        raise SystemExit(f"waited in vain: {what}")
+        stand = json.dumps([{**obj, "spec": None} for kind in KINDS for obj in self.list(kind)], indent=1)
+        raise SystemExit(f"{stand}\nwaited in vain: {what}")
 
     def until_reason(self, reason):
         self.until(reason, lambda: (main_condition({"kind": "FailbackPlan", **self.plan()}) or {}).get("reason") == reason)
@@ -100,7 +107,7 @@ class Server:
 
 def trim(obj):
     meta = {k: v for k, v in obj["metadata"].items() if k in ("name", "namespace", "generation", "uid", "deletionTimestamp", "annotations")}
-    return {"apiVersion": obj["apiVersion"], "kind": obj["kind"], "metadata": meta, "spec": obj["spec"], "status": obj.get("status", {})}
+    return {"apiVersion": obj["apiVersion"], "kind": obj["kind"], "metadata": meta, "spec": obj["spec"], "status": obj.get("status", UNOBSERVED)}
 
 
 def watch(server, kind, seen, stop):
@@ -168,6 +175,7 @@ def drive(server):
     server.call("POST", BASE + "replicateditems", item)
     other = {"desiredPhase": "Reprotected", "waves": [{"name": "all", "items": ["web-01", "nobody"]}]}
     server.call("POST", BASE + "failbackplans", {**broken, "kind": "FailbackPlan", "metadata": {"name": "second"}, "spec": other})
+    server.until("reprotected", lambda: server.plan()["status"]["phase"] == "Reprotected")
     server.until_reason("ApprovalRequired")
     server.patch_plan({"spec": {"suspend": True}})
     server.until_reason("Suspended")
