@@ -8,6 +8,7 @@ mod item;
 mod master_target;
 mod plan;
 mod run;
+mod triggers;
 mod vault;
 mod vcenter;
 

@@ -1,0 +1,227 @@
+//! The inventory of one vault: its item list at an interval, its jobs and the machines in motion more often.
+
+mod reading;
+mod state;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use tokio::sync::Notify;
+
+use self::state::{Seen, State, Watcher, find, jobs_of};
+use super::{Key, Link, Wake, Waker, pause};
+use crate::{
+    core::observed::{AzureVm, Fabric, Fact, Job, Replication, Vault},
+    ports::{Failure, FailureClass, SharedClock, SiteRecovery},
+};
+
+/// How often machines in motion and the vault's jobs are read.
+const IN_MOTION: Duration = Duration::from_secs(15);
+/// The least pause between two rounds on the wall, however fast a simulated clock runs.
+const LEAST: Duration = Duration::from_millis(50);
+
+/// What a vault shows to the objects that describe it.
+#[derive(Clone, Debug)]
+pub struct VaultView {
+    /// How the connection stands.
+    pub link: Link,
+    /// The vault itself, once it was read.
+    pub vault: Option<Vault>,
+    /// How many items its list has, once it was read.
+    pub items: Option<usize>,
+    /// Entries that could not be decoded.
+    pub unreadable: Vec<String>,
+    /// Its fabrics.
+    pub fabrics: Fact<Vec<Fabric>>,
+    /// When its list was read last.
+    pub listed_at: Option<Timestamp>,
+}
+
+/// What a vault shows of one machine.
+#[derive(Clone, Debug)]
+pub struct ItemView {
+    /// Its item.
+    pub replication: Fact<Replication>,
+    /// The jobs that concern it.
+    pub jobs: Fact<Vec<Job>>,
+    /// Its machine in Azure.
+    pub azure_vm: Fact<AzureVm>,
+    /// The fabric that holds it.
+    pub fabric: Fact<Fabric>,
+}
+
+/// One vault, read for everybody.
+pub struct VaultInventory {
+    key: Key,
+    port: Arc<dyn SiteRecovery>,
+    clock: SharedClock,
+    interval: Duration,
+    state: Mutex<State>,
+    poke: Notify,
+    wake: Waker,
+}
+
+impl VaultInventory {
+    /// An inventory that has read nothing yet; [`Self::run`] reads.
+    pub fn new(key: Key, port: Arc<dyn SiteRecovery>, clock: SharedClock, interval: Duration, wake: Waker) -> Self {
+        Self { key, port, clock, interval, state: Mutex::new(State::new()), poke: Notify::new(), wake }
+    }
+
+    /// The adapter, for reads right before a call and for the call.
+    pub fn port(&self) -> Arc<dyn SiteRecovery> {
+        Arc::clone(&self.port)
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the vault shows.
+    pub fn view(&self) -> VaultView {
+        let state = self.state();
+        VaultView {
+            link: state.link.clone(),
+            vault: state.vault.clone(),
+            items: state.listed_at.map(|_| state.entries.len()),
+            unreadable: state.unreadable.clone(),
+            fabrics: state.fabrics.clone(),
+            listed_at: state.listed_at,
+        }
+    }
+
+    /// Says that an object looks at a machine (friendly name or ARM id), whether it moves, and which Azure VM is meant
+    /// when the item itself no longer names it.
+    pub fn watch(&self, key: &Key, machine: &str, azure_vm_id: Option<&str>, in_motion: bool) {
+        let watcher =
+            Watcher { machine: machine.to_owned(), azure_vm_id: azure_vm_id.map(ToOwned::to_owned), in_motion };
+        let mut state = self.state();
+        let news = match state.watchers.get(key) {
+            None => true,
+            Some(old) => old.machine != watcher.machine || (watcher.in_motion && !old.in_motion),
+        };
+        state.watchers.insert(key.clone(), watcher);
+        drop(state);
+        if news {
+            self.poke.notify_one();
+        }
+    }
+
+    /// The object is gone.
+    pub fn unwatch(&self, key: &Key) {
+        self.state().watchers.remove(key);
+    }
+
+    /// Reads again now: something was just called.
+    pub fn refresh(&self) {
+        self.poke.notify_one();
+    }
+
+    /// What is known of a machine.
+    pub fn item(&self, machine: &str) -> ItemView {
+        let state = self.state();
+        let entry = match find(&state, machine) {
+            Ok(entry) => entry,
+            Err(why) => {
+                return ItemView {
+                    replication: Fact::unknown(why.clone()),
+                    jobs: Fact::unknown(why.clone()),
+                    azure_vm: Fact::unknown(why.clone()),
+                    fabric: Fact::unknown(why),
+                };
+            }
+        };
+        let replication = match (&entry.full, state.listed_at) {
+            (Some((item, at)), _) => Fact::seen(item.clone(), *at),
+            (None, Some(at)) => Fact::seen(entry.summary.clone(), at),
+            (None, None) => state.link.unknown("The item"),
+        };
+        let of_item = replication.value().map(|item| item.fabric_id.to_ascii_lowercase()).unwrap_or_default();
+        let fabric = match &state.fabrics {
+            Fact::Unknown(why) => Fact::unknown(why.clone()),
+            Fact::Seen { value, at } => {
+                value.iter().find(|fabric| fabric.id.eq_ignore_ascii_case(&of_item)).map_or_else(
+                    || Fact::unknown("The item's fabric is not in the vault's list."),
+                    |fabric| Fact::seen(fabric.clone(), *at),
+                )
+            }
+        };
+        let jobs = match replication.value() {
+            Some(item) => state.jobs.map(|jobs| jobs_of(jobs, item, &state)),
+            None => state.link.unknown("The item"),
+        };
+        let azure_vm = entry
+            .azure_vm
+            .as_ref()
+            .map_or_else(|| Fact::unknown("The machine in Azure was not read yet."), |(fact, _)| fact.clone());
+        ItemView { replication, jobs, azure_vm, fabric }
+    }
+
+    /// Reads for as long as it is polled. Drop it to stop.
+    pub async fn run(&self) {
+        let mut failures = 0;
+        loop {
+            let wait = match self.read().await {
+                Ok(()) => {
+                    failures = 0;
+                    let moving = self.state().watchers.values().any(|watcher| watcher.in_motion);
+                    if moving { IN_MOTION.min(self.interval) } else { self.interval }
+                }
+                Err(failure) => {
+                    failures += 1;
+                    tracing::warn!(vault = %self.key.name, namespace = %self.key.namespace, class = failure.class.label(), %failure, "the vault cannot be read");
+                    let wait = pause(failures, &failure, &self.key.name);
+                    self.went_down(failure);
+                    wait
+                }
+            };
+            let rejected =
+                matches!(&self.state().link, Link::Down(failure) if failure.class == FailureClass::Unauthenticated);
+            let sleep = tokio::time::sleep(self.clock.wall(wait).max(LEAST));
+            if rejected {
+                sleep.await;
+            } else {
+                tokio::select! { () = sleep => {}, () = self.poke.notified() => {} }
+            }
+        }
+    }
+
+    fn went_down(&self, failure: Failure) {
+        let watchers = {
+            let mut state = self.state();
+            let link = Link::Down(failure);
+            let news = state.link != link;
+            state.link = link;
+            if news { state.watchers.keys().cloned().collect() } else { Vec::new() }
+        };
+        self.send(Wake::Vault(self.key.clone()));
+        for key in watchers {
+            self.send(Wake::Item(key));
+        }
+    }
+
+    fn snapshot(&self) -> HashMap<Key, Seen> {
+        let state = self.state();
+        state.watchers.iter().map(|(key, watcher)| (key.clone(), Seen::of(&state, &watcher.machine))).collect()
+    }
+
+    /// Wakes those whose machine shows something else than before.
+    fn tell(&self, before: &HashMap<Key, Seen>, everybody: bool) {
+        let after = self.snapshot();
+        for (key, seen) in &after {
+            if everybody || before.get(key) != Some(seen) {
+                self.send(Wake::Item(key.clone()));
+            }
+        }
+        self.send(Wake::Vault(self.key.clone()));
+    }
+
+    fn send(&self, wake: Wake) {
+        if self.wake.send(wake).is_err() {
+            tracing::debug!("nobody listens to wake-ups any more");
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! What wakes a controller besides its own objects: inventories, and objects of other kinds.
+
+use std::sync::Arc;
+
+use futures::{Stream, StreamExt, stream};
+use kube::ResourceExt;
+use tokio::sync::{broadcast, mpsc};
+
+use super::context::Context;
+use crate::{
+    api::{FailbackPlan, MasterTarget, ReplicatedItem},
+    inventory::{Key, Wake},
+    kube_io::feed::Change,
+};
+
+/// Wake-ups of the inventories, for as many listeners as there are.
+pub(super) struct Wakes(broadcast::Sender<Wake>);
+
+impl Wakes {
+    pub(super) fn new(mut woken: mpsc::UnboundedReceiver<Wake>) -> Self {
+        let (sender, _) = broadcast::channel(16_384);
+        let out = sender.clone();
+        tokio::spawn(async move {
+            while let Some(wake) = woken.recv().await {
+                if out.send(wake).is_err() {
+                    return;
+                }
+            }
+        });
+        Self(sender)
+    }
+
+    pub(super) fn of(
+        &self,
+        pick: impl Fn(Wake) -> Vec<Key> + Send + 'static,
+    ) -> impl Stream<Item = (String, String)> + Send + 'static {
+        let receiver = self.0.subscribe();
+        stream::unfold((receiver, pick), |(mut receiver, pick)| async move {
+            loop {
+                match receiver.recv().await {
+                    Ok(wake) => {
+                        let keys: Vec<_> = pick(wake).into_iter().map(|key| (key.namespace, key.name)).collect();
+                        return Some((stream::iter(keys), (receiver, pick)));
+                    }
+                    // What was missed is found by the regular recheck.
+                    Err(broadcast::error::RecvError::Lagged(_)) => {}
+                    Err(broadcast::error::RecvError::Closed) => return None,
+                }
+            }
+        })
+        .flatten()
+    }
+}
+
+/// Names of objects that a change of another kind concerns.
+pub(super) fn refs<K>(
+    changes: mpsc::UnboundedReceiver<Change<K>>,
+    map: impl Fn(&K) -> Vec<(String, String)> + Send + 'static,
+) -> impl Stream<Item = (String, String)> + Send + 'static
+where
+    K: Send + 'static,
+{
+    stream::unfold((changes, map), |(mut changes, map)| async move {
+        let (Change::Applied(object) | Change::Deleted(object)) = changes.recv().await?;
+        let names = map(&object);
+        Some((stream::iter(names), (changes, map)))
+    })
+    .flatten()
+}
+
+pub(super) fn plans_of_item(context: Arc<Context>) -> impl Fn(&ReplicatedItem) -> Vec<(String, String)> + Send {
+    move |item| {
+        let namespace = item.namespace().unwrap_or_default();
+        let name = item.name_any();
+        let claimed = item.status.as_ref().and_then(|status| status.claim.as_ref()).map(|claim| claim.plan.clone());
+        context
+            .stores
+            .plans
+            .state()
+            .into_iter()
+            .filter(|plan| plan.namespace().as_deref() == Some(namespace.as_str()))
+            .filter(|plan| {
+                claimed.as_deref() == Some(plan.name_any().as_str())
+                    || plan.spec.waves.iter().any(|wave| wave.items.contains(&name))
+            })
+            .map(|plan| (namespace.clone(), plan.name_any()))
+            .collect()
+    }
+}
+
+pub(super) fn approvals_of_plan(context: Arc<Context>) -> impl Fn(&FailbackPlan) -> Vec<(String, String)> + Send {
+    move |plan| {
+        let namespace = plan.namespace().unwrap_or_default();
+        context
+            .stores
+            .approvals
+            .state()
+            .into_iter()
+            .filter(|approval| approval.namespace().as_deref() == Some(namespace.as_str()))
+            .filter(|approval| approval.spec.plan_ref.name == plan.name_any())
+            .map(|approval| (namespace.clone(), approval.name_any()))
+            .collect()
+    }
+}
+
+pub(super) fn users_of_target(context: Arc<Context>) -> impl Fn(&MasterTarget) -> Vec<(String, String)> + Send {
+    move |target| {
+        let namespace = target.namespace().unwrap_or_default();
+        let name = target.name_any();
+        context
+            .stores
+            .items
+            .state()
+            .into_iter()
+            .filter(|item| item.namespace().as_deref() == Some(namespace.as_str()))
+            .filter(|item| item.spec.master_target_ref.as_ref().is_some_and(|reference| reference.name == name))
+            .map(|item| (namespace.clone(), item.name_any()))
+            .collect()
+    }
+}
+
+pub(super) fn targets_of_vault(context: Arc<Context>) -> impl Fn(Wake) -> Vec<Key> + Send {
+    move |wake| match wake {
+        Wake::Vault(vault) => context
+            .stores
+            .targets
+            .state()
+            .into_iter()
+            .filter(|target| target.namespace().as_deref() == Some(vault.namespace.as_str()))
+            .filter(|target| target.spec.vault_ref.name == vault.name)
+            .map(|target| Key { namespace: vault.namespace.clone(), name: target.name_any() })
+            .collect(),
+        Wake::Item(_) | Wake::VCenter(_) => vec![],
+    }
+}
