@@ -1,9 +1,12 @@
 //! `failback sim`: the simulated site alone.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
-use sim_site::{Options, Scenario, SelfSigned, Site};
+use sim_site::{Fault, Options, Scenario, SelfSigned, Site};
 use tokio::net::TcpListener;
 
 use super::{Failed, clock::WallClock, controller::stop_signal};
@@ -27,6 +30,9 @@ pub(super) struct Flags {
     /// Seed of the ids that it makes.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Faults to begin with, as a YAML list; more can be sent to /_world/faults.
+    #[arg(long)]
+    faults: Option<PathBuf>,
     /// Which logs are written to standard error.
     #[arg(long, env = "FAILBACK_LOG", default_value = "warn")]
     log: String,
@@ -40,12 +46,20 @@ pub(super) async fn run(flags: Flags) -> Result<(), Failed> {
             flags.listen
         )));
     }
-    let text = std::fs::read_to_string(&flags.scenario)
-        .map_err(|error| Failed::because(format!("--scenario {}: {error}", flags.scenario.display())))?;
-    let scenario = Scenario::from_yaml(&text)
-        .map_err(|error| Failed::because(format!("--scenario {}: {error}", flags.scenario.display())))?;
+    let wrong = |flag: &str, path: &Path, error: &dyn std::fmt::Display| {
+        Failed::because(format!("{flag} {}: {error}", path.display()))
+    };
+    let path = &flags.scenario;
+    let text = std::fs::read_to_string(path).map_err(|error| wrong("--scenario", path, &error))?;
+    let scenario = Scenario::from_yaml(&text).map_err(|error| wrong("--scenario", path, &error))?;
+    let mut faults: Vec<Fault> = Vec::new();
+    if let Some(path) = &flags.faults {
+        let text = std::fs::read_to_string(path).map_err(|error| wrong("--faults", path, &error))?;
+        faults = serde_yaml::from_str(&text).map_err(|error| wrong("--faults", path, &error))?;
+    }
     let started = WallClock.now();
     let site = Site::new(scenario, Options::at_speed(flags.speed).with_seed(flags.seed).with_origin(started))?;
+    faults.into_iter().for_each(|fault| site.inject(fault));
     let listener = TcpListener::bind(flags.listen).await?;
     let address = listener.local_addr()?;
     println!("clock {started}={started}@{}", flags.speed);

@@ -52,6 +52,14 @@ impl ItemFacts {
     }
 }
 
+/// What was learned earlier, as far as it is about this item: an object may name another machine by now.
+pub(super) fn learned(item: Option<&Replication>, known: &Identity) -> Identity {
+    match (item, &known.item_id) {
+        (Some(item), Some(id)) if !item.id.eq_ignore_ascii_case(id) => Identity::default(),
+        _ => known.clone(),
+    }
+}
+
 /// What identifies the VM at home: never its name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HomeIdentity {
@@ -67,9 +75,10 @@ impl HomeIdentity {
     /// What site recovery tells now, completed by what was learned earlier: the provider towards VMware names the
     /// disks but not the VM, the one towards Azure names the VM but not the disks.
     pub fn of(item: Option<&Replication>, known: &Identity) -> Self {
+        let known = learned(item, known);
         Self {
-            instance_uuid: item.and_then(|item| item.instance_uuid.clone()).or_else(|| known.instance_uuid.clone()),
-            bios_uuid: known.bios_uuid.clone(),
+            instance_uuid: item.and_then(|item| item.instance_uuid.clone()).or(known.instance_uuid),
+            bios_uuid: known.bios_uuid,
             disk_uuids: item
                 .map(|item| item.disks.iter().filter_map(|disk| disk.vmdk_uuid.clone()).collect())
                 .unwrap_or_default(),

@@ -19,7 +19,7 @@ use crate::{
         action::Verb,
         checks::{self, CheckOutcome},
         conditions,
-        facts::{HomeIdentity, ItemFacts},
+        facts::{HomeIdentity, ItemFacts, learned},
         guard::{Guarded, Precondition},
         journal::{self, Progress},
         observed::{AzureVm, JobState, Replication, RunsIn},
@@ -266,13 +266,14 @@ fn step(
     let Some(generation) = item.generation else {
         return Next::Wait(WaitingOn::UnsupportedProvider(item.instance_type.clone()), RESYNC);
     };
-    let identity = HomeIdentity::of(Some(item), &identity(input.facts, &input.status.identity));
+    let known = identity(input.facts, &input.status.identity);
+    let home = HomeIdentity::of(Some(item), &known);
     let expect = Precondition {
         item_id: item.id.clone(),
         generation,
         stage,
-        azure_vm_id: item.azure_vm_id.clone().or_else(|| input.status.identity.azure_vm_id.clone()),
-        home_vm: (verb == Verb::Commit).then(|| input.facts.home_vm().map(|vm| (vm.moref.clone(), identity))).flatten(),
+        azure_vm_id: known.azure_vm_id,
+        home_vm: (verb == Verb::Commit).then(|| input.facts.home_vm().map(|vm| (vm.moref.clone(), home))).flatten(),
     };
     let record = journal::intend(verb, claim, attempts(input.status, claim, verb).next(), input.now);
     Next::Act(Box::new(Guarded { action, expect }), Box::new(record))
@@ -362,16 +363,16 @@ fn check_rows(before: &[CheckStatus], outcomes: &[CheckOutcome], now: Timestamp)
 pub(super) fn identity(facts: &ItemFacts, known: &Identity) -> Identity {
     let item = facts.replication.value();
     let vm = facts.home_vm();
-    let newer = |now: Option<String>, before: &Option<String>| now.or_else(|| before.clone());
+    let known = learned(item, known);
     Identity {
-        item_id: newer(item.map(|item| item.id.clone()), &known.item_id),
-        azure_vm_id: newer(item.and_then(|item| item.azure_vm_id.clone()), &known.azure_vm_id),
-        instance_uuid: newer(
-            vm.and_then(|vm| vm.instance_uuid.clone()).or_else(|| item.and_then(|item| item.instance_uuid.clone())),
-            &known.instance_uuid,
-        ),
-        bios_uuid: newer(vm.and_then(|vm| vm.bios_uuid.clone()), &known.bios_uuid),
-        moref: newer(vm.map(|vm| vm.moref.clone()), &known.moref),
+        item_id: item.map(|item| item.id.clone()).or(known.item_id),
+        azure_vm_id: item.and_then(|item| item.azure_vm_id.clone()).or(known.azure_vm_id),
+        instance_uuid: vm
+            .and_then(|vm| vm.instance_uuid.clone())
+            .or_else(|| item.and_then(|item| item.instance_uuid.clone()))
+            .or(known.instance_uuid),
+        bios_uuid: vm.and_then(|vm| vm.bios_uuid.clone()).or(known.bios_uuid),
+        moref: vm.map(|vm| vm.moref.clone()).or(known.moref),
     }
 }
 
