@@ -1,0 +1,177 @@
+"""The roles: what the controller asks of the API server is what they grant, neither less nor more."""
+
+import os
+
+import pytest
+from conftest import ROOT, needs, of_kind, one, render
+from live import BINARY, KUBECONFIG, ApiServer, Process, example_objects, until
+from rbac import Proxy, Roles, request_info
+
+OURS = {"recoveryvaults", "vcenters", "mastertargets", "replicateditems", "failbackplans", "failbackapprovals"}
+PLURALS = {"Secret": "secrets", "RecoveryVault": "recoveryvaults", "VCenter": "vcenters", "MasterTarget": "mastertargets",
+           "ReplicatedItem": "replicateditems", "FailbackPlan": "failbackplans"}
+PLAN = "/apis/failback.dev/v1alpha1/namespaces/default/failbackplans/web"
+# Granted, and not needed in a run in which nothing goes wrong: the line of code that needs it.
+FOR_WORSE_DAYS = {
+    ("", "get", "failback.dev", "replicateditems"): ("src/reconcile/act.rs", "context.api::<ReplicatedItem>(&key.namespace).get("),
+    ("", "patch", "events.k8s.io", "events"): ("src/kube_io/report.rs", "recorder.publish("),  # an event that repeats
+}
+
+
+@pytest.mark.parametrize(
+    "method,target,info",
+    [
+        ("GET", "/apis/failback.dev/v1alpha1/failbackplans?limit=500", ("list", "failback.dev", "failbackplans", "", "")),
+        ("GET", "/apis/failback.dev/v1alpha1/failbackplans?&watch=true", ("watch", "failback.dev", "failbackplans", "", "")),
+        ("GET", "/api/v1/namespaces/dr/secrets/vcenter", ("get", "", "secrets", "dr", "vcenter")),
+        ("GET", "/api/v1/namespaces/dr", None),
+        ("PATCH", "/apis/failback.dev/v1alpha1/namespaces/dr/vcenters/a/status?force=true", ("patch", "failback.dev", "vcenters/status", "dr", "a")),
+        ("POST", "/apis/events.k8s.io/v1/namespaces/dr/events", ("create", "events.k8s.io", "events", "dr", "")),
+        ("PUT", "/apis/coordination.k8s.io/v1/namespaces/s/leases/l", ("update", "coordination.k8s.io", "leases", "s", "l")),
+        ("GET", "/version", None),
+    ],
+)
+def test_requests_are_understood(method, target, info):
+    assert request_info(method, target) == info
+
+
+def run_cycle(tmp_path, values, flags=()):
+    """A whole failback by `failback controller`, held to the roles of the chart. Yields the proxy after it."""
+    binary = needs(BINARY, "target/debug/failback (cargo build)")
+    objects = render(values)
+    server = ApiServer(tmp_path)
+    processes = [server]
+    try:
+        site = Process([binary, "sim", "--listen", "127.0.0.1:0", "--speed", "1200", "--scenario", ROOT / "examples/scenarios/one-machine.yaml"], tmp_path, "site")
+        processes.append(site)
+        clock, url = site.line("clock ").removeprefix("clock "), site.line("site ").removeprefix("site ")
+        server.call("POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "failback-system"}})
+        for crd in of_kind(objects, "CustomResourceDefinition"):
+            server.apply(crd, "customresourcedefinitions", namespace="")
+        proxy = Proxy(server.url, Roles(objects))
+        kubeconfig = tmp_path / "proxied"
+        kubeconfig.write_text(KUBECONFIG.format(url=proxy.url))
+        env = {"PATH": os.environ["PATH"], "FAILBACK_CLOCK": clock}
+        for entry in one(objects, "Deployment")["spec"]["template"]["spec"]["containers"][0]["env"]:
+            env[entry["name"]] = entry.get("value", {"metadata.name": "pod-1", "metadata.namespace": "failback-system"}.get(entry.get("valueFrom", {}).get("fieldRef", {}).get("fieldPath")))
+        env["FAILBACK_LISTEN"] = "127.0.0.1:0"
+        controller = Process([binary, "controller", "--kubeconfig", kubeconfig, *flags], tmp_path, "controller", env)
+        processes.append(controller)
+        for obj in example_objects(url):
+            if obj["kind"] == "FailbackPlan":
+                obj["spec"]["approvals"] = [{"step": "FailBack"}]
+            server.apply(obj, PLURALS[obj["kind"]])
+
+        def phase(wanted):
+            assert controller.process.poll() is None, controller.log.read_text()
+            return server.call("GET", PLAN).get("status", {}).get("phase") == wanted
+
+        until("Reprotected", lambda: phase("Reprotected"))
+        plan = server.call("GET", PLAN)
+        spec = {"planRef": {"name": "web"}, "planUid": plan["metadata"]["uid"], "specHash": plan["status"]["specHash"],
+                "step": "FailBack", "approver": "anna", "expiresAt": "2099-01-01T00:00:00Z"}
+        server.apply({"apiVersion": "failback.dev/v1alpha1", "kind": "FailbackApproval", "metadata": {"name": "a"}, "spec": spec}, "failbackapprovals")
+        until("Protected", lambda: phase("Protected"), 90)
+        assert controller.stop() == 0, controller.log.read_text()
+        proxy.close()
+        return proxy
+    finally:
+        for process in processes:
+            if process.process.poll() is None:
+                process.stop()
+
+
+def test_the_controller_uses_what_it_is_granted(tmp_path):
+    proxy = run_cycle(tmp_path, {"secretNamespaces": ["default"], "secretNames": ["azure", "vcenter"]})
+    assert proxy.denied == []
+    unused = proxy.roles.permissions() - proxy.used
+    assert unused <= set(FOR_WORSE_DAYS), "granted, and never asked for"
+
+
+def test_one_namespace_takes_no_cluster_role(tmp_path):
+    values = {"watchNamespace": "default"}
+    roles = Roles(render(values))
+    assert {where for where, *_ in roles.permissions()} == {"default", "failback-system"}
+    proxy = run_cycle(tmp_path, values)
+    # It asks for the definitions all the same, and is content with a no: without them the watches say so.
+    assert {info[2] for info in proxy.denied} <= {"customresourcedefinitions"}
+
+
+def test_rights_for_worse_days_are_needed_by_the_code():
+    for file, code in FOR_WORSE_DAYS.values():
+        source = "".join((ROOT / file).read_text().split())
+        assert "".join(code.split()) in source, (file, code)
+
+
+def test_secrets_are_read_by_namespace_only(variant):
+    for obj in of_kind(render(variant), "ClusterRole"):
+        assert all("secrets" not in rule["resources"] for rule in obj["rules"])
+    for where, verb, _, resource in Roles(render(variant), account=account_of(variant)).permissions():
+        if resource == "secrets":
+            assert verb == "get" and where in {*variant.get("secretNamespaces", []), variant.get("watchNamespace")}
+
+
+def account_of(variant):
+    return one(render(variant), "Deployment")["spec"]["template"]["spec"]["serviceAccountName"]
+
+
+def test_named_secrets_only():
+    roles = Roles(render({"secretNamespaces": ["dr"], "secretNames": ["vcenter"]}))
+    assert roles.used_by(("get", "", "secrets", "dr", "vcenter"))
+    for info in [("get", "", "secrets", "dr", "other"), ("get", "", "secrets", "lab", "vcenter"), ("list", "", "secrets", "dr", "")]:
+        assert not roles.used_by(info)
+
+
+def test_the_lease_is_the_codes():
+    assert 'const LEASE: &str = "failback-controller";' in (ROOT / "src/cli/controller.rs").read_text()
+    roles = Roles(render())
+    assert roles.used_by(("update", "coordination.k8s.io", "leases", "failback-system", "failback-controller"))
+    assert not roles.used_by(("update", "coordination.k8s.io", "leases", "failback-system", "another"))
+    assert not roles.used_by(("create", "coordination.k8s.io", "leases", "kube-system", ""))
+
+
+def test_no_rule_has_a_wildcard(variant):
+    for obj in [*of_kind(render(variant), "ClusterRole"), *of_kind(render(variant), "Role")]:
+        for rule in obj["rules"]:
+            assert "*" not in rule["verbs"] + rule["resources"] + rule["apiGroups"]
+            # Neither more rights, nor other people's names, nor code of its own.
+            assert not {"escalate", "bind", "impersonate"} & set(rule["verbs"])
+            assert not {"pods/exec", "serviceaccounts/token"} & set(rule["resources"])
+
+
+# People.
+
+
+def grants(role):
+    rules = one(render(), "ClusterRole", f"-{role}")["rules"]
+    return {(verb, resource) for rule in rules for verb in rule["verbs"] for resource in rule["resources"]}
+
+
+def test_all_roles_see_everything():
+    for role in ("viewer", "editor", "approver", "admin"):
+        assert {(verb, kind) for verb in ("get", "list", "watch") for kind in OURS} <= grants(role)
+
+
+def test_only_the_approver_approves():
+    assert {("approve", "failbackplans"), ("create", "failbackapprovals")} <= grants("approver")
+    for role in ("viewer", "editor", "admin"):
+        assert not {("approve", "failbackplans"), ("create", "failbackapprovals"), ("update", "failbackapprovals")} & grants(role)
+
+
+def test_the_approver_is_aggregated_into_nothing():
+    labels = {role: one(render(), "ClusterRole", f"-{role}")["metadata"]["labels"] for role in ("viewer", "editor", "approver", "admin")}
+    aggregated = {role: [key.rsplit("-", 1)[1] for key in found if "aggregate-to" in key] for role, found in labels.items()}
+    assert aggregated == {"viewer": ["view"], "editor": ["edit"], "approver": [], "admin": ["admin"]}
+    for role in of_kind(render({"userRoles": {"aggregate": False}}), "ClusterRole"):
+        assert not any("aggregate-to" in key for key in role["metadata"]["labels"])
+
+
+def test_nobody_writes_a_status():
+    for role in ("viewer", "editor", "approver", "admin"):
+        assert not any("/" in resource for _, resource in grants(role))
+
+
+def test_only_the_admin_says_which_vcenter_gets_which_secret():
+    for role in ("viewer", "editor", "approver"):
+        changes = {(verb, kind) for verb, kind in grants(role) if kind in ("vcenters", "recoveryvaults")}
+        assert {verb for verb, _ in changes} == {"get", "list", "watch"}
