@@ -1,0 +1,120 @@
+"""What the documentation says to type and to apply works, or is marked as needing what a test has not."""
+
+import re
+import shlex
+
+import helm_python
+import pytest
+import yaml
+from conftest import ROOT, of_kind, one, render
+from live import ApiServer
+from rbac import Roles
+
+DOCS = ["docs/install.md", "docs/security.md", "charts/failback/README.md", "examples/gitops/README.md"]
+BLOCK = re.compile(r"(?:<!-- ([^>]+) -->\n)?```(\w+)\n(.*?)```", re.S)
+
+
+def blocks(language):
+    for doc in DOCS:
+        for marker, kind, text in BLOCK.findall((ROOT / doc).read_text()):
+            if kind == language:
+                yield pytest.param(marker, text, id=f"{doc}: {text.splitlines()[0][:50]}")
+
+
+def values_of(command):
+    """What --set means, by Helm's own parser."""
+    words = shlex.split(command.replace("\\\n", " "))
+    values = {}
+
+    def merge(into, more):
+        for key, value in more.items():
+            if isinstance(value, dict) and isinstance(into.get(key), dict):
+                merge(into[key], value)
+            else:
+                into[key] = value
+
+    for flag, text in zip(words, words[1:]):
+        if flag == "--set":
+            merge(values, helm_python.parse_set_string(text.replace("sha256:…", "sha256:" + "0" * 64)))
+    return words, values
+
+
+@pytest.mark.parametrize("marker,text", list(blocks("sh")))
+def test_commands(marker, text):
+    for command in re.split(r"(?<!\\)\n", text.strip()):
+        words, values = values_of(command)
+        if words[0] == "helm":
+            assert (ROOT / next(word for word in words if word.startswith("charts/"))).is_dir()
+            assert render(values, namespace=words[words.index("--namespace") + 1])
+        elif words[0] == "az":
+            assert marker == "needs Azure"
+            assert all((ROOT / word).exists() for word in words if word.startswith("examples/"))
+        else:
+            assert words[0] == "kubectl" and marker == "needs a cluster"
+
+
+def test_manifests(tmp_path):
+    server = ApiServer(tmp_path)
+    try:
+        server.call("POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "dr"}})
+        plurals = {}
+        for crd in of_kind(render(), "CustomResourceDefinition"):
+            server.apply(crd, "customresourcedefinitions", namespace="")
+            plurals[crd["spec"]["names"]["kind"]] = crd["spec"]["names"]["plural"]
+        for param in blocks("yaml"):
+            obj = yaml.safe_load(param.values[1])
+            stored = server.apply(obj, plurals[obj["kind"]], namespace="dr")
+            assert obj["spec"].items() <= stored["spec"].items(), "a field was dropped"
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize("doc", DOCS)
+def test_links(doc):
+    text = (ROOT / doc).read_text()
+    for target in re.findall(r"\]\(([^)#]+)(?:#[\w-]+)?\)", text):
+        assert ((ROOT / doc).parent / target).exists(), target
+    for target, anchor in re.findall(r"\]\(([^)#]+)#([\w-]+)\)", text):
+        headings = re.findall(r"^#+ (.+)$", ((ROOT / doc).parent / target).read_text(), re.M)
+        assert anchor in {heading.lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("doc", DOCS)
+def test_values_that_are_named_exist(doc):
+    values = yaml.safe_load((ROOT / "charts/failback/values.yaml").read_text())
+    for path in re.findall(r"`((?:policies|azure|crds|networkPolicy|image|userRoles|metrics|trust)\.[\w.]+)(?:=\w+)?`", (ROOT / doc).read_text()):
+        value = values
+        for key in path.split("."):
+            assert key in value, path
+            value = value[key]
+
+
+def test_the_table_of_people_is_the_roles():
+    rows = [line.strip("| \n").split("|") for line in (ROOT / "docs/security.md").read_text().splitlines() if line.startswith("| ")]
+    table = {cells[0].strip(): [cell.strip() for cell in cells[1:]] for cells in rows}
+    for column, role in enumerate(("viewer", "editor", "approver", "admin")):
+        rules = one(render(), "ClusterRole", f"-{role}")["rules"]
+        verbs = {}
+        for rule in rules:
+            for resource in rule["resources"]:
+                verbs.setdefault(resource, set()).update(rule["verbs"])
+
+        def cell(row):
+            cells = table[row]
+            return cells[column] if column < len(cells) else ""
+
+        for kinds in (("replicateditems", "failbackplans", "mastertargets"), ("recoveryvaults", "vcenters")):
+            row = "ReplicatedItem, FailbackPlan, MasterTarget" if "failbackplans" in kinds else "RecoveryVault, VCenter"
+            writes = {kind: {"create", "update", "patch", "delete"} <= verbs[kind] for kind in kinds}
+            assert set(writes.values()) == {cell(row) == "write"}, (role, row)
+        approvals = {verb for verb in ("create", "delete") if verb in verbs["failbackapprovals"]}
+        assert approvals == set(filter(None, cell("FailbackApproval").split(", "))), role
+        assert ("approve" in verbs["failbackplans"]) == (cell("`approve` on FailbackPlans") == "yes")
+
+
+def test_the_table_of_the_controller_names_every_right():
+    text = (ROOT / "docs/security.md").read_text()
+    verbs = {verb for _, verb, _, _ in Roles(render({"secretNamespaces": ["dr"]})).permissions()}
+    words = {"get": "read", "list": "list", "watch": "watch", "patch": "patch", "create": "create", "update": "update"}
+    assert all(words[verb] in text for verb in verbs)
+    assert "delete" not in verbs
