@@ -151,7 +151,9 @@ fn follow_job(
         Fact::Unknown(why) => return Progress::Open(verb, WaitingOn::Observation(why.clone())),
     };
     let Some(job) = jobs.iter().find(|job| job.id.eq_ignore_ascii_case(job_id)) else {
-        if verb.took_effect(stage) && seen_after(&facts.replication, record.intended_at.0, SETTLE) {
+        // An older list may not show it yet, and what shows may be left by a job that failed.
+        let listed = seen_after(&facts.jobs, record.intended_at.0, SETTLE);
+        if verb.took_effect(stage) && listed && seen_after(&facts.replication, record.intended_at.0, SETTLE) {
             return ended(record, OperationOutcome::Succeeded, String::new(), now);
         }
         return if record.intended_at.0 + SEARCH < now {
@@ -213,13 +215,13 @@ fn find_job(
             ..record.clone()
         }));
     }
-    // An older reading may show the effect of an earlier run.
-    if verb.took_effect(stage) && facts.replication.at().is_some_and(|at| at > intended) {
+    // Older readings may show the effect of an earlier run, and not yet its job.
+    let looked_late_enough =
+        seen_after(&facts.replication, intended, SETTLE) && seen_after(&facts.jobs, intended, SETTLE);
+    if verb.took_effect(stage) && looked_late_enough {
         return ended(record, OperationOutcome::Succeeded, "Its effect shows; its job was not found.".to_owned(), now);
     }
     let nothing_runs = item.is_some_and(|item| item.complete && item.scenario.is_none());
-    let looked_late_enough =
-        seen_after(&facts.replication, intended, SETTLE) && seen_after(&facts.jobs, intended, SETTLE);
     if nothing_runs && looked_late_enough && stage == verb.starts_from() {
         let message = "No job was started: neither the item nor the vault's list of jobs shows one.".to_owned();
         return ended(record, OperationOutcome::NotMade, message, now);

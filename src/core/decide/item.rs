@@ -227,6 +227,14 @@ fn held(claim: &Claim) -> Option<WaitingOn> {
     Some(WaitingOn::Held { reason, message: claim.held_message.clone() })
 }
 
+/// The checks that keep a step from starting, each with what was observed.
+pub(super) fn failing(checks: &[CheckOutcome], verb: Verb) -> Vec<String> {
+    checks::blocking(checks, verb)
+        .into_iter()
+        .map(|outcome| format!("{}: {}", outcome.check.name, outcome.message.trim_end_matches('.')))
+        .collect()
+}
+
 /// The step that leads on, unless something stands in its way.
 fn step(
     input: &ItemInput<'_>,
@@ -240,10 +248,7 @@ fn step(
         let recheck = if let WaitingOn::Retry { at, .. } = &on { until(*at, input.now) } else { RESYNC };
         return Next::Wait(on, recheck);
     }
-    let failing: Vec<String> = checks::blocking(checks, verb)
-        .into_iter()
-        .map(|outcome| format!("{}: {}", outcome.check.name, outcome.message.trim_end_matches('.')))
-        .collect();
+    let failing = failing(checks, verb);
     if !failing.is_empty() {
         return Next::Wait(WaitingOn::Checks { step: verb, failing }, RESYNC);
     }

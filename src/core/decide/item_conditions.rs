@@ -1,6 +1,6 @@
 //! The conditions of a machine. Each can be set anew from Azure and vCenter alone.
 
-use super::{Next, item::ItemInput};
+use super::{Next, item::ItemInput, item_action::action};
 use crate::core::{
     action::Verb,
     checks::{self, CheckOutcome},
@@ -13,7 +13,7 @@ use crate::core::{
 pub(super) fn drafts(input: &ItemInput<'_>, stage: Stage, checks: &[CheckOutcome], next: &Next) -> Vec<Draft> {
     let item = input.facts.replication.value();
     let mut drafts = readiness(input, stage, checks, next);
-    drafts.push(preflight(stage, checks));
+    drafts.push(preflight(input, stage, checks));
     drafts.push(reprotected(stage));
     drafts.push(failed_back(stage));
     drafts.push(verified(stage, checks));
@@ -36,17 +36,10 @@ fn readiness(input: &ItemInput<'_>, stage: Stage, checks: &[CheckOutcome], next:
         }
         // What follows shows in the next pass, which comes at once.
         Next::Again => summary(false, true, false, "Recording", "The machine moved on; looking again."),
-        Next::Wait(WaitingOn::Plan, _) => {
-            let upcoming = upcoming(stage);
-            let failing = upcoming.map(|verb| checks::blocking(checks, verb)).unwrap_or_default();
-            match failing.first() {
-                None => summary(true, false, false, "Observed", "Observed; no plan has claimed this machine."),
-                Some(first) => {
-                    let message = format!("{}: {}", first.check.name, first.message);
-                    summary(false, false, false, "WaitingForChecks", &message)
-                }
-            }
-        }
+        Next::Wait(WaitingOn::Plan, _) => match upcoming(stage).and_then(|verb| obstacle(input, stage, verb, checks)) {
+            None => summary(true, false, false, "Observed", "Observed; no plan has claimed this machine."),
+            Some(on) => summary(false, false, false, on.reason(), &on.message()),
+        },
         Next::Wait(on, _) => {
             let moving = input.status.claim.is_some() && !matches!(on, WaitingOn::Held { .. });
             summary(false, moving, on.stalled(), on.reason(), &on.message())
@@ -69,7 +62,19 @@ const fn upcoming(stage: Stage) -> Option<Verb> {
     }
 }
 
-fn preflight(stage: Stage, checks: &[CheckOutcome]) -> Draft {
+/// What would keep the step from starting, were it asked for now: shown from the moment that a machine is declared.
+fn obstacle(input: &ItemInput<'_>, stage: Stage, verb: Verb, checks: &[CheckOutcome]) -> Option<WaitingOn> {
+    let failing = super::item::failing(checks, verb);
+    if !failing.is_empty() {
+        return Some(WaitingOn::Checks { step: verb, failing });
+    }
+    if stage.next_verb() != Some(verb) {
+        return None;
+    }
+    action(verb, input.spec, input.facts).err().map(|message| WaitingOn::Input { step: verb, message })
+}
+
+fn preflight(input: &ItemInput<'_>, stage: Stage, checks: &[CheckOutcome]) -> Draft {
     let kind = "PreflightPassed";
     if matches!(stage, Stage::Unknown | Stage::InTransition) {
         return unseen(kind);
@@ -77,12 +82,15 @@ fn preflight(stage: Stage, checks: &[CheckOutcome]) -> Draft {
     let Some(verb) = upcoming(stage) else {
         return Draft::new(kind, true, "NothingAhead", "No step lies ahead.");
     };
-    let failing = checks::blocking(checks, verb);
-    if failing.is_empty() {
-        return Draft::new(kind, true, "AllPassed", format!("All checks that gate {verb} passed."));
+    match obstacle(input, stage, verb, checks) {
+        None => Draft::new(kind, true, "AllPassed", format!("All checks that gate {verb} passed.")),
+        Some(WaitingOn::Checks { .. }) => {
+            let failing = checks::blocking(checks, verb);
+            let names: Vec<_> = failing.iter().map(|outcome| outcome.check.name).collect();
+            Draft::new(kind, false, "ChecksFailed", format!("{verb} is gated by: {}.", names.join(", ")))
+        }
+        Some(on) => Draft::new(kind, false, "InputMissing", on.message()),
     }
-    let names: Vec<_> = failing.iter().map(|outcome| outcome.check.name).collect();
-    Draft::new(kind, false, "ChecksFailed", format!("{verb} is gated by: {}.", names.join(", ")))
 }
 
 fn unseen(kind: &'static str) -> Draft {
