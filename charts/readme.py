@@ -42,7 +42,9 @@ def rows(text):
             value = values
             for key in path:
                 value = value[key]
-            out.append((".".join(path), json.dumps(value), comments[path]))
+            out.append((f"`{'.'.join(path)}`", f"`{json.dumps(value)}`", comments[path]))
+        else:
+            out.append((f"**{'.'.join(path)}**", "", comments[path]))
     missing = [".".join(path) for path, comment in comments.items() if not comment]
     if missing:
         sys.exit(f"values.yaml: no comment above {', '.join(missing)}")
@@ -65,7 +67,7 @@ def is_leaf(path):
 def readme():
     lines = [(CHART / "README.head.md").read_text().rstrip(), "", "## Values", "", "| value | default | meaning |", "|---|---|---|"]
     for name, default, meaning in rows(TEXT):
-        lines.append(f"| `{name}` | `{default}` | {meaning.replace('|', chr(92) + '|')} |")
+        lines.append(f"| {name} | {default} | {meaning.replace('|', chr(92) + '|')} |")
     return "\n".join(lines) + "\n"
 
 

@@ -1,6 +1,7 @@
 """The embedded API server, the simulated site and the controller as processes of a test."""
 
 import json
+import os
 import pathlib
 import subprocess
 import time
@@ -8,7 +9,8 @@ import urllib.error
 import urllib.request
 
 import yaml
-from conftest import ROOT, needs
+from conftest import ROOT, needs, of_kind, one, render
+from rbac import Proxy, Roles
 
 SERVER = ROOT / "target/debug/examples/serve"
 BINARY = ROOT / "target/debug/failback"
@@ -84,3 +86,76 @@ def example_objects(site):
             if obj["kind"] == "RecoveryVault":
                 obj["spec"] |= {"cloud": "Custom", "customEndpoints": {"authority": site, "resourceManager": site}}
             yield obj
+
+
+PLURALS = {"Secret": "secrets", "RecoveryVault": "recoveryvaults", "VCenter": "vcenters", "MasterTarget": "mastertargets",
+           "ReplicatedItem": "replicateditems", "FailbackPlan": "failbackplans"}
+PLAN = "/apis/failback.dev/v1alpha1/namespaces/default/failbackplans/web"
+
+
+class Stage:
+    """A rendered chart come to life: its definitions on the embedded server, and controllers held to its roles."""
+
+    def __init__(self, folder, values, definitions=True):
+        self.folder = folder
+        self.binary = needs(BINARY, "target/debug/failback (cargo build)")
+        self.objects = render(values)
+        self.server = ApiServer(folder)
+        self.processes = [self.server]
+        scenario = ROOT / "examples/scenarios/one-machine.yaml"
+        site = self.start("site", "sim", "--listen", "127.0.0.1:0", "--speed", "1200", "--scenario", scenario)
+        self.clock = site.line("clock ").removeprefix("clock ")
+        self.site = site.line("site ").removeprefix("site ")
+        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "failback-system"}}
+        self.server.call("POST", "/api/v1/namespaces", namespace)
+        if definitions:
+            self.define()
+        self.proxy = Proxy(self.server.url, Roles(self.objects))
+        self.kubeconfig = folder / "proxied"
+        self.kubeconfig.write_text(KUBECONFIG.format(url=self.proxy.url))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for process in reversed(self.processes):
+            if process.process.poll() is None:
+                process.stop()
+        self.proxy.close()
+
+    def start(self, name, *arguments, env=None):
+        process = Process([self.binary, *arguments], self.folder, name, env)
+        self.processes.append(process)
+        return process
+
+    def define(self):
+        for crd in of_kind(self.objects, "CustomResourceDefinition"):
+            self.server.apply(crd, "customresourcedefinitions", namespace="")
+
+    def controller(self, pod, listen="127.0.0.1:0"):
+        """A controller with the environment that the Deployment gives it."""
+        fields = {"metadata.name": pod, "metadata.namespace": "failback-system"}
+        env = {"PATH": os.environ["PATH"], "FAILBACK_CLOCK": self.clock}
+        for entry in one(self.objects, "Deployment")["spec"]["template"]["spec"]["containers"][0]["env"]:
+            env[entry["name"]] = entry["value"] if "value" in entry else fields[entry["valueFrom"]["fieldRef"]["fieldPath"]]
+        env["FAILBACK_LISTEN"] = listen
+        return self.start(pod, "controller", "--kubeconfig", self.kubeconfig, env=env)
+
+    def apply_example(self, **plan):
+        for obj in example_objects(self.site):
+            if obj["kind"] == "FailbackPlan":
+                obj["spec"] |= plan
+            self.server.apply(obj, PLURALS[obj["kind"]])
+
+    def plan(self):
+        return self.server.call("GET", PLAN)
+
+    def item(self):
+        return self.server.call("GET", "/apis/failback.dev/v1alpha1/namespaces/default/replicateditems/web-01")
+
+    def until_phase(self, phase, seconds=90):
+        until(phase, lambda: self.plan().get("status", {}).get("phase") == phase, seconds)
+
+    def calls(self):
+        with urllib.request.urlopen(f"{self.site}/_world/calls", timeout=10) as answer:
+            return json.load(answer)

@@ -1,16 +1,11 @@
 """The roles: what the controller asks of the API server is what they grant, neither less nor more."""
 
-import os
-
 import pytest
-from conftest import ROOT, needs, of_kind, one, render
-from live import BINARY, KUBECONFIG, ApiServer, Process, example_objects, until
-from rbac import Proxy, Roles, request_info
+from conftest import ROOT, of_kind, one, render
+from live import Stage
+from rbac import Roles, request_info
 
 OURS = {"recoveryvaults", "vcenters", "mastertargets", "replicateditems", "failbackplans", "failbackapprovals"}
-PLURALS = {"Secret": "secrets", "RecoveryVault": "recoveryvaults", "VCenter": "vcenters", "MasterTarget": "mastertargets",
-           "ReplicatedItem": "replicateditems", "FailbackPlan": "failbackplans"}
-PLAN = "/apis/failback.dev/v1alpha1/namespaces/default/failbackplans/web"
 # Granted, and not needed in a run in which nothing goes wrong: the line of code that needs it.
 FOR_WORSE_DAYS = {
     ("", "get", "failback.dev", "replicateditems"): ("src/reconcile/act.rs", "context.api::<ReplicatedItem>(&key.namespace).get("),
@@ -35,50 +30,20 @@ def test_requests_are_understood(method, target, info):
     assert request_info(method, target) == info
 
 
-def run_cycle(tmp_path, values, flags=()):
-    """A whole failback by `failback controller`, held to the roles of the chart. Yields the proxy after it."""
-    binary = needs(BINARY, "target/debug/failback (cargo build)")
-    objects = render(values)
-    server = ApiServer(tmp_path)
-    processes = [server]
-    try:
-        site = Process([binary, "sim", "--listen", "127.0.0.1:0", "--speed", "1200", "--scenario", ROOT / "examples/scenarios/one-machine.yaml"], tmp_path, "site")
-        processes.append(site)
-        clock, url = site.line("clock ").removeprefix("clock "), site.line("site ").removeprefix("site ")
-        server.call("POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "failback-system"}})
-        for crd in of_kind(objects, "CustomResourceDefinition"):
-            server.apply(crd, "customresourcedefinitions", namespace="")
-        proxy = Proxy(server.url, Roles(objects))
-        kubeconfig = tmp_path / "proxied"
-        kubeconfig.write_text(KUBECONFIG.format(url=proxy.url))
-        env = {"PATH": os.environ["PATH"], "FAILBACK_CLOCK": clock}
-        for entry in one(objects, "Deployment")["spec"]["template"]["spec"]["containers"][0]["env"]:
-            env[entry["name"]] = entry.get("value", {"metadata.name": "pod-1", "metadata.namespace": "failback-system"}.get(entry.get("valueFrom", {}).get("fieldRef", {}).get("fieldPath")))
-        env["FAILBACK_LISTEN"] = "127.0.0.1:0"
-        controller = Process([binary, "controller", "--kubeconfig", kubeconfig, *flags], tmp_path, "controller", env)
-        processes.append(controller)
-        for obj in example_objects(url):
-            if obj["kind"] == "FailbackPlan":
-                obj["spec"]["approvals"] = [{"step": "FailBack"}]
-            server.apply(obj, PLURALS[obj["kind"]])
-
-        def phase(wanted):
-            assert controller.process.poll() is None, controller.log.read_text()
-            return server.call("GET", PLAN).get("status", {}).get("phase") == wanted
-
-        until("Reprotected", lambda: phase("Reprotected"))
-        plan = server.call("GET", PLAN)
+def run_cycle(tmp_path, values):
+    """A whole failback by `failback controller`, held to the roles of the chart. Gives the proxy after it."""
+    with Stage(tmp_path, values) as stage:
+        controller = stage.controller("pod-1")
+        stage.apply_example(approvals=[{"step": "FailBack"}])
+        stage.until_phase("Reprotected")
+        plan = stage.plan()
         spec = {"planRef": {"name": "web"}, "planUid": plan["metadata"]["uid"], "specHash": plan["status"]["specHash"],
                 "step": "FailBack", "approver": "anna", "expiresAt": "2099-01-01T00:00:00Z"}
-        server.apply({"apiVersion": "failback.dev/v1alpha1", "kind": "FailbackApproval", "metadata": {"name": "a"}, "spec": spec}, "failbackapprovals")
-        until("Protected", lambda: phase("Protected"), 90)
+        approval = {"apiVersion": "failback.dev/v1alpha1", "kind": "FailbackApproval", "metadata": {"name": "a"}, "spec": spec}
+        stage.server.apply(approval, "failbackapprovals")
+        stage.until_phase("Protected")
         assert controller.stop() == 0, controller.log.read_text()
-        proxy.close()
-        return proxy
-    finally:
-        for process in processes:
-            if process.process.poll() is None:
-                process.stop()
+        return stage.proxy
 
 
 def test_the_controller_uses_what_it_is_granted(tmp_path):
