@@ -13,4 +13,5 @@ if ! cmp -s tests/chart/requirements.txt "$venv/requirements.txt"; then
     "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement tests/chart/requirements.txt
     cp tests/chart/requirements.txt "$venv/requirements.txt"
 fi
+export PYTHONDONTWRITEBYTECODE=1
 exec "$venv/bin/python" -m pytest -q -rs -p no:cacheprovider tests/chart "$@"
