@@ -12,8 +12,8 @@ import yaml
 from conftest import ROOT, needs, of_kind, one, render
 from rbac import Proxy, Roles
 
-SERVER = ROOT / "target/debug/examples/serve"
-BINARY = ROOT / "target/debug/failback"
+BUILT = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug"
+SERVER, BINARY = BUILT / "examples/serve", BUILT / "failback"
 KUBECONFIG = """apiVersion: v1
 kind: Config
 current-context: test
