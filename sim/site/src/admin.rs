@@ -14,6 +14,11 @@ fn bad(message: impl std::fmt::Display) -> Answer {
     Answer::json(400, &json!({"error": message.to_string()}))
 }
 
+/// A path of the admin endpoint.
+pub(crate) fn is_admin(path: &str) -> bool {
+    path == "/_world" || path.starts_with("/_world/")
+}
+
 /// Answers below `/_world`.
 pub(crate) fn answer(site: &Site, request: &Request) -> Answer {
     let path = request.path.trim_end_matches('/').to_owned();

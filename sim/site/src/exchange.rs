@@ -73,22 +73,13 @@ pub(crate) fn arm_machine(world: &World, path: &str) -> Option<String> {
         .map(|machine| machine.spec.name.clone())
 }
 
-/// Keeps a mutating call.
-pub(crate) fn record(world: &mut World, request: &Request, soap: Option<&str>, answer: &Answer, effect: bool) {
+/// Keeps a mutating call. `status` is 0 when no answer is sent.
+pub(crate) fn record(world: &mut World, request: &Request, soap: Option<&str>, status: u16, effect: bool) {
     let at = world.now;
     if let Some(method) = soap {
         if let Some((target, body)) = soap::mutation(world, request, method) {
             let (path, verb) = (request.path.clone(), method.to_owned());
-            world.calls.push(Call {
-                at,
-                method: request.method.clone(),
-                path,
-                verb,
-                body,
-                status: answer.status,
-                target,
-                effect,
-            });
+            world.calls.push(Call { at, method: request.method.clone(), path, verb, body, status, target, effect });
         }
         return;
     }
@@ -106,7 +97,7 @@ pub(crate) fn record(world: &mut World, request: &Request, soap: Option<&str>, a
         path: request.path.clone(),
         verb,
         body,
-        status: answer.status,
+        status,
         target,
         effect,
     });

@@ -200,19 +200,29 @@ pub(crate) struct Faults {
 impl Faults {
     /// The effects that strike this call, of those that `wanted` selects; counts them.
     pub(crate) fn strike(&mut self, target: Target<'_>, wanted: impl Fn(&Effect) -> bool) -> Vec<Effect> {
-        let mut effects = Vec::new();
+        self.struck(target, wanted).into_iter().map(|(effect, _)| effect).collect()
+    }
+
+    /// What a list that lags behind shows to this call.
+    pub(crate) fn stale(&mut self, target: Target<'_>) -> Option<Value> {
+        self.struck(target, |effect| *effect == Effect::StaleList).into_iter().find_map(|(_, frozen)| frozen)
+    }
+
+    /// Counts the faults that strike, and drops those that are used up.
+    fn struck(&mut self, target: Target<'_>, wanted: impl Fn(&Effect) -> bool) -> Vec<(Effect, Option<Value>)> {
+        let mut struck = Vec::new();
         for armed in &mut self.armed {
             if !wanted(&armed.fault.effect) || !armed.fault.matches(target) {
                 continue;
             }
             armed.seen += 1;
-            if armed.seen <= armed.fault.skip || (armed.fault.times != 0 && armed.struck >= armed.fault.times) {
-                continue;
+            if armed.seen > armed.fault.skip {
+                armed.struck += 1;
+                struck.push((armed.fault.effect.clone(), armed.frozen.clone()));
             }
-            armed.struck += 1;
-            effects.push(armed.fault.effect.clone());
         }
-        effects
+        self.armed.retain(|armed| armed.fault.times == 0 || armed.struck < armed.fault.times);
+        struck
     }
 }
 
@@ -290,5 +300,6 @@ mod tests {
         let target = Target { method: "POST", path: "/x", soap: None, machine: None };
         let struck: Vec<usize> = (0..4).map(|_| faults.strike(target, Effect::is_of_the_wire).len()).collect();
         assert_eq!(struck, [0, 1, 1, 0]);
+        assert!(faults.armed.is_empty(), "what is used up is gone");
     }
 }

@@ -263,13 +263,15 @@ impl Site {
         if let Some(answer) = refused {
             return answer;
         }
+        let unanswered = effects.contains(&Effect::ResetAfter);
         let before = revision(&self.lock().world);
         let mut answer = self.route(&request).await;
         let moved = {
             let mut state = self.lock();
-            if !request.path.starts_with("/_world") {
+            if !admin::is_admin(&request.path) {
                 let effect = (200..300).contains(&answer.status);
-                record(&mut state.world, &request, soap.as_deref(), &answer, effect);
+                let status = if unanswered { 0 } else { answer.status };
+                record(&mut state.world, &request, soap.as_deref(), status, effect);
             }
             revision(&state.world) != before
         };
@@ -280,37 +282,30 @@ impl Site {
             if let Effect::CutBody { after_bytes } = effect {
                 answer.cut = Some(*after_bytes);
             }
-            if *effect == Effect::ResetAfter {
-                self.unanswered();
-                answer = Answer::reset();
-            }
         }
-        answer
+        if unanswered { Answer::reset() } else { answer }
     }
 
-    /// The faults that strike a request, and the answer that they give instead of the site.
+    /// The faults that strike a request, and the answer that they give instead of the site. The admin endpoint is out of their reach: it is
+    /// where they are mended.
     fn strike(&self, request: &Request, soap: Option<&str>) -> (Vec<Effect>, Option<Answer>) {
+        if admin::is_admin(&request.path) {
+            return (Vec::new(), None);
+        }
         let mut state = self.lock();
         let machine = arm_machine(&state.world, &request.path);
         let target = Target { method: &request.method, path: &request.path, soap, machine: machine.as_deref() };
         let effects = state.world.faults.strike(target, Effect::is_of_the_wire);
         let refused = instead(&effects);
         if let Some(answer) = &refused {
-            record(&mut state.world, request, soap, answer, false);
+            record(&mut state.world, request, soap, answer.status, false);
         }
         (effects, refused)
     }
 
-    /// The last recorded call got no answer.
-    fn unanswered(&self) {
-        if let Some(call) = self.lock().world.calls.last_mut() {
-            call.status = 0;
-        }
-    }
-
     async fn route(&self, request: &Request) -> Answer {
         let path = request.path.as_str();
-        if path == "/_world" || path.starts_with("/_world/") {
+        if admin::is_admin(path) {
             return admin::answer(self, request);
         }
         if soap::is_soap(request) {

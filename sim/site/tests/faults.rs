@@ -72,6 +72,54 @@ async fn the_wire_breaks_in_every_way() {
 }
 
 #[tokio::test]
+async fn a_read_without_an_answer_leaves_the_record_alone() {
+    let running = start(ONE, 0.0).await;
+    let arm = Arm::login(&running).await;
+    arm.verb("web-01", "plannedFailover", Some(failback())).await;
+    inject(&running, json!({"method": "GET", "effect": {"type": "resetAfter"}}));
+    let bearer = format!("Bearer {}", arm.token);
+    let path = format!("{}?{API}", arm.item_id("web-01"));
+    assert!(send(running.address, "GET", &path, &[("authorization", bearer.as_str())], "").await.is_err());
+    let calls: Vec<(u16, bool)> = running.site.calls().iter().map(|call| (call.status, call.effect)).collect();
+    assert_eq!(calls, [(202, true)]);
+}
+
+#[tokio::test]
+async fn the_admin_endpoint_is_out_of_the_reach_of_faults() {
+    let running = start(ONE, 0.0).await;
+    let arm = Arm::login(&running).await;
+    inject(&running, json!({"times": 0, "effect": {"type": "resetBefore"}}));
+    let bearer = format!("Bearer {}", arm.token);
+    let path = format!("{}?{API}", arm.item_id("web-01"));
+    let headers = [("authorization", bearer.as_str())];
+    assert!(send(running.address, "GET", &path, &headers, "").await.is_err());
+    assert_eq!(send(running.address, "GET", "/_world", &[], "").await.unwrap().status, 200);
+    assert_eq!(send(running.address, "DELETE", "/_world/faults", &[], "").await.unwrap().status, 200);
+    assert_eq!(send(running.address, "GET", &path, &headers, "").await.unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn a_list_lags_behind_as_often_and_where_it_is_told_to() {
+    let running = start(ONE, 0.0).await;
+    let arm = Arm::login(&running).await;
+    let vault = format!("{}/replicationProtectedItems", arm.vault);
+    let effect = json!({"type": "staleList"});
+    inject(&running, json!({"times": 1, "skip": 1, "path": "*/replicationProtectedItems", "effect": effect}));
+    inject(&running, json!({"times": 1, "path": "*/nowhere/*", "effect": effect}));
+    let job = arm.verb("web-01", "plannedFailover", Some(failback())).await;
+    arm.finish(&job).await;
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        let list = arm.get(&vault).await;
+        seen.push(list["value"][0]["properties"]["protectionState"].as_str().unwrap().to_owned());
+    }
+    let now = "PlannedFailoverCommitPendingStatesBegin";
+    assert_eq!(seen, [now, "Protected", now]);
+    let saved = running.site.save().unwrap();
+    assert_eq!(saved["faults"]["armed"].as_array().unwrap().len(), 1, "what is used up is gone");
+}
+
+#[tokio::test]
 async fn jobs_fail_hang_and_are_released() {
     let running = start(ONE, 0.0).await;
     let arm = Arm::login(&running).await;

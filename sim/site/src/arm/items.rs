@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::{Context, Refusal, classic_item, rcm_item};
 use crate::asr::{Chore, Order, Point, Work, active_location, instance_type, protection_state};
 use crate::clock::azure_time;
+use crate::fault::Target;
 use crate::scenario::Generation;
 use crate::wire::Answer;
 use crate::world::{Machine, Stage, World};
@@ -174,7 +175,7 @@ fn health(world: &World, machine: &Machine) -> (String, Value) {
 }
 
 /// `GET` of a list of items.
-pub(crate) fn list(context: &Context<'_>, fabric: Option<usize>) -> Answer {
+pub(crate) fn list(context: &mut Context<'_>, fabric: Option<usize>) -> Answer {
     if let Some(frozen) = stale(context, fabric) {
         return frozen;
     }
@@ -186,8 +187,9 @@ pub(crate) fn list(context: &Context<'_>, fabric: Option<usize>) -> Answer {
 }
 
 /// Lists that lag behind show the world as it was.
-fn stale(context: &Context<'_>, fabric: Option<usize>) -> Option<Answer> {
-    let frozen = context.world.faults.armed.iter().find_map(|armed| armed.frozen.as_ref())?;
+fn stale(context: &mut Context<'_>, fabric: Option<usize>) -> Option<Answer> {
+    let target = Target { method: context.method, path: context.path, soap: None, machine: None };
+    let frozen = context.world.faults.stale(target)?;
     let wanted = match fabric.and_then(|fabric| context.world.fabrics.get(fabric)) {
         Some(fabric) => context.world.container_id(fabric),
         None => context.vault_id(),
