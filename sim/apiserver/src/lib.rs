@@ -45,7 +45,6 @@ mod write;
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 
 use serde_json::{Value, json};
@@ -57,6 +56,7 @@ pub use crate::options::{AccessPolicy, AccessRequest, Options};
 pub use crate::record::RequestRecord;
 pub use crate::service::{ApiService, ResponseBody};
 
+use crate::persist::StateFile;
 use crate::record::Record;
 use crate::registry::Registry;
 use crate::state::Shared;
@@ -75,15 +75,13 @@ pub struct ApiServer {
 
 /// Saves once more when the last handle goes.
 struct Saved {
-    path: PathBuf,
+    file: Arc<StateFile>,
     shared: Arc<Shared>,
 }
 
 impl Drop for Saved {
     fn drop(&mut self) {
-        if let Err(error) = persist::save(&self.shared, &self.path) {
-            tracing::warn!(%error, path = %self.path.display(), "the state could not be saved");
-        }
+        self.file.close(&self.shared);
     }
 }
 
@@ -97,7 +95,8 @@ impl ApiServer {
     /// A server with the namespaces that every cluster has, or with the objects of the state file.
     pub fn new(options: Options) -> Result<ApiServer, Error> {
         let or = |given: usize, default: usize| if given == 0 { default } else { given };
-        let (dirty, changes) = mpsc::channel();
+        // One waiting message says all: something changed since the last save.
+        let (dirty, changes) = mpsc::sync_channel(1);
         let shared = Arc::new(Shared {
             store: Store::new(or(options.watch_log, DEFAULT_WATCH_LOG), WATCH_LOG_BYTES),
             registry: Registry::default(),
@@ -116,8 +115,9 @@ impl ApiServer {
         let state_file = match options.state_file {
             None => None,
             Some(path) => {
-                persist::save_on_change(Arc::downgrade(&shared), path.clone(), changes).map_err(Error::State)?;
-                Some(Arc::new(Saved { path, shared: shared.clone() }))
+                let file = Arc::new(StateFile::new(path));
+                persist::save_on_change(Arc::downgrade(&shared), file.clone(), changes).map_err(Error::State)?;
+                Some(Arc::new(Saved { file, shared: shared.clone() }))
             }
         };
         Ok(ApiServer { shared, state_file })
@@ -195,7 +195,7 @@ impl ApiServer {
     /// Writes the state file now. Without one this does nothing.
     pub fn save(&self) -> Result<(), Error> {
         match &self.state_file {
-            Some(saved) => persist::save(&self.shared, &saved.path),
+            Some(saved) => saved.file.save(&self.shared),
             None => Ok(()),
         }
     }

@@ -1,6 +1,6 @@
 //! What all requests share, and reading objects out of the store.
 
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::SyncSender;
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -23,7 +23,7 @@ pub(crate) struct Shared {
     pub(crate) faults: Faults,
     pub(crate) access: Option<AccessPolicy>,
     /// Tells the saving thread that something changed.
-    pub(crate) dirty: Option<Sender<()>>,
+    pub(crate) dirty: Option<SyncSender<()>>,
 }
 
 impl Shared {
@@ -73,8 +73,8 @@ impl Shared {
     /// To be called after each write.
     pub(crate) fn changed(&self) {
         if let Some(dirty) = &self.dirty {
-            // The saving thread ends only with the server itself.
-            dirty.send(()).ok();
+            // Full: the saving thread has yet to take an earlier message, and will save this change with it.
+            dirty.try_send(()).ok();
         }
     }
 }

@@ -172,6 +172,39 @@ async fn the_state_file_is_continued() {
     std::fs::remove_file(&path).unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_state_file_is_whole_at_any_time() {
+    let path = std::env::temp_dir().join(format!("apiserver-saves-{}.json", std::process::id()));
+    let options = || Options { state_file: Some(path.clone()), ..Options::default() };
+    let server = ApiServer::new(options()).unwrap();
+    server.save().unwrap();
+    let mut running = tokio::task::JoinSet::new();
+    for worker in 0..4 {
+        let (server, path) = (server.clone(), path.clone());
+        running.spawn(async move {
+            for n in 0..15 {
+                let mut map = map(&format!("m{worker}-{n}"));
+                map["metadata"]["namespace"] = "default".into();
+                server.apply(map).await.unwrap();
+                server.save().unwrap();
+                let text = std::fs::read(&path).unwrap();
+                let state: Value = serde_json::from_slice(&text).unwrap();
+                let saved = |o: &Value| o["object"]["metadata"]["name"] == json!(format!("m{worker}-{n}"));
+                assert!(state["objects"].as_array().unwrap().iter().any(saved), "m{worker}-{n}");
+            }
+        });
+    }
+    while let Some(done) = running.join_next().await {
+        done.unwrap();
+    }
+    drop(server);
+    let server = ApiServer::new(options()).unwrap();
+    let client = common::in_process_client(&server, "test");
+    assert_eq!(send(&client, get(MAPS)).await.1["items"].as_array().unwrap().len(), 60);
+    drop((server, client));
+    std::fs::remove_file(&path).unwrap();
+}
+
 #[tokio::test]
 async fn a_namespace_waits_for_what_is_in_it() {
     let (_server, client) = with_crd().await;
