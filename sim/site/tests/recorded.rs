@@ -56,6 +56,12 @@ const EQUAL: &[&str] = &[
     "name",
     "type",
     "replicationHealth",
+    "state",
+    "status",
+    "stateDescription",
+    "allowedActions",
+    "taskType",
+    "code",
 ];
 
 fn compare(path: &str, recorded: &Value, ours: &Value, found: &mut Vec<String>) {
@@ -76,12 +82,18 @@ fn compare(path: &str, recorded: &Value, ours: &Value, found: &mut Vec<String>) 
                 found.push(format!("{path}.{key} is there"));
             }
         }
-        (Value::Array(recorded), Value::Array(ours)) => match (recorded.first(), ours.first()) {
-            (Some(recorded), Some(our)) => compare(&format!("{path}[]"), recorded, our, found),
-            (Some(_), None) => found.push(format!("{path} is empty")),
-            (None, Some(_)) => found.push(format!("{path} is not empty")),
-            (None, None) => {}
-        },
+        (Value::Array(recorded), Value::Array(ours)) => {
+            match (recorded.len(), ours.len()) {
+                (0, 0) => {}
+                (0, _) => found.push(format!("{path} is not empty")),
+                (_, 0) => found.push(format!("{path} is empty")),
+                (wanted, is) if wanted != is => found.push(format!("{path} has {is} elements instead of {wanted}")),
+                _ => {}
+            }
+            for (recorded, our) in recorded.iter().zip(ours) {
+                compare(&format!("{path}[]"), recorded, our, found);
+            }
+        }
         _ if kind(recorded) != kind(ours) => {
             found.push(format!("{path} is {} instead of {}", kind(ours), kind(recorded)))
         }
