@@ -27,7 +27,7 @@ struct Listed {
 fn data() -> Option<PathBuf> {
     let directory = std::env::var_os("FAILBACK_ASR_DATA").map(PathBuf::from);
     if directory.is_none() {
-        eprintln!("SKIPPED: FAILBACK_ASR_DATA does not name the directory of the recordings");
+        common::skipped("FAILBACK_ASR_DATA does not name the directory of the recordings");
     }
     directory
 }

@@ -271,9 +271,34 @@ def classic():
     item.run("reprotect", protect)
     now = item.until_allowed("TestFailover")
     assert now.provider_specific_details.instance_type == "InMageAzureV2" and now.protection_state == "Protected"
+    # And to Azure again, with which the next round begins.
+    failover = models.UnplannedFailoverInput(
+        properties=models.UnplannedFailoverInputProperties(
+            failover_direction="PrimaryToRecovery",
+            source_site_operations="Required",
+            provider_specific_details=models.InMageAzureV2UnplannedFailoverInput(),
+        )
+    )
+    item.run("unplanned_failover", failover)
+    now = item.get()
+    assert now.protection_state == "UnplannedFailoverCommitPendingStatesBegin" and now.active_location == "Recovery"
+    assert now.allowed_operations == ["CompleteMigration", "Commit", "DisableProtection", "ChangePit", "SwitchProtection"]
+    assert item.world()["azureVm"]["powerState"] == "running" and item.world()["onPremVm"]["powerState"] == "poweredOff"
+    item.run("failover_commit")
+    now = item.get()
+    assert now.protection_state == "UnplannedFailoverCommitted" and now.provider_specific_details.instance_type == "InMageAzureV2"
+    assert "Commit" not in now.allowed_operations and "SwitchProtection" in now.allowed_operations
     assert not item.world()["bothRunningEver"]
     calls = [(call["verb"], call["status"]) for call in admin("/calls") if call["target"] == item.name]
-    assert calls == [("reProtect", 202), ("failoverCancel", 400), ("unplannedFailover", 202), ("failoverCommit", 202), ("reProtect", 202)], calls
+    assert calls == [
+        ("reProtect", 202),
+        ("failoverCancel", 400),
+        ("unplannedFailover", 202),
+        ("failoverCommit", 202),
+        ("reProtect", 202),
+        ("unplannedFailover", 202),
+        ("failoverCommit", 202),
+    ], calls
     print("classic cycle done")
 
 

@@ -52,10 +52,7 @@ async fn run(command: &mut Command) -> Result<String, String> {
 async fn drive(scenario: &str, speed: f64, script: &str, arguments: &[&str]) {
     let python = match python().await {
         Ok(python) => python,
-        Err(reason) => {
-            eprintln!("SKIPPED: the vendors' packages cannot be installed: {reason}");
-            return;
-        }
+        Err(reason) => return common::skipped(&format!("the vendors' packages cannot be installed: {reason}")),
     };
     let tls = SelfSigned::new(&[]).unwrap();
     let pem = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("site-{}.pem", std::process::id()));

@@ -73,17 +73,20 @@ by_name = {row["name"]: row for row in rows}
 assert len(rows) == world["vcenters"][0]["vms"], (len(rows), world["vcenters"][0])
 assert len({row["obj"]._moId for row in rows}) == len(rows)
 print(len(rows), "VMs in", pages, "pages")
-print("a VM without config:", any("config.uuid" not in row for row in rows))
+assert {row["name"] for row in rows if "config.uuid" not in row} == {"orphan"}, by_name.keys()
+print("a VM without config is there")
 
 # Disks: RDM, deltas with a parent.
-backings = [device.backing for row in rows for device in row.get("config.hardware.device", []) if isinstance(device, vim.vm.device.VirtualDisk)]
-if any(machine["name"] == "db-rdm" for machine in world["machines"]):
-    assert any(isinstance(backing, vim.vm.device.VirtualDisk.RawDiskMappingVer1BackingInfo) for backing in backings)
-    delta = [backing for backing in backings if getattr(backing, "parent", None)]
-    assert delta and delta[0].parent.fileName != delta[0].fileName
-    snapshot = next(row["snapshot"] for row in rows if row.get("snapshot"))
-    assert snapshot.rootSnapshotList[0].name
-    print("RDM disks, delta disks and snapshots are there")
+disks = {row["name"]: [device.backing for device in row.get("config.hardware.device", []) if isinstance(device, vim.vm.device.VirtualDisk)] for row in rows}
+raw = vim.vm.device.VirtualDisk.RawDiskMappingVer1BackingInfo
+assert [backing.compatibilityMode if isinstance(backing, raw) else None for backing in disks["db-rdm"]] == [None, "physicalMode", "virtualMode"]
+assert all(not isinstance(backing, raw) for backing in disks["web-01"]) and disks["web-01"][0].parent is None
+delta = disks["file-nfs"][0]
+assert delta.parent.fileName != delta.fileName, delta
+tree = by_name["file-nfs"]["snapshot"].rootSnapshotList[0]
+assert (tree.name, [child.name for child in tree.childSnapshotList]) == ("nightly", ["weekly"]), tree
+assert {row["name"] for row in rows if row.get("snapshot")} == {"file-nfs", "mt-broken"}
+print("RDM disks, delta disks and snapshots are there")
 
 # Both UUIDs.
 name, machine = next((name, machine) for name, machine in machines.items() if machine["onPremVm"]["exists"] and machine["onPremVm"]["powerState"] == "poweredOff")

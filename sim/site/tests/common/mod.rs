@@ -12,6 +12,12 @@ use jiff::SignedDuration;
 use serde_json::Value;
 use sim_site::{Options, Scenario, Site};
 
+/// Says that a test is skipped, and why. With FAILBACK_REQUIRE_TOOLS=1 it fails instead, so that a skip cannot go unnoticed.
+pub(crate) fn skipped(why: &str) {
+    assert!(std::env::var_os("FAILBACK_REQUIRE_TOOLS").is_none_or(|value| value != "1"), "must not be skipped: {why}");
+    eprintln!("SKIPPED: {why}");
+}
+
 /// A site that serves on an ephemeral port until it is dropped.
 pub(crate) struct Running {
     pub(crate) site: Site,
