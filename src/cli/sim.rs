@@ -25,7 +25,7 @@ pub(super) struct Flags {
     #[arg(long)]
     scenario: PathBuf,
     /// Simulated seconds in one second; 0 stops the clock, to be advanced through /_world.
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, value_parser = speed, allow_negative_numbers = true)]
     speed: f64,
     /// Seed of the ids that it makes.
     #[arg(long, default_value_t = 1)]
@@ -36,6 +36,15 @@ pub(super) struct Flags {
     /// Which logs are written to standard error.
     #[arg(long, env = "FAILBACK_LOG", default_value = "warn")]
     log: String,
+}
+
+/// Time does not run backward.
+fn speed(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(speed) if speed.is_finite() && speed >= 0.0 => Ok(speed),
+        Ok(_) => Err("must be a number that is not negative".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 pub(super) async fn run(flags: Flags) -> Result<(), Failed> {
@@ -59,7 +68,9 @@ pub(super) async fn run(flags: Flags) -> Result<(), Failed> {
     }
     let started = WallClock.now();
     let site = Site::new(scenario, Options::at_speed(flags.speed).with_seed(flags.seed).with_origin(started))?;
-    faults.into_iter().for_each(|fault| site.inject(fault));
+    for (index, fault) in faults.into_iter().enumerate() {
+        site.try_inject(fault).map_err(|error| Failed::because(format!("--faults: entry {}: {error}", index + 1)))?;
+    }
     let listener = TcpListener::bind(flags.listen).await?;
     let address = listener.local_addr()?;
     println!("clock {started}={started}@{}", flags.speed);
@@ -73,4 +84,17 @@ pub(super) async fn run(flags: Flags) -> Result<(), Failed> {
         site.serve(listener, stop_signal()).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::speed;
+
+    #[test]
+    fn time_does_not_run_backward() {
+        assert_eq!((speed("0"), speed("2.5")), (Ok(0.0), Ok(2.5)));
+        for text in ["-1", "NaN", "inf", "fast"] {
+            assert!(speed(text).is_err(), "{text}");
+        }
+    }
 }

@@ -99,30 +99,25 @@ fn faults(site: &Site, body: Value) -> Answer {
         Ok(list) => {
             let count = list.len();
             for fault in list {
-                if let Effect::World { change } = &fault.effect
-                    && let Err(error) = mend(&mut site.lock().world, change)
-                {
+                if let Err(error) = site.try_inject(fault) {
                     return bad(error);
                 }
-                if !matches!(fault.effect, Effect::World { .. }) {
-                    site.inject(fault);
-                }
             }
-            site.tell();
             Answer::json(200, &json!({"armed": count}))
         }
         Err(error) => bad(error),
     }
 }
 
-/// Arms a fault; a change of facts takes place at once.
-pub(crate) fn inject(world: &mut World, fault: Fault) {
+/// Arms a fault; a change of facts takes place at once. A fault that names something that is not in the world is refused.
+pub(crate) fn inject(world: &mut World, fault: Fault) -> Result<(), String> {
+    if let Some(name) = &fault.machine
+        && world.machine_named(name).is_none()
+    {
+        return Err(format!("there is no machine `{name}`"));
+    }
     match &fault.effect {
-        Effect::World { change } => {
-            if let Err(error) = mend(world, change) {
-                tracing::warn!(error, "a fault names something that is not in the world");
-            }
-        }
+        Effect::World { change } => mend(world, change)?,
         Effect::StaleList => {
             let frozen = Some(arm::freeze(world));
             world.faults.armed.push(Armed { fault, seen: 0, struck: 0, frozen });
@@ -137,6 +132,7 @@ pub(crate) fn inject(world: &mut World, fault: Fault) {
         | Effect::JobFails { .. }
         | Effect::JobStuck { .. } => world.faults.armed.push(Armed { fault, seen: 0, struck: 0, frozen: None }),
     }
+    Ok(())
 }
 
 /// Changes the world's facts.

@@ -25,5 +25,5 @@ pub use call::Call;
 pub use clock::Clock;
 pub use fault::{Effect, Fault, Mend};
 pub use scenario::{Scenario, ScenarioError};
-pub use site::{Options, Site};
+pub use site::{FaultError, Options, Site};
 pub use wire::{SelfSigned, TlsError};

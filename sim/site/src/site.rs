@@ -58,6 +58,11 @@ impl Options {
     }
 }
 
+/// Why a fault was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct FaultError(String);
+
 /// A simulated site. Cheap to clone; clones share one world.
 #[derive(Clone)]
 pub struct Site {
@@ -93,7 +98,7 @@ impl Site {
         let origin = options.origin.unwrap_or_else(Timestamp::now);
         let world = World::new(scenario.completed()?, options.seed, origin);
         let site = Site::with_world(world, Clock::new(origin, options.speed));
-        site.arm_world_faults();
+        site.arm_world_faults()?;
         Ok(site)
     }
 
@@ -193,20 +198,31 @@ impl Site {
         snapshot::snapshot(&self.lock().world, &self.inner.clock)
     }
 
-    /// Arms a fault, or changes the world's facts at once when it is of that kind.
+    /// Arms a fault, or changes the world's facts at once when it is of that kind. One that names something that is not there is
+    /// logged and otherwise ignored; see [`Site::try_inject`].
     pub fn inject(&self, fault: Fault) {
-        let mut state = self.lock();
-        admin::inject(&mut state.world, fault);
-        drop(state);
-        self.tell();
+        if let Err(error) = self.try_inject(fault) {
+            tracing::warn!(%error, "a fault is ignored");
+        }
     }
 
-    fn arm_world_faults(&self) {
+    /// The same, and refuses a fault that names something that is not in the world.
+    pub fn try_inject(&self, fault: Fault) -> Result<(), FaultError> {
+        let mut state = self.lock();
+        let done = admin::inject(&mut state.world, fault).map_err(FaultError);
+        drop(state);
+        self.tell();
+        done
+    }
+
+    fn arm_world_faults(&self) -> Result<(), ScenarioError> {
         let mut state = self.lock();
         let armed = std::mem::take(&mut state.world.faults.armed);
-        for known in armed {
-            admin::inject(&mut state.world, known.fault);
+        for (index, known) in armed.into_iter().enumerate() {
+            admin::inject(&mut state.world, known.fault)
+                .map_err(|error| ScenarioError::impossible(format!("faults[{index}]"), error))?;
         }
+        Ok(())
     }
 
     /// The state, with everything having happened that is due.

@@ -99,6 +99,22 @@ async fn the_admin_endpoint_is_out_of_the_reach_of_faults() {
 }
 
 #[tokio::test]
+async fn a_fault_on_what_is_not_there_is_refused() {
+    let running = start(ONE, 0.0).await;
+    for (fault, expected) in [
+        (json!({"machine": "web-99", "effect": {"type": "jobStuck"}}), "there is no machine `web-99`"),
+        (json!({"effect": {"type": "world", "change": {"machine": "web-99"}}}), "there is no machine `web-99`"),
+        (json!({"effect": {"type": "world", "change": {"host": "esx99"}}}), "there is no host `esx99`"),
+    ] {
+        let error = running.site.try_inject(serde_json::from_value(fault.clone()).unwrap()).unwrap_err();
+        assert_eq!(error.to_string(), expected);
+        let reply = send(running.address, "POST", "/_world/faults", &[], fault.to_string()).await.unwrap();
+        assert_eq!((reply.status, reply.json()["error"].as_str()), (400, Some(expected)));
+    }
+    assert_eq!(running.site.snapshot()["faults"], json!([]));
+}
+
+#[tokio::test]
 async fn a_list_lags_behind_as_often_and_where_it_is_told_to() {
     let running = start(ONE, 0.0).await;
     let arm = Arm::login(&running).await;

@@ -136,6 +136,28 @@ async fn what_is_not_allowed_is_refused_with_arm_errors() {
     let reply = arm.call("GET", &format!("{item}?api-version=2000-01-01"), None).await;
     assert_eq!(reply.status, 400);
     assert!(reply.json()["error"]["message"].as_str().unwrap().contains("2025-08-01"), "{}", reply.text());
+    // Each provider has versions of its own, and names them.
+    let vm = format!("{}/providers/Microsoft.Compute/virtualMachines/web-01", arm.base);
+    for (path, good) in [
+        (arm.vault.clone(), "2016-06-01"),
+        (vm.clone(), "2024-03-01"),
+        (format!("{}/providers/Microsoft.Authorization/locks", arm.base), "2020-05-01"),
+        (format!("{vm}/providers/Microsoft.Authorization/locks"), "2020-05-01"),
+        (format!("{}/providers/Microsoft.Authorization/locks", arm.vault), "2020-05-01"),
+        (format!("{}/providers/Microsoft.OffAzure/VMwareSites/onprem-fabric-site", arm.base), "2023-06-06"),
+    ] {
+        let reply = arm.call("GET", &format!("{path}?api-version=2000-01-01"), None).await;
+        let body = reply.json();
+        assert_eq!(
+            (reply.status, body["error"]["code"].as_str()),
+            (400, Some("NoRegisteredProviderFound")),
+            "{path}: {}",
+            reply.text()
+        );
+        assert!(body["error"]["message"].as_str().unwrap().contains(good), "{}", reply.text());
+        let reply = arm.call("GET", &format!("{path}?api-version={good}"), None).await;
+        assert!([200, 404].contains(&reply.status), "{path}: {}", reply.text());
+    }
     let bearer = format!("Bearer {}", arm.token);
     let reply = common::send(
         running.address,

@@ -40,6 +40,21 @@ fn a_bad_scenario_is_refused_with_the_path_of_the_field() {
         ("machines: [{name: a}]\nplans: [{name: p, groups: [{machines: [b]}]}]", "plans[0].groups[0].machines[0]"),
         ("vcenters: [{name: v, datastores: [{name: d, capacity: 1GB, free: 2GB}]}]", "vcenters[0].datastores[0].free"),
         ("machines: [{name: a, count: 0}]", "machines[0].count"),
+        ("machines: [{name: a, count: 3}, {name: b, disks: []}]", "machines[1].disks"),
+        ("machines: [{name: a, count: 3}, {name: A-0002}]", "machines[1].name"),
+        ("machines: [{name: a}, {name: b, item: A}]", "machines[1].item: `a` is there twice in fabric `onprem-fabric`"),
+        (
+            "vcenters: [{name: v, hosts: [{name: h1}, {name: h2}], datastores: [{name: d1}, {name: d2, hosts: [h2]}]}]\nmachines: [{name: a, datastore: d2}]",
+            "machines[0].datastore: host `h1` does not mount `d2`",
+        ),
+        (
+            "vcenters: [{name: v, hosts: [{name: h1}, {name: h2}], datastores: [{name: d1}, {name: d2, hosts: [h2]}]}]\nmachines: [{name: a, disks: [{size: 1GB, datastore: d2}]}]",
+            "machines[0].disks[0].datastore: host `h1` does not mount `d2`",
+        ),
+        (
+            "machines: [{name: a}]\nfaults: [{machine: b, effect: {type: jobStuck}}]",
+            "faults[0].machine: there is no machine `b`",
+        ),
     ] {
         let error = Scenario::from_yaml(yaml).unwrap_err();
         assert!(error.to_string().contains(expected), "{yaml}: {error}");

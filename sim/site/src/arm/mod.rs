@@ -50,6 +50,50 @@ const VERSIONS: &[&str] = &[
     "2026-02-01",
 ];
 
+/// Of the vault itself, beyond those that it shares with Site Recovery.
+const VAULT_VERSIONS: &[&str] = &[
+    "2016-06-01",
+    "2020-02-02",
+    "2020-10-01",
+    "2021-01-01",
+    "2021-02-10",
+    "2021-03-01",
+    "2021-04-01",
+    "2021-06-01",
+    "2021-07-01",
+    "2021-08-01",
+];
+
+/// Of virtual machines and their operations.
+const COMPUTE_VERSIONS: &[&str] = &[
+    "2019-03-01",
+    "2019-07-01",
+    "2019-12-01",
+    "2020-06-01",
+    "2020-12-01",
+    "2021-03-01",
+    "2021-04-01",
+    "2021-07-01",
+    "2021-11-01",
+    "2022-03-01",
+    "2022-08-01",
+    "2022-11-01",
+    "2023-03-01",
+    "2023-07-01",
+    "2023-09-01",
+    "2024-03-01",
+    "2024-07-01",
+    "2024-11-01",
+    "2025-04-01",
+];
+
+/// Of the discovery sites of Azure Migrate.
+const OFF_AZURE_VERSIONS: &[&str] =
+    &["2020-01-01", "2020-07-07", "2023-06-06", "2023-10-01-preview", "2024-05-01-preview"];
+
+/// Of locks.
+const LOCK_VERSIONS: &[&str] = &["2015-01-01", "2016-09-01", "2017-04-01", "2020-05-01"];
+
 /// Answers a request under `/subscriptions`.
 pub(crate) fn answer(world: &mut World, tokens: &Tokens, buckets: &mut Buckets, request: &Request) -> Answer {
     let result = match buckets.take(world, &request.method) {
@@ -127,28 +171,37 @@ fn scoped(world: &mut World, request: &Request) -> Result<Answer, Refusal> {
         ));
     }
     let mut context = Context::new(world, request, version)?;
+    let of_locks = lower.ends_with(&["providers", "microsoft.authorization", "locks"]);
+    if of_locks {
+        expect_version(version, "locks", &[LOCK_VERSIONS])?;
+    }
     match lower.get(2..).unwrap_or_default() {
         ["resourcegroups", _, "providers", "microsoft.recoveryservices", "vaults", _, ..] => {
             context.expect_group(segments.get(3))?;
-            if lower.len() > 8 {
-                expect_version(version, VERSIONS)?;
+            match lower.get(8) {
+                _ if of_locks => {}
+                Some(_) => expect_version(version, "vaults", &[VERSIONS])?,
+                None => expect_version(version, "vaults", &[VAULT_VERSIONS, VERSIONS])?,
             }
             let name = segments.get(7).copied().unwrap_or_default();
             context.enter_vault(name)?;
             vault::answer(&mut context, segments.get(8..).unwrap_or_default(), lower.get(8..).unwrap_or_default())
         }
-        ["resourcegroups", _, "providers", "microsoft.compute", "virtualmachines", rest @ ..] => {
+        ["resourcegroups", _, "providers", "microsoft.compute", "virtualmachines", rest @ ..] if !of_locks => {
+            expect_version(version, "virtualMachines", &[COMPUTE_VERSIONS])?;
             let group = segments.get(3).copied().unwrap_or_default();
             compute::virtual_machine(&mut context, group, segments.get(7..).unwrap_or_default(), rest)
         }
         ["providers", "microsoft.compute", "locations", _, "operations", operation] => {
+            expect_version(version, "locations/operations", &[COMPUTE_VERSIONS])?;
             compute::operation(&context, operation)
         }
-        ["resourcegroups", _, "providers", "microsoft.offazure", "vmwaresites", _, ..] => {
+        ["resourcegroups", _, "providers", "microsoft.offazure", "vmwaresites", _, ..] if !of_locks => {
+            expect_version(version, "VMwareSites", &[OFF_AZURE_VERSIONS])?;
             context.expect_group(segments.get(3))?;
             neighbours::off_azure(&context, segments.get(7..).unwrap_or_default(), lower.get(7..).unwrap_or_default())
         }
-        [.., "providers", "microsoft.authorization", "locks"] => neighbours::locks(&context, &lower),
+        _ if of_locks => neighbours::locks(&context, &lower),
         ["resourcegroups", group] => {
             context.expect_group(Some(group))?;
             neighbours::resource_group(&context)
@@ -189,7 +242,8 @@ fn api_version(request: &Request) -> Result<&str, Refusal> {
 }
 
 /// ARM names the supported versions in its refusal.
-fn expect_version(version: &str, supported: &[&str]) -> Result<(), Refusal> {
+fn expect_version(version: &str, kind: &str, supported: &[&[&str]]) -> Result<(), Refusal> {
+    let supported = supported.concat();
     if supported.contains(&version) {
         return Ok(());
     }
@@ -197,7 +251,7 @@ fn expect_version(version: &str, supported: &[&str]) -> Result<(), Refusal> {
         400,
         "NoRegisteredProviderFound",
         format!(
-            "No registered resource provider found for location '' and API version '{version}' for type 'vaults'. The supported api-versions are '{}'. The supported locations are ''.",
+            "No registered resource provider found for location '' and API version '{version}' for type '{kind}'. The supported api-versions are '{}'. The supported locations are ''.",
             supported.join(", ")
         ),
     ))

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::{Fabric, Generation, Machine, Os, Scenario, ScenarioError, VCenter};
+use super::{Disk, Fabric, Generation, Machine, Os, Scenario, ScenarioError, StartState, VCenter};
+use crate::fault::Effect;
 
-/// Turns `count: n` into n machines and gives a bare fabric its servers.
-pub(super) fn expand(scenario: &mut Scenario) -> Result<(), ScenarioError> {
+/// Turns `count: n` into n machines and gives a bare fabric its servers. Tells of each machine which entry of the scenario it comes from.
+pub(super) fn expand(scenario: &mut Scenario) -> Result<Vec<usize>, ScenarioError> {
     let mut machines = Vec::new();
+    let mut entries = Vec::new();
     for (index, machine) in std::mem::take(&mut scenario.machines).into_iter().enumerate() {
         if machine.count == 0 || machine.count > 100_000 {
             return Err(ScenarioError::impossible(format!("machines[{index}].count"), "must lie between 1 and 100000"));
@@ -16,12 +18,14 @@ pub(super) fn expand(scenario: &mut Scenario) -> Result<(), ScenarioError> {
         }
         if machine.count == 1 {
             machines.push(machine);
+            entries.push(index);
             continue;
         }
         for number in 1..=machine.count {
             let name = format!("{}-{number:04}", machine.name);
             let item = machine.item.as_ref().map(|item| format!("{item}-{number:04}"));
             machines.push(Machine { name, item, count: 1, ..machine.clone() });
+            entries.push(index);
         }
     }
     scenario.machines = machines;
@@ -48,14 +52,14 @@ pub(super) fn expand(scenario: &mut Scenario) -> Result<(), ScenarioError> {
             }
         }
     }
-    Ok(())
+    Ok(entries)
 }
 
-/// Fills in default references and refuses those that lead nowhere.
-pub(super) fn references(scenario: &mut Scenario) -> Result<(), ScenarioError> {
-    unique("vcenters", scenario.vcenters.iter().map(|v| v.name.as_str()))?;
-    unique("fabrics", scenario.fabrics.iter().map(|f| f.name.as_str()))?;
-    unique("machines", scenario.machines.iter().map(|m| m.name.as_str()))?;
+/// Fills in default references and refuses those that lead nowhere. `entries`: see [`expand`].
+pub(super) fn references(scenario: &mut Scenario, entries: &[usize]) -> Result<(), ScenarioError> {
+    unique("vcenters", scenario.vcenters.iter().map(|v| v.name.as_str()).enumerate())?;
+    unique("fabrics", scenario.fabrics.iter().map(|f| f.name.as_str()).enumerate())?;
+    unique("machines", entries.iter().copied().zip(scenario.machines.iter().map(|m| m.name.as_str())))?;
     for (index, vcenter) in scenario.vcenters.iter().enumerate() {
         check_vcenter(&format!("vcenters[{index}]"), vcenter)?;
     }
@@ -64,8 +68,26 @@ pub(super) fn references(scenario: &mut Scenario) -> Result<(), ScenarioError> {
         check_fabric(&format!("fabrics[{index}]"), fabric, &vcenters)?;
     }
     let fabrics = scenario.fabrics.clone();
-    for (index, machine) in scenario.machines.iter_mut().enumerate() {
-        check_machine(&format!("machines[{index}]"), machine, &fabrics, &vcenters)?;
+    let mut items = BTreeSet::new();
+    for (index, machine) in entries.iter().zip(&mut scenario.machines) {
+        let path = format!("machines[{index}]");
+        check_machine(&path, machine, &fabrics, &vcenters)?;
+        let item = machine.item.as_ref().unwrap_or(&machine.name).to_ascii_lowercase();
+        if !items.insert((machine.fabric.clone(), item.clone())) {
+            let message =
+                format!("`{item}` is there twice in fabric `{}`", machine.fabric.as_deref().unwrap_or_default());
+            return Err(ScenarioError::impossible(format!("{path}.item"), message));
+        }
+    }
+    for (index, fault) in scenario.faults.iter().enumerate() {
+        let changed = if let Effect::World { change } = &fault.effect { change.machine.as_ref() } else { None };
+        for (field, name) in [("machine", fault.machine.as_ref()), ("effect.change.machine", changed)] {
+            if let Some(name) = name
+                && !scenario.machines.iter().any(|machine| machine.name.eq_ignore_ascii_case(name))
+            {
+                return Err(nowhere(format!("faults[{index}].{field}"), "machine", name));
+            }
+        }
     }
     let names: BTreeSet<&str> = scenario.machines.iter().map(|m| m.name.as_str()).collect();
     for (index, plan) in scenario.plans.iter().enumerate() {
@@ -84,9 +106,9 @@ fn nowhere(path: String, kind: &str, name: &str) -> ScenarioError {
     ScenarioError::impossible(path, format!("there is no {kind} `{name}`"))
 }
 
-fn unique<'a>(path: &str, names: impl Iterator<Item = &'a str>) -> Result<(), ScenarioError> {
+fn unique<'a>(path: &str, names: impl Iterator<Item = (usize, &'a str)>) -> Result<(), ScenarioError> {
     let mut seen = BTreeSet::new();
-    for (index, name) in names.enumerate() {
+    for (index, name) in names {
         if name.is_empty() {
             return Err(ScenarioError::impossible(format!("{path}[{index}].name"), "is missing"));
         }
@@ -98,8 +120,8 @@ fn unique<'a>(path: &str, names: impl Iterator<Item = &'a str>) -> Result<(), Sc
 }
 
 fn check_vcenter(path: &str, vcenter: &VCenter) -> Result<(), ScenarioError> {
-    unique(&format!("{path}.hosts"), vcenter.hosts.iter().map(|h| h.name.as_str()))?;
-    unique(&format!("{path}.datastores"), vcenter.datastores.iter().map(|d| d.name.as_str()))?;
+    unique(&format!("{path}.hosts"), vcenter.hosts.iter().map(|h| h.name.as_str()).enumerate())?;
+    unique(&format!("{path}.datastores"), vcenter.datastores.iter().map(|d| d.name.as_str()).enumerate())?;
     for (index, datastore) in vcenter.datastores.iter().enumerate() {
         if datastore.free > datastore.capacity {
             return Err(ScenarioError::impossible(
@@ -118,6 +140,7 @@ fn check_vcenter(path: &str, vcenter: &VCenter) -> Result<(), ScenarioError> {
         if let Some(datastore) = &vm.datastore {
             has_datastore(vcenter, datastore, || format!("{path}.vms[{index}].datastore"))?;
         }
+        mounted(vcenter, &format!("{path}.vms[{index}]"), vm.host.as_ref(), vm.datastore.as_ref(), &vm.disks)?;
     }
     Ok(())
 }
@@ -132,6 +155,30 @@ fn has_datastore(vcenter: &VCenter, name: &str, path: impl FnOnce() -> String) -
     } else {
         Err(nowhere(path(), "datastore", name))
     }
+}
+
+/// A VM lies on datastores that its host mounts. What is left to the defaults is the vCenter's first.
+fn mounted(
+    vcenter: &VCenter,
+    path: &str,
+    host: Option<&String>,
+    datastore: Option<&String>,
+    disks: &[Disk],
+) -> Result<(), ScenarioError> {
+    let Some(host) = host.or_else(|| vcenter.hosts.first().map(|host| &host.name)) else { return Ok(()) };
+    let own = datastore.or_else(|| vcenter.datastores.first().map(|datastore| &datastore.name));
+    let of_disks = disks.iter().enumerate().filter(|(_, disk)| !disk.added_in_azure);
+    let wanted = own.map(|name| (format!("{path}.datastore"), name)).into_iter().chain(
+        of_disks
+            .filter_map(|(index, disk)| Some((format!("{path}.disks[{index}].datastore"), disk.datastore.as_ref()?))),
+    );
+    for (path, name) in wanted {
+        let known = vcenter.datastores.iter().find(|datastore| &datastore.name == name);
+        if known.is_some_and(|datastore| !datastore.hosts.is_empty() && !datastore.hosts.contains(host)) {
+            return Err(ScenarioError::impossible(path, format!("host `{host}` does not mount `{name}`")));
+        }
+    }
+    Ok(())
 }
 
 fn vcenter_of<'a>(vcenters: &'a [VCenter], name: Option<&String>, path: &str) -> Result<&'a VCenter, ScenarioError> {
@@ -210,6 +257,15 @@ fn check_machine(
     }
     if machine.physical {
         machine.original_vm = false;
+    }
+    let has_vm = machine.original_vm
+        || match machine.state {
+            StartState::Unprotected | StartState::Protected => !machine.physical,
+            StartState::Reprotected | StartState::FailedBack | StartState::FailedBackCommitted => true,
+            StartState::FailedOver | StartState::FailedOverCommitted | StartState::Migrated => false,
+        };
+    if has_vm {
+        mounted(vcenter, path, machine.host.as_ref(), machine.datastore.as_ref(), &machine.disks)?;
     }
     Ok(())
 }

@@ -97,8 +97,8 @@ impl Scenario {
         for vcenter in &mut self.vcenters {
             vcenter.complete();
         }
-        check::expand(&mut self)?;
-        check::references(&mut self)?;
+        let entries = check::expand(&mut self)?;
+        check::references(&mut self, &entries)?;
         Ok(self)
     }
 }

@@ -91,6 +91,18 @@ pub(crate) async fn send(
 
 pub(crate) const API: &str = "api-version=2025-08-01";
 
+/// Each provider has its own API versions.
+fn version_of(path: &str) -> &'static str {
+    [
+        ("/locks", "api-version=2020-05-01"),
+        ("Microsoft.Compute", "api-version=2024-03-01"),
+        ("Microsoft.OffAzure", "api-version=2023-06-06"),
+    ]
+    .iter()
+    .find_map(|(part, version)| path.contains(part).then_some(*version))
+    .unwrap_or(API)
+}
+
 /// An ARM client of a running site.
 pub(crate) struct Arm<'a> {
     pub(crate) running: &'a Running,
@@ -126,7 +138,7 @@ impl<'a> Arm<'a> {
         let path = if path.contains("api-version") {
             path.to_owned()
         } else {
-            format!("{path}{}{API}", if path.contains('?') { '&' } else { '?' })
+            format!("{path}{}{}", if path.contains('?') { '&' } else { '?' }, version_of(path))
         };
         let bearer = format!("Bearer {}", self.token);
         let body = body.map(|body| body.to_string()).unwrap_or_default();
