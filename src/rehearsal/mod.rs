@@ -184,10 +184,19 @@ impl Rehearsal {
     /// # Errors
     /// When no client can be made.
     pub async fn controller(&self) -> Result<(CancellationToken, JoinHandle<()>), RehearsalError> {
+        self.controller_on(self.client().await?)
+    }
+
+    /// As [`controller`](Self::controller), but its objects are on the API server of this client, with our definitions
+    /// already there. Only the site is the rehearsal's.
+    ///
+    /// # Errors
+    /// When the adapters cannot be made.
+    pub fn controller_on(&self, client: Client) -> Result<(CancellationToken, JoinHandle<()>), RehearsalError> {
         let stop = self.stop.child_token();
         let adapters = Adapters::new(AzureDefaults::default(), Arc::clone(&self.clock), Arc::new(NoMeter));
         let controllers = Controllers {
-            client: self.client().await?,
+            client,
             settings: Settings { namespace: None, concurrency: 16, instance: "rehearsal".to_owned() },
             connect: Arc::new(adapters.map_err(client_error)?),
             clock: Arc::clone(&self.clock),

@@ -1,9 +1,13 @@
 //! A real kube-apiserver with its etcd on loopback, as envtest runs them: no cluster, no controllers.
+//!
+//! `KUBEBUILDER_ASSETS` names the directory of the two binaries. Without it tests say `SKIPPED`, or fail when
+//! `FAILBACK_REQUIRE_REAL_SERVER` is 1.
 
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use kube::Client;
@@ -16,16 +20,23 @@ pub(crate) struct RealServer {
 
 const TOKEN: &str = "conformance";
 
+/// Servers so far in this process: tests of one file may run side by side.
+static STARTED: AtomicU32 = AtomicU32::new(0);
+
 impl RealServer {
     /// Starts both; says so and gives `None` when there are no binaries.
     pub(crate) async fn start() -> Option<RealServer> {
         let assets = std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);
         let complete = |a: &PathBuf| a.join("kube-apiserver").exists() && a.join("etcd").exists();
         let Some(assets) = assets.filter(complete) else {
-            eprintln!("SKIPPED: KUBEBUILDER_ASSETS does not name a directory with kube-apiserver and etcd");
+            let why = "KUBEBUILDER_ASSETS does not name a directory with kube-apiserver and etcd";
+            let required = std::env::var("FAILBACK_REQUIRE_REAL_SERVER").is_ok_and(|required| required == "1");
+            assert!(!required, "{why}");
+            eprintln!("SKIPPED: {why}");
             return None;
         };
-        let directory = std::env::temp_dir().join(format!("apiserver-real-{}", std::process::id()));
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let directory = std::env::temp_dir().join(format!("apiserver-real-{}-{number}", std::process::id()));
         fs::create_dir_all(&directory).unwrap();
         let [etcd_client, etcd_peer, api] = free_ports();
         let etcd = format!("http://127.0.0.1:{etcd_client}");
@@ -85,13 +96,14 @@ impl RealServer {
     async fn wait_until_ready(&self) {
         let client = self.client().await;
         for _ in 0..600 {
-            let request = http::Request::get("/readyz").body(Vec::new()).unwrap();
-            if client.request_text(request).await.is_ok() {
+            if answers(&client, "/readyz").await && answers(&client, "/api/v1/namespaces/default").await {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        panic!("kube-apiserver is not ready; see {}", self.directory.display());
+        let log = fs::read_to_string(self.directory.join("apiserver.log")).unwrap_or_default();
+        let last: Vec<&str> = log.lines().rev().take(20).collect();
+        panic!("kube-apiserver is not ready after a minute; the end of its log, backwards:\n{}", last.join("\n"));
     }
 
     /// For kubectl.
@@ -121,6 +133,11 @@ impl Drop for RealServer {
         }
         fs::remove_dir_all(&self.directory).ok();
     }
+}
+
+async fn answers(client: &Client, path: &str) -> bool {
+    let request = http::Request::get(path).body(Vec::new()).unwrap();
+    client.request_text(request).await.is_ok()
 }
 
 /// Ports that were free just now.
