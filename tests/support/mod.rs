@@ -264,19 +264,20 @@ pub fn record(verb: Verb, outcome: OperationOutcome, intended: Timestamp) -> Ope
     }
 }
 
+/// Who the machine is, once it was seen.
+pub fn identity() -> Identity {
+    Identity {
+        item_id: Some(ITEM.to_owned()),
+        azure_vm_id: Some(AZURE_VM.to_owned()),
+        instance_uuid: Some(UUID.to_owned()),
+        bios_uuid: None,
+        moref: Some("vm-62".to_owned()),
+    }
+}
+
 /// The status of an item that was seen at a stage some passes ago.
 pub fn status(stage: Stage, claim: Option<Claim>) -> ReplicatedItemStatus {
-    let fresh = ReplicatedItemStatus {
-        phase: stage.phase(),
-        identity: Identity {
-            item_id: Some(ITEM.to_owned()),
-            azure_vm_id: Some(AZURE_VM.to_owned()),
-            instance_uuid: Some(UUID.to_owned()),
-            bios_uuid: None,
-            moref: Some("vm-62".to_owned()),
-        },
-        ..ReplicatedItemStatus::default()
-    };
+    let fresh = ReplicatedItemStatus { phase: stage.phase(), identity: identity(), ..ReplicatedItemStatus::default() };
     let seen = decide_on(&fresh, &facts(stage, at(-60)), at(-60)).status;
     ReplicatedItemStatus { claim, ..seen }
 }

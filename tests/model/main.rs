@@ -1,0 +1,148 @@
+//! Every order in which things can happen, explored: the real decisions, journal, comparison and plan against a world in
+//! which readings are stale, answers are lost, processes die, jobs fail, two controllers run and people use the portal.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs, unreachable_pub, reason = "tests")]
+
+mod acts;
+mod steps;
+#[path = "../support/mod.rs"]
+mod support;
+mod translate;
+mod world;
+
+use std::{collections::BTreeSet, time::Instant};
+
+use failback::{api::DesiredPhase, core::stage::Stage};
+use stateright::{Checker, HasDiscoveries, Model};
+
+use steps::{Build, World};
+
+const LEGS: [(Stage, DesiredPhase); 4] = [
+    (Stage::FailedOver, DesiredPhase::Reprotected),
+    (Stage::ReadyToFailBack, DesiredPhase::FailedBack),
+    (Stage::FailedBack, DesiredPhase::Committed),
+    (Stage::HomeCommitted, DesiredPhase::Protected),
+];
+
+const END: &str = "the end is reached";
+const FOUND: &str = "a lost call is found again";
+const AGAIN: &str = "a call that never arrived is made again";
+const RETRIED: &str = "a person lets a failed step be tried again";
+
+/// One step of the journey.
+fn leg(build: Build, (begin, to): (Stage, DesiredPhase), processes: usize) -> World {
+    World { desired: to, most_desired: to, ..World::new(build, begin, processes) }
+}
+
+/// Explores, prints how much there was, and gives what was found.
+fn explore(what: &str, world: World, stop: HasDiscoveries) -> BTreeSet<&'static str> {
+    let begin = Instant::now();
+    let checker = world.checker().threads(2).finish_when(stop).spawn_bfs().join();
+    println!(
+        "{what}: {} states, {} distinct, depth {}, {:.1?}",
+        checker.state_count(),
+        checker.unique_state_count(),
+        checker.max_depth(),
+        begin.elapsed()
+    );
+    let found = checker.discoveries();
+    for (name, path) in found.iter().filter(|(name, _)| ![END, FOUND, AGAIN, RETRIED].contains(name)) {
+        println!("  {name}: {:?}", path.clone().into_actions());
+    }
+    found.into_keys().collect()
+}
+
+/// The controller as it is: nothing that must never be, and all that must be possible.
+fn holds(what: &str, world: World, possible: &[&'static str]) {
+    assert_eq!(world.build, Build::AsItIs);
+    let found = explore(what, world, HasDiscoveries::AnyFailures);
+    assert_eq!(found, possible.iter().copied().collect(), "{what}");
+}
+
+/// A controller without one of its precautions: the same checker finds what the precaution is for.
+fn breaks(what: &str, world: World, property: &'static str) {
+    let found = explore(what, world, HasDiscoveries::AnyOf([property].into()));
+    assert!(found.contains(property), "{what}: not found in {found:?}");
+}
+
+#[test]
+fn each_step_with_readings_of_different_age() {
+    for at in LEGS {
+        holds(&format!("{at:?}, a mishap"), leg(Build::AsItIs, at, 1), &[END, FOUND, AGAIN]);
+    }
+}
+
+#[test]
+fn each_step_with_two_mishaps() {
+    for at in LEGS {
+        let world = World { torn: false, mischief: 2, ..leg(Build::AsItIs, at, 1) };
+        holds(&format!("{at:?}, two mishaps"), world, &[END, FOUND, AGAIN]);
+    }
+}
+
+#[test]
+fn the_whole_journey() {
+    let world = World { torn: false, ..World::new(Build::AsItIs, Stage::FailedOver, 1) };
+    holds("the whole journey, a mishap", world, &[END, FOUND, AGAIN]);
+}
+
+#[test]
+fn a_plan_that_is_raised_step_by_step() {
+    let begin = World::new(Build::AsItIs, Stage::FailedOver, 1);
+    let world = World { torn: false, desired: DesiredPhase::Assessed, mischief: 0, ..begin };
+    holds("raised step by step", world, &[END]);
+}
+
+#[test]
+fn a_failed_failback_and_a_retry_token() {
+    let world = World { torn: false, tokens: 1, ..leg(Build::AsItIs, LEGS[1], 1) };
+    holds("a retry token", world, &[END, FOUND, AGAIN, RETRIED]);
+}
+
+#[test]
+fn two_controllers_at_the_first_half() {
+    for at in [LEGS[0], LEGS[1]] {
+        let world = World { torn: false, ticks: 1, ..leg(Build::AsItIs, at, 2) };
+        holds(&format!("{at:?}, two controllers"), world, &[END, FOUND, AGAIN]);
+    }
+}
+
+#[test]
+fn two_controllers_at_the_second_half() {
+    for at in [LEGS[2], LEGS[3]] {
+        let world = World { torn: false, ticks: 1, ..leg(Build::AsItIs, at, 2) };
+        holds(&format!("{at:?}, two controllers"), world, &[END, FOUND, AGAIN]);
+    }
+}
+
+#[test]
+#[ignore = "takes several minutes; run it after a change of core/journal.rs or core/guard.rs"]
+fn the_same_in_more_depth() {
+    for at in LEGS {
+        let world = World { mischief: 2, ..leg(Build::AsItIs, at, 1) };
+        holds(&format!("{at:?}, readings of different age, two mishaps"), world, &[END, FOUND, AGAIN]);
+        let world = World { torn: false, ticks: 3, ..leg(Build::AsItIs, at, 2) };
+        holds(&format!("{at:?}, two controllers, more time"), world, &[END, FOUND, AGAIN]);
+    }
+    let world = World { torn: false, mischief: 2, ..World::new(Build::AsItIs, Stage::FailedOver, 1) };
+    holds("the whole journey, two mishaps", world, &[END, FOUND, AGAIN]);
+}
+
+#[test]
+fn without_comparing_two_jobs_run_and_an_unsafe_commit_is_made() {
+    let world = World { torn: false, ..leg(Build::Blind, LEGS[1], 1) };
+    breaks("blind on its cache", world, "at most one job runs on a machine");
+    let world = World { torn: false, ..leg(Build::Blind, LEGS[2], 1) };
+    breaks("blind on its cache, committing", world, "no unsafe commit");
+}
+
+#[test]
+fn without_a_written_intent_an_attempt_is_made_twice() {
+    let world = World { torn: false, mischief: 2, ..leg(Build::Forgetful, LEGS[1], 1) };
+    breaks("forgets its intent", world, "no attempt is accepted twice");
+}
+
+#[test]
+fn without_a_precondition_on_the_intent_two_controllers_make_the_same_attempt() {
+    let world = World { torn: false, stale_objects: true, ..leg(Build::Overwriting, LEGS[1], 2) };
+    breaks("writes its intent over another", world, "no attempt is accepted twice");
+}

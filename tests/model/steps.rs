@@ -1,0 +1,230 @@
+//! What can happen next: to the controllers, to Azure, to the plan, and to time.
+
+use std::{collections::HashMap, sync::Mutex};
+
+use failback::{
+    api::{DesiredPhase, OperationOutcome, ReplicatedItemSpec},
+    core::{action::Verb, stage::Stage},
+};
+use stateright::{Model, Property};
+
+use crate::{
+    support::spec,
+    translate::{begin_object, claims},
+    world::{Cache, Entry, Hand, JobEnd, Machine, Object, Plan, Process, State, Tick, Truth, Wrong},
+};
+
+/// How a controller is built: as it is, or with one of its precautions left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Build {
+    AsItIs,
+    /// Calls on what its cache says, without comparing.
+    Blind,
+    /// Writes nothing ahead of a call.
+    Forgetful,
+    /// Writes the intent whatever happened to the object since it was read.
+    Overwriting,
+}
+
+/// What is explored: where it begins, how far it goes, and how much may go wrong.
+#[derive(Debug)]
+pub struct World {
+    pub build: Build,
+    pub begin: Vec<Stage>,
+    pub processes: usize,
+    pub desired: DesiredPhase,
+    pub most_desired: DesiredPhase,
+    pub mischief: u8,
+    pub ticks: Tick,
+    pub tokens: u8,
+    /// Whether a process may decide on an object that has changed. Its write is then refused, so that this only makes a
+    /// difference to a controller that overwrites.
+    pub stale_objects: bool,
+    /// Whether the item and the list of jobs are read at different times.
+    pub torn: bool,
+    pub spec: ReplicatedItemSpec,
+    pub thoughts: Thoughts,
+}
+
+/// The object after a decision, and the intent when a call was decided.
+pub type Thought = (Object, Option<Entry>);
+pub type Thoughts = Mutex<HashMap<(Cache, Tick), Thought>>;
+
+impl World {
+    pub fn new(build: Build, begin: Stage, processes: usize) -> Self {
+        Self {
+            build,
+            begin: vec![begin],
+            processes,
+            desired: DesiredPhase::Protected,
+            most_desired: DesiredPhase::Protected,
+            mischief: 1,
+            ticks: 2,
+            tokens: 0,
+            stale_objects: false,
+            torn: true,
+            spec: spec(),
+            thoughts: Thoughts::default(),
+        }
+    }
+
+    pub fn names(&self) -> Vec<String> {
+        (0..self.begin.len()).map(|index| format!("item-{index}")).collect()
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A process reads: an object through its watch, an item with both machines, the list of jobs.
+    Watch(usize, usize),
+    Look(usize, usize),
+    /// The list may lag: a job that was begun in this tick may be missing from it.
+    List(usize, usize, Lag),
+    Decide(usize, usize),
+    Call(usize, Fate),
+    Record(usize),
+    Crash(usize),
+    JobEnds(usize, usize, End),
+    Synchronised(usize),
+    Meddle(usize, Meddling),
+    PlanPass,
+    Raise,
+    NewToken,
+    Tick,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lag {
+    None,
+    Newest,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    Answered,
+    /// The request never arrived.
+    LostBefore,
+    /// It arrived, and its answer did not.
+    LostAfter,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    Well,
+    Badly,
+    HalfDone,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meddling {
+    Start(Verb),
+    StartAzureVm,
+    StopHomeVm,
+}
+
+impl Model for World {
+    type State = State;
+    type Action = Step;
+
+    fn init_states(&self) -> Vec<State> {
+        let machines: Vec<Machine> = self
+            .begin
+            .iter()
+            .map(|stage| {
+                let truth = Truth::begin(*stage);
+                Machine { object: begin_object(&truth), truth }
+            })
+            .collect();
+        let caches = machines
+            .iter()
+            .map(|machine| Cache { object: machine.object.clone(), item: None, jobs: None })
+            .collect::<Vec<_>>();
+        let processes = (0..self.processes).map(|_| Process { caches: caches.clone(), hand: None }).collect();
+        let mut state = State {
+            machines,
+            processes,
+            plan: Plan { desired: self.desired, token: 0 },
+            now: 0,
+            mischief: self.mischief,
+            meddled: false,
+            wrong: Wrong::default(),
+        };
+        for (m, claim) in claims(&state, &self.names()) {
+            state.machines[m].object.claim = claim;
+        }
+        vec![state]
+    }
+
+    fn actions(&self, state: &State, steps: &mut Vec<Step>) {
+        let machines = 0..state.machines.len();
+        for (p, process) in state.processes.iter().enumerate() {
+            match &process.hand {
+                Some((_, Hand::Answered { .. })) => {
+                    steps.push(Step::Record(p));
+                    steps.push(Step::Crash(p));
+                }
+                Some((_, Hand::Intended { .. })) => {
+                    steps.extend([Fate::Answered, Fate::LostBefore, Fate::LostAfter].map(|fate| Step::Call(p, fate)));
+                    steps.push(Step::Crash(p));
+                }
+                None => {
+                    for m in machines.clone() {
+                        steps.extend(self.stale_objects.then_some(Step::Watch(p, m)));
+                        steps.extend([Step::Look(p, m), Step::Decide(p, m)]);
+                        if self.torn {
+                            steps.extend([Lag::None, Lag::Newest].map(|lag| Step::List(p, m, lag)));
+                        }
+                    }
+                }
+            }
+        }
+        for m in machines {
+            let truth = &state.machines[m].truth;
+            for (j, _) in truth.jobs.iter().enumerate().filter(|(_, job)| job.state == JobEnd::Runs) {
+                steps.extend([End::Well, End::Badly, End::HalfDone].map(|end| Step::JobEnds(m, j, end)));
+            }
+            steps.push(Step::Synchronised(m));
+            steps.extend(Verb::ALL.map(|verb| Step::Meddle(m, Meddling::Start(verb))));
+            steps.extend([Meddling::StartAzureVm, Meddling::StopHomeVm].map(|what| Step::Meddle(m, what)));
+        }
+        steps.extend([Step::PlanPass, Step::Raise, Step::NewToken, Step::Tick]);
+    }
+
+    fn next_state(&self, before: &State, step: Step) -> Option<State> {
+        let mut state = before.clone();
+        self.apply(&mut state, step)?;
+        (state != *before).then_some(state)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        let mut properties = vec![
+            Property::always("at most one job runs on a machine", |_, s: &State| !s.wrong.two_jobs),
+            Property::always("no attempt is accepted twice", |_, s: &State| !s.wrong.attempt_accepted_twice),
+            Property::always("no unsafe commit", |_, s: &State| !s.wrong.unsafe_commit),
+            Property::always("nothing beyond the desired phase", |_, s: &State| !s.wrong.beyond_the_plan),
+            Property::always("never both copies on", |_, s: &State| !s.wrong.both_copies_on),
+            Property::always("phases follow the table", |_, s: &State| !s.wrong.illegal_phase),
+            Property::always("no success without effect", |_, s: &State| !s.wrong.success_without_effect),
+            Property::sometimes("the end is reached", |world: &Self, s: &State| {
+                s.plan.desired == world.most_desired
+                    && s.machines.iter().all(|m| m.object.reached == world.most_desired)
+            }),
+            Property::sometimes("a lost call is found again", |_, s: &State| {
+                any_entry(s, |entry| entry.adopted && entry.outcome == OperationOutcome::Succeeded)
+            }),
+            Property::sometimes("a call that never arrived is made again", |_, s: &State| {
+                any_entry(s, |entry| entry.attempt == 2 && entry.outcome == OperationOutcome::Succeeded)
+            }),
+        ];
+        if self.tokens > 0 {
+            properties.push(Property::sometimes("a person lets a failed step be tried again", |_, s: &State| {
+                any_entry(s, |entry| entry.token > 0 && entry.outcome == OperationOutcome::Succeeded)
+            }));
+        }
+        properties
+    }
+}
+
+fn any_entry(state: &State, test: impl Fn(&Entry) -> bool) -> bool {
+    state.machines.iter().any(|machine| machine.object.operation.as_ref().is_some_and(&test))
+}

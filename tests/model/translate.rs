@@ -1,0 +1,261 @@
+//! Between the explored state and the types that the real core decides on.
+
+use failback::{
+    api::{Claim, DesiredPhase, FailbackPlanStatus, OperationRecord, ReplicatedItemSpec, ReplicatedItemStatus},
+    core::{
+        action::{Action, RecoveryPoint, Verb},
+        conditions::{self, Draft},
+        decide::{
+            item::{ItemDecision, ItemInput},
+            plan::PlanInput,
+        },
+        facts::{HomeIdentity, ItemFacts},
+        guard::{Fresh, Guarded, Precondition},
+        observed::{
+            AzurePower, AzureVm, CurrentScenario, Fact, Generation, Job, JobState, OnPremisesVm, PlannedFailoverStatus,
+            Power, Replication, Tools, VirtualMachine,
+        },
+    },
+};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde_json::json;
+
+use crate::{
+    support::{
+        self, AZURE_VM, ITEM, PLAN, UUID, at, claim, facts, home_vm, job, plans::plan_spec, replication, status,
+    },
+    world::{AzureSide, Cache, Entry, JobEnd, JobRow, Object, Plan, Seen, State, Tick, Truth},
+};
+
+const MINUTES: i64 = 3;
+
+pub fn time(tick: Tick) -> Timestamp {
+    at(i64::from(tick) * MINUTES)
+}
+
+/// What ends within a tick ends late in it: only a look in a later tick comes after it.
+fn end(tick: Tick) -> Timestamp {
+    time(tick) + SignedDuration::from_mins(1)
+}
+
+fn tick(time: Timestamp) -> Tick {
+    let minutes = at(0).duration_until(time).as_mins();
+    Tick::try_from(minutes / MINUTES).unwrap()
+}
+
+fn job_id(index: u8) -> String {
+    format!("job-{index}")
+}
+
+pub fn begin_object(truth: &Truth) -> Object {
+    let seen = status(truth.stage, None);
+    object(&seen, None)
+}
+
+fn object(status: &ReplicatedItemStatus, claim: Option<(DesiredPhase, u8)>) -> Object {
+    let is = |kind| conditions::is_true(&status.conditions, kind);
+    let reached = [
+        ("Protected", DesiredPhase::Protected),
+        ("Committed", DesiredPhase::Committed),
+        ("FailedBack", DesiredPhase::FailedBack),
+        ("Reprotected", DesiredPhase::Reprotected),
+    ];
+    Object {
+        phase: status.phase,
+        claim,
+        operation: status.operation.as_ref().map(entry),
+        history: status.history.iter().map(entry).collect(),
+        reached: reached.into_iter().find(|(kind, _)| is(kind)).map_or(DesiredPhase::Assessed, |(_, phase)| phase),
+        verified: is("Verified"),
+        stalled: is("Stalled"),
+    }
+}
+
+/// The object as it stands after a decision. The claim has another owner.
+pub fn decided(decision: &ItemDecision, before: &Object) -> Object {
+    object(&decision.status, before.claim)
+}
+
+pub fn entry(record: &OperationRecord) -> Entry {
+    Entry {
+        verb: Verb::parse(&record.verb).unwrap(),
+        token: record.retry_token.parse().unwrap(),
+        attempt: record.attempt,
+        outcome: record.outcome,
+        job: record.job_id.as_ref().map(|id| id.strip_prefix("job-").unwrap().parse().unwrap()),
+        adopted: record.adopted,
+        intended: tick(record.intended_at.0),
+        ended: record.ended_at.as_ref().map(|at| tick(at.0)),
+    }
+}
+
+pub fn record(entry: &Entry) -> OperationRecord {
+    let (verb, token, attempt) = entry.key();
+    OperationRecord {
+        key: format!("{PLAN}/{verb}/{token}/{attempt}"),
+        attempt,
+        job_id: entry.job.map(job_id),
+        adopted: entry.adopted,
+        retry_token: token.to_string(),
+        item_id: ITEM.to_owned(),
+        ended_at: entry.ended.map(|tick| Time(time(tick))),
+        message: String::new(),
+        ..support::record(verb, entry.outcome, time(entry.intended))
+    }
+}
+
+pub fn to_status(object: &Object) -> ReplicatedItemStatus {
+    let since = |phase| object.reached >= phase;
+    let drafts = vec![
+        Draft::new("Reprotected", since(DesiredPhase::Reprotected), "Model", "-"),
+        Draft::new("FailedBack", since(DesiredPhase::FailedBack), "Model", "-"),
+        Draft::new("Committed", since(DesiredPhase::Committed), "Model", "-"),
+        Draft::new("Protected", since(DesiredPhase::Protected), "Model", "-"),
+        Draft::new("Verified", object.verified, "Model", "-"),
+        Draft::new("Stalled", object.stalled, "Model", "-"),
+    ];
+    ReplicatedItemStatus {
+        observed_generation: Some(1),
+        phase: object.phase,
+        conditions: conditions::merge(&[], drafts, Some(1), at(-60)),
+        claim: object.claim.map(|(up_to, token)| Claim { retry_token: token.to_string(), ..claim(up_to) }),
+        operation: object.operation.as_ref().map(record),
+        history: object.history.iter().map(record).collect(),
+        identity: support::identity(),
+        ..ReplicatedItemStatus::default()
+    }
+}
+
+fn item(seen: &Seen) -> Replication {
+    let mut item = replication(seen.stage);
+    if let Some(id) = seen.busy {
+        item.scenario = Some(CurrentScenario { name: "Busy".to_owned(), job_id: Some(job_id(id)), started: None });
+        item.allowed.clear();
+    }
+    if seen.half_failed {
+        item.last_planned_failover = Some((PlannedFailoverStatus::Failed, Some(at(-30))));
+    }
+    item
+}
+
+fn azure_vm(seen: &Seen) -> AzureVm {
+    let on = |power| AzureVm::Present { id: AZURE_VM.to_owned(), power };
+    match seen.azure {
+        AzureSide::Running => on(AzurePower::Running),
+        AzureSide::Off => on(AzurePower::Deallocated),
+        AzureSide::Absent => AzureVm::Absent,
+    }
+}
+
+fn vm(seen: &Seen) -> VirtualMachine {
+    let (power, tools) = if seen.home_on { (Power::On, Tools::Running) } else { (Power::Off, Tools::NotRunning) };
+    VirtualMachine { power: Some(power), tools: Some(tools), ..home_vm(seen.stage) }
+}
+
+fn to_job((index, row): (usize, &JobRow)) -> Job {
+    let state = match row.state {
+        JobEnd::Runs => JobState::InProgress,
+        JobEnd::Succeeded => JobState::Succeeded,
+        JobEnd::Failed => JobState::Failed,
+    };
+    let ended = (row.state != JobEnd::Runs).then(|| end(row.ended));
+    Job { ended, ..job(&job_id(u8::try_from(index).unwrap()), row.verb, state, time(row.started)) }
+}
+
+/// What a process knows of a machine.
+pub fn to_facts(cache: &Cache) -> ItemFacts {
+    let mut known = ItemFacts::unknown("not read yet");
+    if let Some((seen, tick)) = &cache.item {
+        let at = time(*tick);
+        known = facts(seen.stage, at);
+        known.replication = Fact::seen(item(seen), at);
+        known.azure_vm = Fact::seen(azure_vm(seen), at);
+        known.on_premises = Fact::seen(OnPremisesVm::Found(Box::new(vm(seen))), at);
+    }
+    known.jobs = match &cache.jobs {
+        Some((jobs, seen)) => Fact::seen(jobs.iter().enumerate().map(to_job).rev().collect(), time(*seen)),
+        None => Fact::unknown("not listed yet"),
+    };
+    known
+}
+
+/// Lets the real core decide.
+pub fn decide(spec: &ReplicatedItemSpec, cache: &Cache, now: Tick) -> ItemDecision {
+    let (status, facts) = (to_status(&cache.object), to_facts(cache));
+    failback::core::decide::item::decide(&ItemInput {
+        spec,
+        status: &status,
+        generation: Some(1),
+        facts: &facts,
+        now: time(now),
+    })
+}
+
+/// The guarded action that the core decides for a verb in this world, so that a step need not carry it.
+pub fn guarded(verb: Verb) -> Guarded {
+    let generation = Generation::Modernized;
+    let identity = HomeIdentity { instance_uuid: Some(UUID.to_owned()), ..HomeIdentity::default() };
+    let action = match verb {
+        Verb::Reprotect => Action::Reprotect {
+            generation,
+            target_id: "appliance-1".to_owned(),
+            datastore: "datastore1".to_owned(),
+            log_storage_account_id: "/storageAccounts/cache".to_owned(),
+        },
+        Verb::FailBack => Action::FailBack { generation, point: RecoveryPoint::Latest },
+        Verb::Commit => Action::Commit,
+        Verb::Cancel => Action::Cancel,
+        Verb::Protect => Action::Protect {
+            generation,
+            process_server_id: "appliance-1".to_owned(),
+            policy_id: "/replicationPolicies/forward".to_owned(),
+            run_as_account_id: None,
+        },
+    };
+    let expect = Precondition {
+        item_id: ITEM.to_owned(),
+        generation,
+        stage: verb.starts_from(),
+        azure_vm_id: Some(AZURE_VM.to_owned()),
+        home_vm: (verb == Verb::Commit).then(|| ("vm-62".to_owned(), identity)),
+    };
+    Guarded { action, expect }
+}
+
+/// The uncached reading right before a call.
+pub fn compare(verb: Verb, seen: &Seen) -> Result<(), String> {
+    let home_vm = (verb == Verb::Commit).then(|| Some(vm(seen)));
+    guarded(verb).check(&Fresh { item: item(seen), azure_vm: Some(azure_vm(seen)), home_vm })
+}
+
+/// Lets the real plan decide, and gives the claims that change.
+pub fn claims(state: &State, names: &[String]) -> Vec<(usize, Option<(DesiredPhase, u8)>)> {
+    let statuses = state.machines.iter().map(|machine| to_status(&machine.object));
+    let items = names.iter().cloned().zip(statuses).collect();
+    let decision = failback::core::decide::plan::decide(&PlanInput {
+        name: "plan",
+        uid: PLAN,
+        generation: Some(1),
+        spec: &to_plan(&state.plan, names),
+        status: &FailbackPlanStatus::default(),
+        deleting: false,
+        abandon: None,
+        items: &items,
+        approvals: &[],
+        now: time(state.now),
+    });
+    let short = |claim: Claim| (claim.up_to, claim.retry_token.parse().unwrap());
+    let index = |name: &String| names.iter().position(|other| other == name).unwrap();
+    let changes = decision.claims.into_iter().map(|(name, claim)| (index(&name), claim.map(short)));
+    changes.filter(|(index, claim)| state.machines[*index].object.claim != *claim).collect()
+}
+
+pub fn to_plan(plan: &Plan, names: &[String]) -> failback::api::FailbackPlanSpec {
+    plan_spec(json!({
+        "desiredPhase": plan.desired,
+        "waves": [{ "name": "all", "items": names, "maxConcurrent": 1 }],
+        "commit": { "soakSeconds": 0 },
+        "retryToken": plan.token.to_string(),
+    }))
+}

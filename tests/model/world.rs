@@ -1,0 +1,235 @@
+//! The state that is explored: what is true in Azure and vCenter, what the API server holds, what each process believes.
+//!
+//! Everything about a machine sits in a row of its own, so that more machines are more rows.
+
+use failback::{
+    api::{DesiredPhase, ItemPhase, OperationOutcome},
+    core::{action::Verb, stage::Stage},
+};
+
+/// A coarse step of time: longer than Azure's lists lag, and than a process may act after its lease has run out.
+pub type Tick = u8;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct State {
+    pub machines: Vec<Machine>,
+    pub processes: Vec<Process>,
+    pub plan: Plan,
+    pub now: Tick,
+    /// How many more things may go wrong.
+    pub mischief: u8,
+    /// Whether somebody else acted on a machine.
+    pub meddled: bool,
+    pub wrong: Wrong,
+}
+
+/// A machine: the truth, and its object in the API server.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Machine {
+    pub truth: Truth,
+    pub object: Object,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Truth {
+    pub stage: Stage,
+    pub jobs: Vec<JobRow>,
+    pub azure: AzureSide,
+    pub home_on: bool,
+    /// A failover failed half-way, and its remains can be committed.
+    pub half_failed: bool,
+    /// A bit for each verb that ever took effect.
+    pub effects: u8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AzureSide {
+    Running,
+    Off,
+    Absent,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct JobRow {
+    pub verb: Verb,
+    /// Whose it is: a key of our journal, or somebody's in the portal.
+    pub key: Option<Key>,
+    pub state: JobEnd,
+    pub started: Tick,
+    pub ended: Tick,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum JobEnd {
+    Runs,
+    Succeeded,
+    Failed,
+}
+
+/// What makes an attempt one and the same: its verb, the retry token, and its number.
+pub type Key = (Verb, u8, i32);
+
+/// The status of a ReplicatedItem, as far as decisions depend on it. Its version is its content: a write is refused
+/// when the content is no longer what was read, which allows no less than a version number would.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Object {
+    pub phase: ItemPhase,
+    pub claim: Option<(DesiredPhase, u8)>,
+    pub operation: Option<Entry>,
+    pub history: Vec<Entry>,
+    pub reached: DesiredPhase,
+    pub verified: bool,
+    pub stalled: bool,
+}
+
+/// An entry of the journal.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Entry {
+    pub verb: Verb,
+    pub token: u8,
+    pub attempt: i32,
+    pub outcome: OperationOutcome,
+    pub job: Option<u8>,
+    pub adopted: bool,
+    pub intended: Tick,
+    pub ended: Option<Tick>,
+}
+
+impl Entry {
+    pub const fn key(&self) -> Key {
+        (self.verb, self.token, self.attempt)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Plan {
+    pub desired: DesiredPhase,
+    pub token: u8,
+}
+
+/// A controller. Its caches are as old as it likes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Process {
+    pub caches: Vec<Cache>,
+    /// What it is in the middle of: the machine, and how far it came.
+    pub hand: Option<(usize, Hand)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Cache {
+    pub object: Object,
+    /// The item and both machines, with when they were seen.
+    pub item: Option<(Seen, Tick)>,
+    /// The vault's jobs, with when they were listed.
+    pub jobs: Option<(Vec<JobRow>, Tick)>,
+}
+
+/// What a reading of the item and of both machines shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Seen {
+    pub stage: Stage,
+    pub busy: Option<u8>,
+    pub azure: AzureSide,
+    pub home_on: bool,
+    pub half_failed: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Hand {
+    /// The intent is decided and, unless the variant forgets it, written. `seen` is what it was decided on.
+    Intended { entry: Entry, seen: Seen },
+    /// The call was answered, or was not made.
+    Answered { entry: Entry, answer: Answer },
+}
+
+/// What became of a call.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Answer {
+    Accepted(u8),
+    Lost,
+    Refused,
+}
+
+/// What must never be. Each is set at the moment it happens, and stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Wrong {
+    pub two_jobs: bool,
+    pub attempt_accepted_twice: bool,
+    pub unsafe_commit: bool,
+    pub beyond_the_plan: bool,
+    pub both_copies_on: bool,
+    pub illegal_phase: bool,
+    pub success_without_effect: bool,
+}
+
+impl Truth {
+    pub fn begin(stage: Stage) -> Self {
+        let home = !matches!(stage, Stage::FailedOver | Stage::SyncingToVMware | Stage::ReadyToFailBack);
+        let azure = match stage {
+            Stage::FailedOver | Stage::SyncingToVMware | Stage::ReadyToFailBack => AzureSide::Running,
+            Stage::FailedBack => AzureSide::Off,
+            Stage::HomeCommitted | Stage::SyncingToAzure | Stage::ProtectedToAzure => AzureSide::Absent,
+            Stage::InTransition | Stage::Unknown => panic!("nothing begins at {stage:?}"),
+        };
+        Self { stage, jobs: Vec::new(), azure, home_on: home, half_failed: false, effects: 0 }
+    }
+
+    pub fn running(&self) -> Option<usize> {
+        self.jobs.iter().position(|job| job.state == JobEnd::Runs)
+    }
+
+    pub fn seen(&self) -> Seen {
+        let busy = self.running().map(|index| u8::try_from(index).unwrap());
+        let Self { stage, azure, home_on, half_failed, .. } = *self;
+        Seen { stage, busy, azure, home_on, half_failed }
+    }
+
+    pub fn had_effect(&self, verb: Verb) -> bool {
+        self.effects & (1 << verb as u8) != 0
+    }
+
+    /// Azure begins a job. It is careless: it takes whatever the stage permits, even beside another job, so that
+    /// nothing but our own care keeps two from running.
+    pub fn begin_job(&mut self, verb: Verb, key: Option<Key>, now: Tick) -> Option<u8> {
+        if self.stage != verb.starts_from() || self.jobs.len() >= 8 {
+            return None;
+        }
+        self.jobs.push(JobRow { verb, key, state: JobEnd::Runs, started: now, ended: 0 });
+        u8::try_from(self.jobs.len() - 1).ok()
+    }
+
+    /// A job ends well, and its effect shows.
+    pub fn succeed(&mut self, job: usize, now: Tick) {
+        let verb = self.jobs[job].verb;
+        self.jobs[job].state = JobEnd::Succeeded;
+        self.jobs[job].ended = now;
+        self.effects |= 1 << verb as u8;
+        match verb {
+            Verb::Reprotect => (self.stage, self.home_on) = (Stage::SyncingToVMware, false),
+            Verb::FailBack => {
+                (self.stage, self.azure, self.home_on) = (Stage::FailedBack, AzureSide::Off, true);
+                self.half_failed = false;
+            }
+            Verb::Commit => (self.stage, self.azure) = (Stage::HomeCommitted, AzureSide::Absent),
+            Verb::Cancel => {
+                (self.stage, self.azure, self.home_on) = (Stage::ReadyToFailBack, AzureSide::Running, false);
+                self.half_failed = false;
+            }
+            Verb::Protect => self.stage = Stage::SyncingToAzure,
+        }
+    }
+
+    /// A job fails, and leaves things as they were, or a failback half done.
+    pub fn fail(&mut self, job: usize, half: bool, now: Tick) {
+        self.jobs[job].state = JobEnd::Failed;
+        self.jobs[job].ended = now;
+        if half {
+            (self.stage, self.azure, self.home_on) = (Stage::FailedBack, AzureSide::Off, true);
+            self.half_failed = true;
+        }
+    }
+
+    pub fn both_on(&self) -> bool {
+        self.azure == AzureSide::Running && self.home_on
+    }
+}
