@@ -165,9 +165,14 @@ async fn simulated_tells_of_hosts_datastores_and_snapshots() {
     mend(&simulated, host(Mend { host_connected: Some(false), ..Mend::default() }));
     let lost = |h: &Host| h.name == "esx01" && h.connection.as_deref() == Some("notResponding");
     following.find(|_, hosts, _| hosts.iter().any(lost)).await;
-    // The VMs of a lost host show what they showed before, and that it is stale.
+    // The VMs of a lost host show what they showed before, and that it is stale; they are told of themselves.
     let read = following.client.vm(&vm.moref).await.unwrap().unwrap();
-    assert_eq!((read.name, read.connection.as_deref()), (vm.name, Some("disconnected")));
+    assert_eq!((&read.name, read.connection.as_deref()), (&vm.name, Some("disconnected")));
+    mend(&simulated, host(Mend { host_connected: Some(true), ..Mend::default() }));
+    following.until(&vm.moref, |vm| vm.connection.as_deref() == Some("connected")).await;
+    mend(&simulated, host(Mend { host_connected: Some(false), ..Mend::default() }));
+    let told = following.until(&vm.moref, |vm| vm.connection.as_deref() == Some("disconnected")).await;
+    assert_eq!((told.name, told.power), (vm.name, vm.power));
     following.client.close().await;
 }
 

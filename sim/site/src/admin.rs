@@ -269,10 +269,16 @@ fn mend_vcenter(world: &mut World, index: usize, change: &Mend) -> Result<(), St
     if let Some(name) = &change.host {
         let host = vcenter.host_named(name).ok_or_else(|| format!("there is no host `{name}`"))?;
         let revision = vcenter.next_revision();
+        let mut lost_or_found = false;
         if let Some(host) = vcenter.hosts.get_mut(host) {
+            lost_or_found = change.host_connected.is_some_and(|connected| connected != host.connected);
             host.connected = change.host_connected.unwrap_or(host.connected);
             host.maintenance = change.host_maintenance.unwrap_or(host.maintenance);
             host.changed = revision;
+        }
+        // Its VMs show it in their `runtime.connectionState`.
+        if lost_or_found {
+            vcenter.vms.values_mut().filter(|vm| vm.host == host).for_each(|vm| vm.changed = revision);
         }
     }
     if let Some(name) = &change.datastore {
