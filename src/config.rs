@@ -40,6 +40,9 @@ pub struct ControllerFlags {
     /// Namespace of the lease that decides which of several replicas acts.
     #[arg(long, env = "FAILBACK_LEASE_NAMESPACE", default_value = "failback-system")]
     pub lease_namespace: String,
+    /// How long the lease lasts without a renewal, in seconds: how soon another replica takes over.
+    #[arg(long, env = "FAILBACK_LEASE_SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u16).range(3..=600))]
+    pub lease_seconds: u16,
     /// Kubeconfig to use instead of the pod's service account or the usual files.
     #[arg(long, env = "FAILBACK_KUBECONFIG")]
     pub kubeconfig: Option<PathBuf>,

@@ -115,7 +115,7 @@ impl Fixture {
         assert!(job.in_flight() && job.started.is_some(), "{job:?}");
         let item = self.item().await;
         assert_eq!(item.scenario.as_ref().and_then(|s| s.job_id.as_deref()), Some(job.id.as_str()), "{item:?}");
-        assert!(job.concerns(&item, true));
+        assert!(job.concerns(&item));
         let job = self.ended(&job).await;
         assert_eq!((job.state.clone(), job.errors.len()), (JobState::Succeeded, 0), "{job:?}");
         assert_eq!(self.item().await.scenario, None);
@@ -229,7 +229,7 @@ async fn a_lost_answer_is_found_at_the_item_and_in_the_job_list() {
     let job = item.scenario.as_ref().and_then(|scenario| scenario.job_id.clone()).unwrap();
     let listed = home.vault.jobs().await.unwrap().entries;
     let listed = listed.iter().find(|candidate| candidate.id == job).unwrap();
-    assert!(listed.scenario == Scenario::Reprotect && listed.in_flight() && listed.concerns(&item, true), "{listed:?}");
+    assert!(listed.scenario == Scenario::Reprotect && listed.in_flight() && listed.concerns(&item), "{listed:?}");
 
     // A second call meets the first one's job.
     let failure = home.vault.submit(&item.id, &reprotect).await.unwrap_err();

@@ -53,7 +53,7 @@ fn contender(server: &ApiServer, who: &str) -> (Arc<Elector>, Arc<Wall>) {
     let clock: Arc<dyn Clock> = Arc::<Wall>::clone(&wall);
     let client = Client::new(server.service(who), "default");
     // All under one name: identities must not depend on it.
-    (Elector::with_timing(client, "default", NAME, "replica", clock, TIMING), wall)
+    (Elector::new(client, "default", NAME, "replica", clock, TIMING), wall)
 }
 
 async fn lease(server: &ApiServer) -> Lease {

@@ -62,8 +62,8 @@ pub struct ReprotectionSpec {
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason"),
     printcolumn(name = "Plan", type_ = "string", json_path = ".status.claim.plan"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.claim) || (self.spec.vaultRef == oldSelf.spec.vaultRef && self.spec.vcenterRef == oldSelf.spec.vcenterRef && self.spec.machine == oldSelf.spec.machine)")
-        .message("vaultRef, vcenterRef and machine cannot change while a plan has claimed this item")
+    validation = Rule::new("!has(oldSelf.status) || (!has(oldSelf.status.claim) && !(has(oldSelf.status.operation) && oldSelf.status.operation.outcome in ['Intended', 'Submitted'])) || (self.spec.vaultRef == oldSelf.spec.vaultRef && self.spec.vcenterRef == oldSelf.spec.vcenterRef && self.spec.machine == oldSelf.spec.machine)")
+        .message("vaultRef, vcenterRef and machine cannot change while a plan has claimed this item, or while a call for it is open")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ReplicatedItemSpec {
@@ -188,6 +188,12 @@ pub struct OperationRecord {
     /// The plan's retry token at that time.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub retry_token: String,
+    /// ARM id of the replicated item that it is about.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub item_id: String,
+    /// The plan's retry token when the outcome became unknown: only another one is a person's word about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unknown_under: Option<String>,
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Time>,

@@ -13,7 +13,7 @@ use super::{Failed, clock::WallClock, connect::Adapters};
 use crate::{
     api::crds,
     config::ControllerFlags,
-    kube_io::lease::Elector,
+    kube_io::lease::{Elector, Timing},
     observability::{health::Health, logging, metrics::Metrics},
     ports::{Leadership, SharedClock},
     reconcile::{Controllers, Settings, run as run_controllers},
@@ -65,7 +65,10 @@ async fn lead(
     stop: &CancellationToken,
 ) -> Result<(), Failed> {
     let client = client(flags).await?;
-    let elector = Elector::new(client.clone(), &flags.lease_namespace, LEASE, instance, Arc::new(WallClock));
+    let elector = {
+        let timing = Timing::lasting(Duration::from_secs(flags.lease_seconds.into()));
+        Elector::new(client.clone(), &flags.lease_namespace, LEASE, instance, Arc::new(WallClock), timing)
+    };
     let prepared = stop.run_until_cancelled(async {
         wait_for_definitions(&client, health).await;
         tracing::info!(instance, lease = LEASE, namespace = %flags.lease_namespace, "waiting for the lease");

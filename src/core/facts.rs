@@ -2,9 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::observed::{
-    AzureVm, Fabric, Fact, Job, OnPremisesVm, Replication, VCenterAbout, VirtualDisk, VirtualMachine,
-};
+use super::observed::{AzureVm, Fabric, Fact, Job, OnPremisesVm, Replication, VCenterAbout, VirtualMachine};
 use crate::api::Identity;
 
 /// What is known of one machine at a moment.
@@ -90,29 +88,30 @@ impl HomeIdentity {
         self.instance_uuid.is_none() && self.bios_uuid.is_none() && self.disk_uuids.is_empty()
     }
 
-    /// Finds the VM: by instance UUID, then by BIOS UUID, then by a disk. More than one is ambiguous, and a
-    /// template is not a machine.
-    pub fn find<'a>(&self, vms: impl Iterator<Item = &'a VirtualMachine> + Clone) -> OnPremisesVm {
-        let by = |test: &dyn Fn(&VirtualMachine) -> bool| -> Vec<&'a VirtualMachine> {
-            vms.clone().filter(|vm| !vm.template && test(vm)).collect()
-        };
-        let mut found = match &self.instance_uuid {
-            Some(uuid) => by(&|vm| vm.instance_uuid.as_ref() == Some(uuid)),
-            None => Vec::new(),
-        };
-        if found.is_empty()
-            && let Some(uuid) = &self.bios_uuid
-        {
-            found = by(&|vm| vm.bios_uuid.as_ref() == Some(uuid));
-        }
-        if found.is_empty() && !self.disk_uuids.is_empty() {
-            let is_ours = |disk: &VirtualDisk| disk.uuid.as_ref().is_some_and(|uuid| self.disk_uuids.contains(uuid));
-            found = by(&|vm| vm.disks.iter().any(is_ours));
-        }
+    /// Finds the VM by the strongest mark that is known, and by no weaker one: a clone shares a BIOS UUID, and whatever
+    /// has a disk hot-added shares that disk. By disks a VM is ours only if it has all of the item's, and no other.
+    /// More than one is ambiguous, and a template is not a machine.
+    pub fn find<'a>(&self, vms: impl Iterator<Item = &'a VirtualMachine>) -> OnPremisesVm {
+        let found: Vec<&VirtualMachine> = vms.filter(|vm| !vm.template && self.matches(vm)).collect();
         match found.as_slice() {
             [] => OnPremisesVm::NotFound,
             [one] => OnPremisesVm::Found(Box::new((*one).clone())),
             many => OnPremisesVm::Ambiguous(many.iter().map(|vm| format!("{} ({})", vm.name, vm.moref)).collect()),
         }
+    }
+
+    /// Whether this VM is the machine, by the strongest mark that is known.
+    pub fn matches(&self, vm: &VirtualMachine) -> bool {
+        if self.instance_uuid.is_some() {
+            return vm.instance_uuid == self.instance_uuid;
+        }
+        if self.bios_uuid.is_some() {
+            return vm.bios_uuid == self.bios_uuid;
+        }
+        let theirs: Vec<&String> = vm.disks.iter().filter_map(|disk| disk.uuid.as_ref()).collect();
+        !self.disk_uuids.is_empty()
+            && theirs.len() == vm.disks.len()
+            && theirs.len() == self.disk_uuids.len()
+            && theirs.iter().all(|uuid| self.disk_uuids.contains(uuid))
     }
 }

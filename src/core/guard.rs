@@ -84,7 +84,7 @@ impl Guarded {
         }
         match &fresh.azure_vm {
             Some(AzureVm::Present { power, .. }) if power.is_off() => {}
-            Some(AzureVm::Absent) => {}
+            Some(AzureVm::Absent) => return Err("The Azure VM is not in its resource group.".to_owned()),
             Some(AzureVm::Present { power, .. }) => return Err(format!("The Azure VM is {power}.")),
             None => return Err("The Azure VM was not read.".to_owned()),
         }
@@ -104,18 +104,5 @@ impl Guarded {
             Some(Tools::Running | Tools::ExecutingScripts) => Ok(()),
             Some(Tools::NotRunning) | None => Err(format!("VMware Tools do not run in VM {} ({moref}).", vm.name)),
         }
-    }
-}
-
-impl HomeIdentity {
-    /// Whether this VM is the machine: whatever is known of both must agree, and something must be known.
-    pub fn matches(&self, vm: &VirtualMachine) -> bool {
-        if let (Some(ours), Some(theirs)) = (&self.instance_uuid, &vm.instance_uuid) {
-            return ours == theirs;
-        }
-        if let (Some(ours), Some(theirs)) = (&self.bios_uuid, &vm.bios_uuid) {
-            return ours == theirs;
-        }
-        vm.disks.iter().filter_map(|disk| disk.uuid.as_ref()).any(|uuid| self.disk_uuids.contains(uuid))
     }
 }

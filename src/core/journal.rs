@@ -65,6 +65,8 @@ pub fn intend(verb: Verb, claim: &Claim, last: Option<&OperationRecord>, now: Ti
         adopted: false,
         plan_uid: claim.plan_uid.clone(),
         retry_token: claim.retry_token.clone(),
+        item_id: String::new(),
+        unknown_under: None,
         ended_at: None,
         message: String::new(),
     }
@@ -131,6 +133,14 @@ pub fn look(
         unreadable.message = format!("The journal names an unknown verb \"{}\".", record.verb);
         return Progress::Record(Box::new(unreadable));
     };
+    if let Some(item) = facts.replication.value()
+        && !record.item_id.is_empty()
+        && !item.id.eq_ignore_ascii_case(&record.item_id)
+    {
+        // Whatever this other item shows says nothing about that call.
+        let message = format!("It was called for the item {}, and the object names {} now.", record.item_id, item.id);
+        return Progress::Open(verb, WaitingOn::OperationOutcomeUnknown { verb, message });
+    }
     match &record.job_id {
         Some(job_id) => follow_job(record, verb, job_id, facts, stage, now),
         None => find_job(record, verb, history, facts, stage, now),
@@ -180,7 +190,8 @@ fn follow_job(
             }
             ended(record, OperationOutcome::Failed, job_message(job), now)
         }
-        JobState::NotStarted | JobState::InProgress | JobState::Suspended | JobState::Other(_) => {
+        JobState::Suspended => Progress::Open(verb, WaitingOn::JobSuspended { verb, job_id: job_id.to_owned() }),
+        JobState::NotStarted | JobState::InProgress | JobState::Other(_) => {
             if record.intended_at.0 + JOB_DEADLINE < now {
                 return overdue(format!("Job {job_id} has been running for more than 48 hours."));
             }

@@ -48,6 +48,13 @@ pub enum WaitingOn {
         /// The vendor's task at hand.
         task: String,
     },
+    /// The job waits for a person to resume it.
+    JobSuspended {
+        /// What it does.
+        verb: Verb,
+        /// Its id.
+        job_id: String,
+    },
     /// A job that this operator did not start and will not adopt.
     AnotherOperation(String),
     /// The job ended and the item does not show its effect yet.
@@ -99,7 +106,7 @@ pub const HELD_REASONS: [&str; 6] =
     ["Suspended", "ApprovalRequired", "WaveNotStarted", "ConcurrencyLimit", "ItemFailed", "PlanDeleted"];
 
 /// Every reason with its meaning and remedy; `docs/reasons.md` is generated from it.
-pub const REASONS: [ReasonRow; 23] = [
+pub const REASONS: [ReasonRow; 24] = [
     ("NotClaimed", "No plan has claimed the item; it is only observed.", "Name it in a FailbackPlan.", false),
     ("Suspended", "The plan is suspended.", "Set spec.suspend to false.", false),
     ("ApprovalRequired", "The next step needs an approval.", "Create a FailbackApproval.", false),
@@ -153,6 +160,7 @@ pub const REASONS: [ReasonRow; 23] = [
         false,
     ),
     ("WaitingForJob", "A site recovery job runs.", "None.", false),
+    ("JobSuspended", "The site recovery job waits for a person.", "Resume or end the job in the portal.", true),
     (
         "WaitingForAnotherOperation",
         "A job runs that this operator did not start.",
@@ -202,6 +210,7 @@ impl WaitingOn {
             Self::Checks { .. } => "WaitingForChecks",
             Self::Input { .. } => "WaitingForInput",
             Self::Job { .. } => "WaitingForJob",
+            Self::JobSuspended { .. } => "JobSuspended",
             Self::AnotherOperation(_) => "WaitingForAnotherOperation",
             Self::Settling(_) => "WaitingForSettling",
             Self::Synchronisation { .. } => "WaitingForSynchronisation",
@@ -236,6 +245,7 @@ impl WaitingOn {
             Self::Input { step, message } => format!("{step} waits for a value: {message}"),
             Self::Job { verb, job_id, task } if task.is_empty() => format!("{verb} runs as job {job_id}."),
             Self::Job { verb, job_id, task } => format!("{verb} runs as job {job_id}: {task}."),
+            Self::JobSuspended { verb, job_id } => format!("{verb}: job {job_id} is suspended."),
             Self::AnotherOperation(what) => format!("{what}; nothing is started beside it."),
             Self::Settling(verb) => format!("The job of {verb} ended; the item does not show its effect yet."),
             Self::Synchronisation { progress } => format!("Data is being synchronised: {progress}."),

@@ -36,6 +36,10 @@ pub enum Wake {
     Vault(Key),
     /// A VCenter.
     VCenter(Key),
+    /// The ReplicatedItems of a RecoveryVault, whose inventory has just been started and knows none of them.
+    VaultOpened(Key),
+    /// The same of a VCenter.
+    VCenterOpened(Key),
 }
 
 /// Where wake-ups go.

@@ -8,7 +8,7 @@ use std::{
 
 use tokio::task::JoinHandle;
 
-use super::{Key, VCenterInventory, VaultInventory, Waker};
+use super::{Key, VCenterInventory, VaultInventory, Wake, Waker};
 use crate::ports::{Connect, Failure, SharedClock, VCenterConnection, VaultConnection};
 
 struct Running<C, I> {
@@ -67,6 +67,7 @@ impl Registry {
             tokio::spawn(async move { inventory.run().await })
         };
         vaults.insert(key.clone(), Running { connection, inventory: Arc::clone(&inventory), task });
+        self.tell(Wake::VaultOpened(key.clone()));
         Ok(inventory)
     }
 
@@ -91,7 +92,14 @@ impl Registry {
             tokio::spawn(async move { inventory.run().await })
         };
         vcenters.insert(key.clone(), Running { connection, inventory: Arc::clone(&inventory), task });
+        self.tell(Wake::VCenterOpened(key.clone()));
         Ok(inventory)
+    }
+
+    fn tell(&self, wake: Wake) {
+        if self.wake.send(wake).is_err() {
+            tracing::debug!("nobody listens to wake-ups any more");
+        }
     }
 
     /// The inventory of a vault, if it runs.

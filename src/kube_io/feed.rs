@@ -13,7 +13,7 @@ use kube::{
     },
 };
 use serde::de::DeserializeOwned;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::malformed::Malformed;
 use crate::ports::SharedClock;
@@ -34,6 +34,7 @@ pub struct Feed<K: Resource<DynamicType = ()> + Clone + 'static> {
     writer: reflector::store::Writer<K>,
     store: Store<K>,
     listeners: Vec<mpsc::UnboundedSender<Change<K>>>,
+    listed: watch::Sender<bool>,
 }
 
 impl<K> Feed<K>
@@ -54,7 +55,7 @@ where
         };
         let (store, writer) = reflector::store();
         let odd = Malformed::new(client.clone(), ApiResource::erase::<K>(&()), clock);
-        Self { api, odd, writer, store, listeners: Vec::new() }
+        Self { api, odd, writer, store, listeners: Vec::new(), listed: watch::Sender::new(false) }
     }
 
     /// The shared store.
@@ -69,10 +70,16 @@ where
         receiver
     }
 
+    /// Becomes true once everything was listed. The store's own signal wakes only one who waits, and that is the
+    /// controller.
+    pub fn listed(&self) -> watch::Receiver<bool> {
+        self.listed.subscribe()
+    }
+
     /// Watches until dropped. A failing watch has a backoff of its own and slows nobody else; an object that cannot be
     /// read is told so in its own status, and is not there for anybody else.
     pub fn run(self) -> impl Future<Output = ()> + Send + 'static {
-        let Self { api, mut odd, writer, store, listeners } = self;
+        let Self { api, mut odd, writer, store, listeners, listed } = self;
         // Load balancers cut idle connections at 240 s.
         let config = watcher::Config::default().timeout(200);
         let events = watcher::watcher(api, config)
@@ -86,7 +93,11 @@ where
                 let change = match event {
                     Ok(Event::Apply(object) | Event::InitApply(object)) => Change::Applied(object),
                     Ok(Event::Delete(object)) => Change::Deleted(object),
-                    Ok(Event::Init | Event::InitDone) => continue,
+                    Ok(Event::Init) => continue,
+                    Ok(Event::InitDone) => {
+                        listed.send_replace(true);
+                        continue;
+                    }
                     Err(error) => {
                         tracing::warn!(kind = %K::kind(&()), %error, "a watch failed; it is tried again");
                         continue;
@@ -111,6 +122,9 @@ fn readable<K>(
 where
     K: Resource<DynamicType = ()> + Clone + 'static,
 {
+    if let Ok(Event::InitApply(DeserializeGuard(Ok(object))) | Event::Apply(DeserializeGuard(Ok(object)))) = &event {
+        odd.mended(object.meta());
+    }
     let mut refuse = |invalid: InvalidObject| {
         odd.tell(&invalid);
         let (name, namespace) = (invalid.metadata.name?, invalid.metadata.namespace?);

@@ -35,10 +35,21 @@ pub struct Timing {
     pub margin: Duration,
 }
 
+impl Timing {
+    /// The other times in proportion to the lease's.
+    pub const fn lasting(duration: Duration) -> Self {
+        Self {
+            duration,
+            retry: Duration::from_millis(duration.as_secs() * 1000 / 7),
+            call: Duration::from_millis(duration.as_secs() * 1000 / 3),
+            margin: Duration::from_millis(duration.as_secs() * 1000 / 3),
+        }
+    }
+}
+
 impl Default for Timing {
     fn default() -> Self {
-        let [duration, retry, call, margin] = [15, 2, 5, 5].map(Duration::from_secs);
-        Self { duration, retry, call, margin }
+        Self::lasting(Duration::from_secs(15))
     }
 }
 
@@ -71,12 +82,7 @@ struct Observed {
 
 impl Elector {
     /// Nothing is sent yet. `clock` is the wall's; what it shows in the lease is for people.
-    pub fn new(client: Client, namespace: &str, name: &str, identity: &str, clock: SharedClock) -> Arc<Self> {
-        Self::with_timing(client, namespace, name, identity, clock, Timing::default())
-    }
-
-    /// The same with other times.
-    pub fn with_timing(
+    pub fn new(
         client: Client,
         namespace: &str,
         name: &str,

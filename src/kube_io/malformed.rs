@@ -2,16 +2,18 @@
 
 use std::collections::HashMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::{
     Api, Client,
     api::{DynamicObject, Patch, PatchParams},
     core::{ApiResource, error_boundary::InvalidObject},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::write::MANAGER;
 use crate::ports::SharedClock;
+
+/// A field manager of its own: what the others wrote, the journal above all, stays theirs and stays there.
+const MANAGER: &str = "failback-malformed";
 
 /// Tells malformed objects of one kind.
 pub(super) struct Malformed {
@@ -55,8 +57,27 @@ impl Malformed {
                 "conditions": [condition("Ready", "False"), condition("Stalled", "True")],
             }
         });
+        self.write(name, namespace, body);
+    }
+
+    /// The object can be read again: what was told is taken back.
+    pub(super) fn mended(&mut self, meta: &ObjectMeta) {
+        let (Some(name), Some(namespace), Some(uid)) = (&meta.name, &meta.namespace, &meta.uid) else { return };
+        if self.told.remove(uid).is_none() {
+            return;
+        }
+        let body = json!({
+            "apiVersion": self.resource.api_version,
+            "kind": self.resource.kind,
+            "metadata": { "name": name },
+            "status": {}
+        });
+        self.write(name, namespace, body);
+    }
+
+    fn write(&self, name: &str, namespace: &str, body: Value) {
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &self.resource);
-        let name = name.clone();
+        let name = name.to_owned();
         tokio::spawn(async move {
             let params = PatchParams::apply(MANAGER).force();
             if let Err(error) = api.patch_status(&name, &params, &Patch::Apply(&body)).await {

@@ -1,22 +1,35 @@
 //! The only place that makes mutating calls: intent, consent, compare, call, record. Each at most once.
 
-use std::time::Duration;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
-use kube::ResourceExt;
+use kube::{ResourceExt, api::ListParams};
 
-use super::{Error, context::Context, item::record};
+use super::{Error, context::Context, gather, item::record};
 use crate::{
-    api::{FailbackPlan, OperationRecord, ReplicatedItem, ReplicatedItemStatus},
+    api::{FailbackApproval, FailbackPlan, FailbackPlanStatus, OperationRecord, ReplicatedItem, ReplicatedItemStatus},
     core::{
         action::Verb,
-        decide::{item::push_record, plan::may_still},
+        checks,
+        decide::{
+            item::push_record,
+            plan::{PlanInput, permits},
+        },
         guard::{Fresh, Guarded},
         journal,
+        observed::{Fact, OnPremisesVm},
+        stage::Stage,
     },
     inventory::Key,
     kube_io::write::WriteError,
     ports::{Failure, FailureClass, Remote},
 };
+
+/// The most that may pass between intent and call: well within the time after which another process, on looking, may
+/// conclude that no call was made.
+const LATEST: Duration = Duration::from_secs(45);
 
 /// Carries out one guarded action.
 ///
@@ -32,10 +45,15 @@ pub(super) async fn act(
 ) -> Result<(), Error> {
     let (operation, history) = push_record(&status, intent.clone());
     let intended = ReplicatedItemStatus { operation, history, ..status };
+    let began = Instant::now();
     let Some(written) = record(context, item, intended).await? else { return Ok(()) };
 
     let verb = guarded.action.verb();
     let result = match compare(context, key, item, &guarded).await {
+        Ok(()) if began.elapsed() > LATEST => {
+            let message = "It took too long from the intent to the call; another process may have looked by now.";
+            Err(Failure::new(Remote::Kubernetes, FailureClass::Conflict, message))
+        }
         Ok(()) => call(context, key, item, &guarded).await,
         Err(failure) => Err(failure),
     };
@@ -76,21 +94,58 @@ async fn compare(context: &Context, key: &Key, item: &ReplicatedItem, guarded: &
         }
         None => None,
     };
-    guarded.check(&Fresh { item: fresh_item, azure_vm, home_vm }).map_err(refused)
+    let fresh = Fresh { item: fresh_item, azure_vm, home_vm };
+    guarded.check(&fresh).map_err(refused)?;
+    recheck(context, key, item, guarded.action.verb(), &fresh).map_err(refused)
 }
 
-/// The plan as it is now, not as the cache has it: still there, still wanting this step.
+/// The plan and its approvals as they are now, not as the caches have them: still there, still wanting this step.
 async fn consent(context: &Context, key: &Key, item: &ReplicatedItem, verb: Verb) -> Result<(), String> {
     let claim = item.status.as_ref().and_then(|status| status.claim.as_ref()).ok_or("No plan has claimed the item.")?;
-    let plan = context
-        .api::<FailbackPlan>(&key.namespace)
-        .get(&claim.plan)
-        .await
-        .map_err(|error| format!("Plan \"{}\" cannot be read: {error}", claim.plan))?;
+    let unreadable = |error: kube::Error| format!("Plan \"{}\" cannot be read: {error}", claim.plan);
+    let plan = context.api::<FailbackPlan>(&key.namespace).get(&claim.plan).await.map_err(unreadable)?;
     if plan.uid().as_deref() != Some(claim.plan_uid.as_str()) {
         return Err(format!("Plan \"{}\" is another one now.", claim.plan));
     }
-    may_still(&plan.spec, plan.metadata.deletion_timestamp.is_some(), &item.name_any(), verb)
+    let approvals = context.api::<FailbackApproval>(&key.namespace).list(&ListParams::default()).await;
+    let approvals: Vec<_> = approvals
+        .map_err(|error| format!("The approvals cannot be read: {error}"))?
+        .into_iter()
+        .filter(|approval| approval.metadata.deletion_timestamp.is_none())
+        .map(|approval| approval.spec)
+        .filter(|approval| approval.plan_ref.name == claim.plan)
+        .collect();
+    let input = PlanInput {
+        name: &claim.plan,
+        uid: &claim.plan_uid,
+        generation: plan.metadata.generation,
+        spec: &plan.spec,
+        status: &FailbackPlanStatus::default(),
+        deleting: plan.metadata.deletion_timestamp.is_some(),
+        abandon: None,
+        items: &BTreeMap::new(),
+        approvals: &approvals,
+        now: context.clock.now(),
+    };
+    permits(&input, &item.name_any(), verb)
+}
+
+/// The checks that gate the step, over what was read just now.
+fn recheck(context: &Context, key: &Key, item: &ReplicatedItem, verb: Verb, fresh: &Fresh) -> Result<(), String> {
+    let now = context.clock.now();
+    let mut facts = gather::facts(context, key, item);
+    facts.replication = Fact::seen(fresh.item.clone(), now);
+    if let Some(vm) = &fresh.azure_vm {
+        facts.azure_vm = Fact::seen(vm.clone(), now);
+    }
+    if let Some(Some(vm)) = &fresh.home_vm {
+        facts.on_premises = Fact::seen(OnPremisesVm::Found(Box::new(vm.clone())), now);
+    }
+    let outcomes = checks::run(&facts, Stage::of(&fresh.item), None, now);
+    match checks::blocking(&outcomes, verb).first() {
+        None => Ok(()),
+        Some(failing) => Err(format!("{}: {}", failing.check.name, failing.message)),
+    }
 }
 
 /// A read that failed before the call: nothing was sent, whatever its class.

@@ -2,15 +2,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-use kube::{Resource, runtime::controller::Action};
+use kube::{Resource, ResourceExt, runtime::controller::Action};
 
 use super::{
     Error, act,
     context::{Context, key_of},
     gather,
+    plan::hand_out,
 };
 use crate::{
-    api::{FINALIZER, ReplicatedItem, ReplicatedItemStatus},
+    api::{ABANDON_ANNOTATION, FINALIZER, FailbackPlan, ReplicatedItem, ReplicatedItemStatus},
     core::{
         decide::{
             Next, events,
@@ -19,7 +20,10 @@ use crate::{
         journal,
     },
     inventory::Key,
-    kube_io::write::{MANAGER, apply_status, hold},
+    kube_io::{
+        feed::lookup,
+        write::{MANAGER, apply_status, hold},
+    },
 };
 
 pub(super) async fn reconcile(item: Arc<ReplicatedItem>, context: Arc<Context>) -> Result<Action, Error> {
@@ -38,6 +42,10 @@ pub(super) async fn reconcile(item: Arc<ReplicatedItem>, context: Arc<Context>) 
     let api = context.api::<ReplicatedItem>(&key.namespace);
     if item.metadata.deletion_timestamp.is_some() {
         return let_go(&context, &key, &item, decision).await;
+    }
+    if orphaned(&context, &key, &before).await {
+        hand_out(&context, &key, &item, None).await?;
+        return Ok(Action::requeue(Duration::from_millis(50)));
     }
     // Held while something may have an effect that only this object's journal knows of.
     let wanted = before.claim.is_some() || before.operation.as_ref().is_some_and(journal::is_open);
@@ -63,6 +71,17 @@ pub(super) async fn reconcile(item: Arc<ReplicatedItem>, context: Arc<Context>) 
             Ok(Action::requeue(context.clock.wall(crate::core::decide::RESYNC)))
         }
     }
+}
+
+/// Whether the plan that has claimed the item is positively gone: not in the cache, nor on the server.
+async fn orphaned(context: &Context, key: &Key, status: &ReplicatedItemStatus) -> bool {
+    let Some(claim) = &status.claim else { return false };
+    let is_it = |plan: &FailbackPlan| plan.uid().as_deref() == Some(claim.plan_uid.as_str());
+    if lookup(&context.stores.plans, &key.namespace, &claim.plan).is_some_and(|plan| is_it(&plan)) {
+        return false;
+    }
+    let found = context.api::<FailbackPlan>(&key.namespace).get_opt(&claim.plan).await;
+    found.is_ok_and(|plan| plan.is_none_or(|plan| !is_it(&plan)))
 }
 
 /// Tells the vault's inventory what is of interest.
@@ -92,10 +111,12 @@ pub(super) async fn record(
     Ok(Some(written))
 }
 
-/// A deleted item stays only while the fate of a call is open: its journal is the only memory of it.
+/// A deleted item stays only while the fate of a call is open: its journal is the only memory of it. With the
+/// annotation `failback.dev/abandon: <UID of the item>` it goes at once.
 async fn let_go(context: &Context, key: &Key, item: &ReplicatedItem, decision: ItemDecision) -> Result<Action, Error> {
     let open = decision.status.operation.as_ref().is_some_and(journal::is_open);
-    if open {
+    let abandoned = item.annotations().get(ABANDON_ANNOTATION) == item.metadata.uid.as_ref();
+    if open && !abandoned {
         record(context, item, decision.status).await?;
         return Ok(Action::requeue(context.clock.wall(crate::core::decide::SOON)));
     }

@@ -69,7 +69,7 @@ pub(super) async fn reconcile(plan: Arc<FailbackPlan>, context: Arc<Context>) ->
             Err(error) => return Err(error.into()),
         }
     }
-    if release || (status.completed_at.is_some() && !again) {
+    if (release || status.completed_at.is_some()) && !again {
         let current = api.get_opt(&key.name).await.map_err(WriteError::from)?;
         if let Some(current) = current.filter(|current| current.uid().as_deref() == Some(uid.as_str()))
             && hold(&api, &current, FINALIZER, false).await?.is_some()
@@ -127,7 +127,7 @@ fn approvals(context: &Context, key: &Key) -> Vec<FailbackApprovalSpec> {
 }
 
 /// Writes or releases a claim, under the version of the item that was decided on.
-async fn hand_out(
+pub(super) async fn hand_out(
     context: &Context,
     key: &Key,
     item: &ReplicatedItem,

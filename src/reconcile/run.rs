@@ -20,7 +20,7 @@ use super::{
     Error, approval,
     context::{Context, Settings, Stores, key_of},
     item, master_target, plan,
-    triggers::{Wakes, approvals_of_plan, plans_of_item, refs, targets_of_vault, users_of_target},
+    triggers::{Wakes, approvals_of_plan, items_of_wake, plans_of_item, refs, targets_of_vault, users_of_target},
     vault, vcenter,
 };
 use crate::{
@@ -85,7 +85,7 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
         context.stores.vaults.clone(),
         wakes.of(|wake| match wake {
             Wake::Vault(key) => vec![key],
-            Wake::Item(_) | Wake::VCenter(_) => vec![],
+            Wake::Item(_) | Wake::VCenter(_) | Wake::VaultOpened(_) | Wake::VCenterOpened(_) => vec![],
         }),
         vault::reconcile,
     ));
@@ -95,7 +95,7 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
         context.stores.vcenters.clone(),
         wakes.of(|wake| match wake {
             Wake::VCenter(key) => vec![key],
-            Wake::Item(_) | Wake::Vault(_) => vec![],
+            Wake::Item(_) | Wake::Vault(_) | Wake::VaultOpened(_) | Wake::VCenterOpened(_) => vec![],
         }),
         vcenter::reconcile,
     ));
@@ -110,14 +110,12 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
         "ReplicatedItem",
         trigger(items.listen(), |object: &ReplicatedItem| {
             let claim = object.status.as_ref().and_then(|status| status.claim.as_ref());
-            own_changes(object, &[&serde_json::to_string(&claim).unwrap_or_default()])
+            let abandon = object.annotations().get(ABANDON_ANNOTATION);
+            own_changes(object, &[&serde_json::to_string(&claim).unwrap_or_default(), &abandon])
         }),
         context.stores.items.clone(),
         stream::select(
-            wakes.of(|wake| match wake {
-                Wake::Item(key) => vec![key],
-                Wake::Vault(_) | Wake::VCenter(_) => vec![],
-            }),
+            wakes.of(items_of_wake(Arc::clone(&context))),
             refs(targets.listen(), users_of_target(Arc::clone(&context))),
         ),
         item::reconcile,
@@ -150,6 +148,8 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
 
     running.push(count(Arc::clone(&context)).take_until_stopped(stop.clone()));
 
+    let listed =
+        [vaults.listed(), vcenters.listed(), targets.listed(), items.listed(), plans.listed(), approvals.listed()];
     let watches = [
         vaults.run().boxed(),
         vcenters.run().boxed(),
@@ -159,10 +159,13 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
         approvals.run().boxed(),
     ];
     let watches = tokio::spawn(futures::future::join_all(watches));
-    let ready = tokio::spawn(when_ready(Arc::clone(&context), on_ready));
-    futures::future::join_all(running).await;
+    // A plan that is judged before its machines were listed would find none: no pass before everything is known.
+    let everything = listed.map(|mut listed| async move { listed.wait_for(|listed| *listed).await.is_ok() });
+    if stop.run_until_cancelled(futures::future::join_all(everything)).await.is_some() {
+        on_ready();
+        futures::future::join_all(running).await;
+    }
     watches.abort();
-    ready.abort();
     context.registry.close().await;
 }
 
@@ -174,21 +177,6 @@ fn own_changes<K: Resource<DynamicType = ()>>(object: &K, more: &[&dyn Fingerpri
     parts.push(&deleting);
     parts.extend(more);
     fingerprint(&parts)
-}
-
-async fn when_ready(context: Arc<Context>, on_ready: Box<dyn FnOnce() + Send>) {
-    let stores = &context.stores;
-    let ready = futures::try_join!(
-        stores.vaults.wait_until_ready(),
-        stores.vcenters.wait_until_ready(),
-        stores.targets.wait_until_ready(),
-        stores.items.wait_until_ready(),
-        stores.plans.wait_until_ready(),
-        stores.approvals.wait_until_ready(),
-    );
-    if ready.is_ok() {
-        on_ready();
-    }
 }
 
 struct Start<'a> {

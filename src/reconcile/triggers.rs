@@ -130,6 +130,25 @@ pub(super) fn targets_of_vault(context: Arc<Context>) -> impl Fn(Wake) -> Vec<Ke
             .filter(|target| target.spec.vault_ref.name == vault.name)
             .map(|target| Key { namespace: vault.namespace.clone(), name: target.name_any() })
             .collect(),
-        Wake::Item(_) | Wake::VCenter(_) => vec![],
+        Wake::Item(_) | Wake::VCenter(_) | Wake::VaultOpened(_) | Wake::VCenterOpened(_) => vec![],
+    }
+}
+
+pub(super) fn items_of_wake(context: Arc<Context>) -> impl Fn(Wake) -> Vec<Key> + Send {
+    let naming = move |namespace: &str, named: &dyn Fn(&ReplicatedItem) -> bool| -> Vec<Key> {
+        context
+            .stores
+            .items
+            .state()
+            .into_iter()
+            .filter(|item| item.namespace().as_deref() == Some(namespace) && named(item))
+            .map(|item| Key { namespace: namespace.to_owned(), name: item.name_any() })
+            .collect()
+    };
+    move |wake| match wake {
+        Wake::Item(key) => vec![key],
+        Wake::VaultOpened(vault) => naming(&vault.namespace, &|item| item.spec.vault_ref.name == vault.name),
+        Wake::VCenterOpened(vcenter) => naming(&vcenter.namespace, &|item| item.spec.vcenter_ref.name == vcenter.name),
+        Wake::Vault(_) | Wake::VCenter(_) => vec![],
     }
 }

@@ -102,7 +102,8 @@ fn approvals_hold_the_step_that_they_are_for() {
     case.approve(ApprovalStep::Commit, "ann");
     case.approve(ApprovalStep::FailBack, "bob");
     told.push(case.tell("one person twice, another one for another step"));
-    let spoil: [(&str, fn(&mut FailbackApprovalSpec)); 4] = [
+    type Spoil = fn(&mut FailbackApprovalSpec);
+    let spoil: [(&str, Spoil); 4] = [
         ("for an earlier plan of that name", |approval| approval.plan_uid = "another".to_owned()),
         ("for the plan as it was before", |approval| approval.spec_hash = "0123456789abcdef".to_owned()),
         ("expired", |approval| approval.expires_at = Time(at(0))),

@@ -25,7 +25,7 @@ impl Controller {
         let clock = format!("{}={}@{SPEED}", jiff::Timestamp::now(), rehearsal.site.now());
         let child = Command::new(env!("CARGO_BIN_EXE_failback"))
             .args(["controller", "--listen", "127.0.0.1:0", "--log", "warn", "--instance", "one"])
-            .args(["--lease-namespace", "default", "--clock", &clock, "--kubeconfig"])
+            .args(["--lease-namespace", "default", "--lease-seconds", "3", "--clock", &clock, "--kubeconfig"])
             .arg(kubeconfig)
             .stdin(Stdio::null())
             .spawn()
@@ -52,7 +52,8 @@ async fn killed_in_each_phase_it_goes_on_and_repeats_nothing() {
     install_tls();
     let rehearsal = Rehearsal::start(&Setup::new(SCENARIO, SPEED)).await.unwrap();
     rehearsal.apply(manifests(|_| ())).await.unwrap();
-    let kubeconfig = std::env::temp_dir().join(format!("failback-restarts-{}.kubeconfig", rehearsal.api_address.port()));
+    let kubeconfig =
+        std::env::temp_dir().join(format!("failback-restarts-{}.kubeconfig", rehearsal.api_address.port()));
     std::fs::write(&kubeconfig, rehearsal.kubeconfig()).unwrap();
     let stage = Stage::without_controller(rehearsal).await;
 

@@ -64,11 +64,11 @@ fn agent_registered(view: &View<'_>) -> Verdict {
         (None, Some(Direction::ToVMware)) => {
             let booted = item.last_planned_failover.as_ref().and_then(|(_, started)| *started);
             match (item.agent_heartbeat, booted) {
-                (Some(beat), Some(booted)) if beat > booted => Verdict::passed(format!(
-                    "The mobility agent's last heartbeat was at {beat:.0}, after the failback."
-                )),
+                (Some(beat), Some(booted)) if beat > booted => {
+                    Verdict::passed("The mobility agent has sent a heartbeat since the failback.")
+                }
                 (Some(beat), None) if beat.duration_until(view.now) < REGISTRATION => {
-                    Verdict::passed(format!("The mobility agent's last heartbeat was at {beat:.0}."))
+                    Verdict::passed("The mobility agent's last heartbeat is less than 15 minutes old.")
                 }
                 (Some(beat), _) => Verdict::failed(
                     format!("The mobility agent's last heartbeat was at {beat:.0}, before the machine came home."),
@@ -96,7 +96,13 @@ pub(super) const AZURE_VM_STOPPED: Check = Check {
         Ok(AzureVm::Present { power, .. }) => {
             Verdict::failed(format!("The Azure VM is {power}."), "Wait: the failback shuts it down.")
         }
-        Ok(AzureVm::Absent) => Verdict::passed("The Azure VM does not exist any more."),
+        Ok(AzureVm::Absent) if view.running == Some(Verb::Commit) => {
+            Verdict::passed("The commit has deleted the Azure VM.")
+        }
+        Ok(AzureVm::Absent) => Verdict::failed(
+            "The Azure VM is not in its resource group: whether it is shut down cannot be seen.",
+            "Look whether it was moved to another group, and runs there. If it was deleted, commit in the portal.",
+        ),
         Err(why) => Verdict::unknown(why, "See the RecoveryVault's conditions."),
     },
 };

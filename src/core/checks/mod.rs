@@ -54,6 +54,8 @@ impl Eq for Check {}
 struct View<'a> {
     facts: &'a ItemFacts,
     stage: Stage,
+    /// The call of ours that is open.
+    running: Option<Verb>,
     now: Timestamp,
 }
 
@@ -92,9 +94,9 @@ pub const CHECKS: [&Check; 10] = [
     &vcenter::VMWARE_TOOLS_RUNNING,
 ];
 
-/// Runs every check that means something at this stage: one whose gated steps all lie behind is not shown.
-pub fn run(facts: &ItemFacts, stage: Stage, now: Timestamp) -> Vec<CheckOutcome> {
-    let view = View { facts, stage, now };
+/// Runs every check that means something at this stage, while `running` is open: one whose gated steps all lie behind is not shown.
+pub fn run(facts: &ItemFacts, stage: Stage, running: Option<Verb>, now: Timestamp) -> Vec<CheckOutcome> {
+    let view = View { facts, stage, running, now };
     CHECKS
         .into_iter()
         .filter(|check| check.gates.iter().any(|verb| is_ahead(*verb, stage)))

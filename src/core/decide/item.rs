@@ -22,11 +22,14 @@ use crate::{
         facts::{HomeIdentity, ItemFacts, learned},
         guard::{Guarded, Precondition},
         journal::{self, Progress},
-        observed::{AzureVm, JobState, Replication, RunsIn},
+        observed::{AzureVm, Replication, RunsIn, Scenario},
         stage::{Stage, verb_of_job},
         waiting::{HELD_REASONS, WaitingOn},
     },
 };
+
+/// The oldest reading that a call may be decided on.
+const FRESH: SignedDuration = SignedDuration::from_mins(10);
 
 /// Everything that a decision about a machine depends on.
 #[derive(Clone, Debug)]
@@ -65,6 +68,7 @@ impl ItemDecision {
                 | WaitingOn::Checks { .. }
                 | WaitingOn::Input { .. }
                 | WaitingOn::Job { .. }
+                | WaitingOn::JobSuspended { .. }
                 | WaitingOn::AnotherOperation(_)
                 | WaitingOn::Settling(_)
                 | WaitingOn::Synchronisation { .. }
@@ -87,16 +91,11 @@ pub fn decide(input: &ItemInput<'_>) -> ItemDecision {
     let looked = journal::look(status.operation.as_ref(), &status.history, facts, stage, now);
     let (record, open, mut next) = match looked {
         Progress::Record(record) => (Some(*record), None, Next::Again),
-        Progress::Open(verb, on) => {
-            // A new retry token is a person's word that the fate of the call was looked into.
-            let settled = on.stalled() && status.claim.as_ref().is_some_and(|claim| is_fresh_token(status, claim));
-            if settled {
-                (status.operation.clone().map(|record| given_up(record, now)), None, Next::Again)
-            } else {
-                (None, Some(verb), Next::Wait(on, SOON))
-            }
-        }
-        Progress::Idle => match idle(input, item, stage, &checks::run(facts, stage, now)) {
+        Progress::Open(verb, on) => match unknown_outcome(status, &on, now) {
+            Some(record) => (Some(record), None, Next::Again),
+            None => (None, Some(verb), Next::Wait(on, SOON)),
+        },
+        Progress::Idle => match idle(input, item, stage, &checks::run(facts, stage, None, now)) {
             Idle::Adopt(record) => (Some(record), None, Next::Again),
             Idle::Next(next) => (None, None, next),
         },
@@ -110,7 +109,7 @@ pub fn decide(input: &ItemInput<'_>) -> ItemDecision {
     let running = open.or(begun);
     let phase = phase_to_show(status, stage, running, &next);
     let shown = stage_to_show(stage, running);
-    let checks = checks::run(facts, shown, now);
+    let checks = checks::run(facts, shown, running, now);
     let (operation, history) = journal_lists(status, record);
     let mut after = ReplicatedItemStatus {
         observed_generation: input.generation,
@@ -129,7 +128,11 @@ pub fn decide(input: &ItemInput<'_>) -> ItemDecision {
         target: super::item_action::target(input.spec, facts).ok().or_else(|| status.target.clone()),
     };
     let drafts = item_conditions::drafts(input, shown, &checks, &next);
-    after.conditions = conditions::merge(&status.conditions, drafts, input.generation, now);
+    // Since when something is so was learned of the machine that the object named then.
+    let same =
+        item.is_none_or(|item| status.identity.item_id.as_ref().is_none_or(|id| id.eq_ignore_ascii_case(&item.id)));
+    let before = if same { status.conditions.as_slice() } else { &[] };
+    after.conditions = conditions::merge(before, drafts, input.generation, now);
     ItemDecision { status: after, next }
 }
 
@@ -197,14 +200,7 @@ fn idle(input: &ItemInput<'_>, item: Option<&Replication>, stage: Stage, checks:
 /// A job that this controller did not start: adopted when it is the step that the plan would take, else waited for.
 fn foreign_operation(input: &ItemInput<'_>, item: &Replication, stage: Stage) -> Option<Idle> {
     let jobs = input.facts.jobs.value().map(Vec::as_slice).unwrap_or_default();
-    let running = jobs.iter().find(|job| {
-        job.in_flight()
-            && job.state != JobState::Suspended
-            && !matches!(
-                job.scenario,
-                crate::core::observed::Scenario::InitialReplication | crate::core::observed::Scenario::Other(_)
-            )
-    });
+    let running = jobs.iter().find(|job| job.in_flight() && job.scenario != Scenario::InitialReplication);
     if let (Some(job), Some(claim)) = (running, &input.status.claim)
         && let Some(verb) = verb_of_job(&job.scenario, item, stage)
         && verb != Verb::Cancel
@@ -212,7 +208,8 @@ fn foreign_operation(input: &ItemInput<'_>, item: &Replication, stage: Stage) ->
         && !journal::knows(input.status.operation.iter().chain(&input.status.history), job)
     {
         let last = attempts(input.status, claim, verb).next();
-        return Some(Idle::Adopt(journal::adopt(verb, job, claim, last, input.now)));
+        let adopted = journal::adopt(verb, job, claim, last, input.now);
+        return Some(Idle::Adopt(OperationRecord { item_id: item.id.clone(), ..adopted }));
     }
     let what = match (running, &item.scenario) {
         (Some(job), _) => format!("A job runs that this operator did not start: {:?}, {}", job.scenario, job.id),
@@ -264,6 +261,11 @@ fn step(
         // A job may run that only the list of jobs tells of.
         return Next::Wait(WaitingOn::Observation(why.to_owned()), SOON);
     }
+    let oldest = [input.facts.replication.at(), input.facts.jobs.at(), input.facts.azure_vm.at()].into_iter().min();
+    if oldest.flatten().is_none_or(|at| at + FRESH < input.now) {
+        // A machine at rest is read rarely; one that is about to move is read at once, and often.
+        return Next::Wait(WaitingOn::Observation("it is being read anew before the call.".to_owned()), SOON);
+    }
     let action = match action(verb, input.spec, input.facts) {
         Ok(action) => action,
         Err(message) => return Next::Wait(WaitingOn::Input { step: verb, message }, RESYNC),
@@ -272,7 +274,8 @@ fn step(
         return Next::Wait(WaitingOn::UnsupportedProvider(item.instance_type.clone()), RESYNC);
     };
     let known = identity(input.facts, &input.status.identity);
-    let home = HomeIdentity::of(Some(item), &known);
+    // By what was known before this pass: a match must not vouch for itself.
+    let home = HomeIdentity::of(Some(item), &input.status.identity);
     let expect = Precondition {
         item_id: item.id.clone(),
         generation,
@@ -280,7 +283,8 @@ fn step(
         azure_vm_id: known.azure_vm_id,
         home_vm: (verb == Verb::Commit).then(|| input.facts.home_vm().map(|vm| (vm.moref.clone(), home))).flatten(),
     };
-    let record = journal::intend(verb, claim, attempts(input.status, claim, verb).next(), input.now);
+    let intent = journal::intend(verb, claim, attempts(input.status, claim, verb).next(), input.now);
+    let record = OperationRecord { item_id: item.id.clone(), ..intent };
     Next::Act(Box::new(Guarded { action, expect }), Box::new(record))
 }
 
@@ -305,8 +309,18 @@ fn soaking(status: &ReplicatedItemStatus, claim: &Claim, now: Timestamp) -> Opti
     (verified.is_none() || until > now).then_some(until)
 }
 
-fn is_fresh_token(status: &ReplicatedItemStatus, claim: &Claim) -> bool {
-    status.operation.as_ref().is_some_and(|record| record.retry_token != claim.retry_token)
+/// When an outcome becomes unknown, the retry token of that moment is noted; a later one is a person's word that the
+/// fate of this call was looked into. One that was set before, for another machine, is not.
+fn unknown_outcome(status: &ReplicatedItemStatus, on: &WaitingOn, now: Timestamp) -> Option<OperationRecord> {
+    let (record, claim) = (status.operation.as_ref()?, status.claim.as_ref()?);
+    if !matches!(on, WaitingOn::OperationOutcomeUnknown { .. }) {
+        return None;
+    }
+    match &record.unknown_under {
+        None => Some(OperationRecord { unknown_under: Some(claim.retry_token.clone()), ..record.clone() }),
+        Some(token) if *token != claim.retry_token => Some(given_up(record.clone(), now)),
+        Some(_) => None,
+    }
 }
 
 fn given_up(record: OperationRecord, now: Timestamp) -> OperationRecord {
@@ -372,11 +386,12 @@ pub(super) fn identity(facts: &ItemFacts, known: &Identity) -> Identity {
     Identity {
         item_id: item.map(|item| item.id.clone()).or(known.item_id),
         azure_vm_id: item.and_then(|item| item.azure_vm_id.clone()).or(known.azure_vm_id),
-        instance_uuid: vm
-            .and_then(|vm| vm.instance_uuid.clone())
-            .or_else(|| item.and_then(|item| item.instance_uuid.clone()))
-            .or(known.instance_uuid),
-        bios_uuid: vm.and_then(|vm| vm.bios_uuid.clone()).or(known.bios_uuid),
+        // What the VM was found by stays; it only tells what was not known yet.
+        instance_uuid: item
+            .and_then(|item| item.instance_uuid.clone())
+            .or(known.instance_uuid)
+            .or_else(|| vm.and_then(|vm| vm.instance_uuid.clone())),
+        bios_uuid: known.bios_uuid.or_else(|| vm.and_then(|vm| vm.bios_uuid.clone())),
         moref: vm.map(|vm| vm.moref.clone()).or(known.moref),
     }
 }

@@ -11,7 +11,7 @@ use crate::{
         Approval, ApprovalStep, Claim, DeletionPolicy, DesiredPhase, FailbackApprovalSpec, FailbackPlanSpec,
         FailbackPlanStatus, ItemPhase, ReplicatedItemStatus, Wave,
     },
-    core::{conditions, journal},
+    core::{action::Verb, conditions, journal},
 };
 
 /// A machine that a plan names.
@@ -78,7 +78,8 @@ pub(super) struct Standing<'a> {
 /// Decides.
 pub fn decide(input: &PlanInput<'_>) -> PlanDecision {
     let members = members(input);
-    let ceiling = ceiling(input);
+    let lowest = members.iter().map(|(_, member)| member.status.map_or(DesiredPhase::Assessed, phase_reached)).min();
+    let ceiling = ceiling(input, lowest.unwrap_or_default());
     let mut standings: Vec<Standing<'_>> = Vec::with_capacity(members.len());
     let any_stalled = members.iter().any(|(_, member)| member.status.is_some_and(is_stalled));
     let mut waves_settled = true;
@@ -86,7 +87,7 @@ pub fn decide(input: &PlanInput<'_>) -> PlanDecision {
         let in_wave: Vec<&Member<'_>> =
             members.iter().filter(|(of, _)| std::ptr::eq(*of, wave)).map(|(_, member)| member).collect();
         let settled = in_wave.iter().all(|member| is_settled(input, member));
-        standings.extend(wave_standings(input, wave, &in_wave, &ceiling, waves_settled, any_stalled));
+        standings.extend(wave_standings(input, wave, &in_wave, waves_settled, any_stalled));
         waves_settled = waves_settled && settled;
     }
     let complete = input.spec.desired_phase == DesiredPhase::Protected
@@ -134,7 +135,7 @@ fn members<'a>(input: &PlanInput<'a>) -> Vec<(&'a Wave, Member<'a>)> {
         .collect()
 }
 
-/// How far the plan's own gates let any machine go, and what holds it there.
+/// How far the plan's own gates let a machine go, and what holds it there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Ceiling {
     pub(super) up_to: DesiredPhase,
@@ -142,12 +143,15 @@ pub(super) struct Ceiling {
     pub(super) message: String,
 }
 
-fn ceiling(input: &PlanInput<'_>) -> Ceiling {
+/// The gates for a machine that has reached a phase: an approval is for a step that lies ahead, and may end after it.
+pub(super) fn ceiling(input: &PlanInput<'_>, reached: DesiredPhase) -> Ceiling {
     let desired = input.spec.desired_phase;
     if input.deleting {
         let demanded = input.spec.approvals.iter().find(|approval| approval.step == ApprovalStep::Commit);
         let commit = approved(input, ApprovalStep::Commit, demanded.map_or(1, |approval| approval.count));
         let message = "The plan is being deleted; nothing new starts.".to_owned();
+        // An approved commit lets those go on that were failed back; nothing else starts.
+        let commit = commit && !input.spec.suspend && reached >= DesiredPhase::FailedBack;
         let up_to = if commit { DesiredPhase::Committed.min(desired) } else { DesiredPhase::Assessed };
         return Ceiling { up_to, held_by: "PlanDeleted", message };
     }
@@ -155,14 +159,14 @@ fn ceiling(input: &PlanInput<'_>) -> Ceiling {
         let message = "The plan is suspended; nothing new starts.".to_owned();
         return Ceiling { up_to: DesiredPhase::Assessed, held_by: "Suspended", message };
     }
-    match unapproved(input) {
+    match unapproved(input, reached) {
         Some((up_to, message)) => Ceiling { up_to, held_by: "ApprovalRequired", message },
         None => Ceiling { up_to: desired, held_by: "", message: String::new() },
     }
 }
 
 /// How far the plan may go without the first approval that it lacks, and what to do about it.
-pub(super) fn unapproved(input: &PlanInput<'_>) -> Option<(DesiredPhase, String)> {
+pub(super) fn unapproved(input: &PlanInput<'_>, reached: DesiredPhase) -> Option<(DesiredPhase, String)> {
     in_order(&input.spec.approvals).into_iter().find_map(|Approval { step, count }| {
         let (below, at) = match step {
             ApprovalStep::Reprotect => (DesiredPhase::Assessed, DesiredPhase::Reprotected),
@@ -170,7 +174,7 @@ pub(super) fn unapproved(input: &PlanInput<'_>) -> Option<(DesiredPhase, String)
             ApprovalStep::Commit => (DesiredPhase::FailedBack, DesiredPhase::Committed),
             ApprovalStep::Protect => (DesiredPhase::Committed, DesiredPhase::Protected),
         };
-        let lacking = input.spec.desired_phase >= at && !approved(input, step, count);
+        let lacking = reached < at && input.spec.desired_phase >= at && !approved(input, step, count);
         lacking.then(|| {
             let message = format!(
                 "{} needs {count} approval(s): create a FailbackApproval with planUid {}, specHash {} and step {}.",
@@ -259,7 +263,6 @@ fn wave_standings<'a>(
     input: &PlanInput<'a>,
     wave: &'a Wave,
     members: &[&Member<'a>],
-    ceiling: &Ceiling,
     earlier_settled: bool,
     any_stalled: bool,
 ) -> Vec<Standing<'a>> {
@@ -289,11 +292,7 @@ fn wave_standings<'a>(
             let moving = status.is_some_and(is_moving);
             let wants = input.spec.desired_phase > DesiredPhase::Assessed && status.is_some() && claimed_by.is_none();
             let claim = wants.then(|| {
-                let mut held = ceiling.clone();
-                if input.deleting && reached_phase < DesiredPhase::FailedBack {
-                    // An approved commit lets those go on that were failed back; nothing else starts.
-                    held.up_to = DesiredPhase::Assessed;
-                }
+                let mut held = ceiling(input, reached_phase);
                 let starts = held.up_to > reached_phase && !moving && !status.is_some_and(is_stalled);
                 if starts {
                     let hold = if !earlier_settled {
@@ -391,13 +390,7 @@ pub(super) fn blocking_deletion<'a>(input: &PlanInput<'_>, standings: &[Standing
 ///
 /// # Errors
 /// A sentence that says why not.
-pub fn may_still(
-    spec: &FailbackPlanSpec,
-    deleting: bool,
-    item: &str,
-    verb: crate::core::action::Verb,
-) -> Result<(), String> {
-    use crate::core::action::Verb;
+pub fn may_still(spec: &FailbackPlanSpec, deleting: bool, item: &str, verb: Verb) -> Result<(), String> {
     if deleting && verb != Verb::Commit {
         return Err("The plan is being deleted.".to_owned());
     }
@@ -412,6 +405,25 @@ pub fn may_still(
     }
     if spec.desired_phase < verb.leads_to() {
         return Err(format!("The plan wants {} only.", spec.desired_phase.as_str()));
+    }
+    Ok(())
+}
+
+/// Whether a plan, read again with its approvals right before a call, still lets a machine take a step.
+///
+/// # Errors
+/// A sentence that says why not.
+pub fn permits(input: &PlanInput<'_>, item: &str, verb: Verb) -> Result<(), String> {
+    may_still(input.spec, input.deleting, item, verb)?;
+    let before = match verb {
+        Verb::Reprotect => DesiredPhase::Assessed,
+        Verb::FailBack => DesiredPhase::Reprotected,
+        Verb::Commit | Verb::Cancel => DesiredPhase::FailedBack,
+        Verb::Protect => DesiredPhase::Committed,
+    };
+    let gate = ceiling(input, before);
+    if gate.up_to < verb.leads_to() {
+        return Err(gate.message);
     }
     Ok(())
 }

@@ -27,11 +27,7 @@ pub(super) fn status(
     let drafts = drafts(input, standings, ceiling, &counts, &issues, times.completed_at.is_some());
     FailbackPlanStatus {
         observed_generation: input.generation,
-        phase: standings
-            .iter()
-            .map(|standing| standing.status.map_or(DesiredPhase::Assessed, phase_reached))
-            .min()
-            .unwrap_or_default(),
+        phase: lowest(standings),
         conditions: conditions::merge(&input.status.conditions, drafts, input.generation, input.now),
         waves: input
             .spec
@@ -50,6 +46,12 @@ pub(super) fn status(
         completed_at: times.completed_at,
         retry_token: input.spec.retry_token.clone(),
     }
+}
+
+/// The phase that all machines have reached.
+fn lowest(standings: &[Standing<'_>]) -> DesiredPhase {
+    let reached = standings.iter().map(|standing| standing.status.map_or(DesiredPhase::Assessed, phase_reached));
+    reached.min().unwrap_or_default()
 }
 
 fn counts(standings: &[Standing<'_>]) -> Summary {
@@ -141,7 +143,7 @@ fn drafts(
     ] {
         drafts.push(of_all(kind, done, standings));
     }
-    drafts.push(match unapproved(input) {
+    drafts.push(match unapproved(input, lowest(standings)) {
         Some((_, message)) => Draft::new("Approved", false, "ApprovalRequired", message),
         None => Draft::new("Approved", true, "NothingToApprove", "No step up to the desired phase lacks an approval."),
     });
@@ -167,7 +169,7 @@ fn readiness(
     }
     if input.deleting {
         let blocking = blocking_deletion(input, standings);
-        if ceiling.up_to >= DesiredPhase::Committed {
+        if super::plan::ceiling(input, DesiredPhase::FailedBack).up_to >= DesiredPhase::Committed {
             let message =
                 format!("The plan is being deleted, and goes once these are committed: {}.", blocking.join(", "));
             return summary(false, true, false, "CommitApproved", &message);

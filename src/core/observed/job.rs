@@ -90,14 +90,14 @@ impl Job {
         }
     }
 
-    /// Whether it works on this item: by the item's own pointer, by id, or by the machine's name where no other item
-    /// of the vault has it. In recordings the id is one of the service's own, which no item shows.
-    pub fn concerns(&self, item: &Replication, name_is_unique: bool) -> bool {
+    /// Whether it may work on this item: by the item's own pointer, by id, or by the machine's name. In recordings the
+    /// id is one of the service's own, which no item shows, so that the name must do. Where two items of a vault share
+    /// it, each other's jobs are waited for, and one that was adopted wrongly ends as an unknown outcome: never as a
+    /// second call.
+    pub fn concerns(&self, item: &Replication) -> bool {
         item.scenario.as_ref().and_then(|s| s.job_id.as_deref()) == Some(self.id.as_str())
             || self.target_id.eq_ignore_ascii_case(&item.name)
             || self.target_id.eq_ignore_ascii_case(&item.id)
-            || (name_is_unique
-                && !self.target_name.is_empty()
-                && self.target_name.eq_ignore_ascii_case(&item.friendly_name))
+            || (!self.target_name.is_empty() && self.target_name.eq_ignore_ascii_case(&item.friendly_name))
     }
 }

@@ -134,10 +134,11 @@ impl VaultInventory {
                 };
             }
         };
-        let replication = match (&entry.full, state.listed_at) {
-            (Some((item, at)), _) => Fact::seen(item.clone(), *at),
-            (None, Some(at)) => Fact::seen(entry.summary.clone(), at),
-            (None, None) => state.link.unknown("The item"),
+        let replication = match (&entry.trouble, &entry.full, state.listed_at) {
+            (Some(why), _, _) => Fact::unknown(format!("the item cannot be read: {why}")),
+            (None, Some((item, at)), _) => Fact::seen(item.clone(), *at),
+            (None, None, Some(at)) => Fact::seen(entry.summary.clone(), at),
+            (None, None, None) => state.link.unknown("The item"),
         };
         let of_item = replication.value().map(|item| item.fabric_id.to_ascii_lowercase()).unwrap_or_default();
         let fabric = match &state.fabrics {
@@ -150,7 +151,7 @@ impl VaultInventory {
             }
         };
         let jobs = match replication.value() {
-            Some(item) => state.jobs.map(|jobs| jobs_of(jobs, item, &state)),
+            Some(item) => state.jobs.map(|jobs| jobs_of(jobs, item)),
             None => state.link.unknown("The item"),
         };
         let azure_vm = entry

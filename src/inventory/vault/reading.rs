@@ -76,8 +76,8 @@ impl VaultInventory {
             let unchanged = known.as_ref().is_some_and(|entry| entry.summary == summary);
             let entry = match known {
                 Some(entry) if unchanged => entry,
-                Some(entry) => Entry { summary, full: None, azure_vm: entry.azure_vm },
-                None => Entry { summary, full: None, azure_vm: None },
+                Some(entry) => Entry { summary, stale: true, ..entry },
+                None => Entry { summary, full: None, stale: false, trouble: None, azure_vm: None },
             };
             entries.insert(id, entry);
         }
@@ -96,13 +96,15 @@ impl VaultInventory {
     async fn read_watched(&self, now: Timestamp) -> Result<(), Failure> {
         let (full, vms, jobs_wanted) = self.plan_reads(now);
         if jobs_wanted {
+            // As old as its first page.
+            let at = self.clock.now();
             let jobs = self.port.jobs().await?;
-            self.state().jobs = Fact::seen(jobs.entries, self.clock.now());
+            self.state().jobs = Fact::seen(jobs.entries, at);
         }
         let mut reads = stream::iter(full)
             .map(|id| async move {
-                let read = self.port.item(&id).await;
-                (id, read, self.clock.now())
+                let at = self.clock.now();
+                (id.clone(), self.port.item(&id).await, at)
             })
             .buffer_unordered(READS);
         while let Some((id, read, at)) = reads.next().await {
@@ -110,12 +112,20 @@ impl VaultInventory {
                 Ok(item) => {
                     if let Some(entry) = self.state().entries.get_mut(&id) {
                         entry.full = Some((item, at));
+                        entry.stale = false;
+                        entry.trouble = None;
                     }
                 }
                 Err(failure) if failure.class == FailureClass::NotFound => {
                     self.state().entries.remove(&id);
                 }
-                Err(failure) => return Err(failure),
+                Err(failure) if concerns_all(failure.class) => return Err(failure),
+                // One item's trouble is one item's.
+                Err(failure) => {
+                    if let Some(entry) = self.state().entries.get_mut(&id) {
+                        entry.trouble = Some(failure.message);
+                    }
+                }
             }
         }
         drop(reads);
@@ -132,9 +142,9 @@ impl VaultInventory {
                 };
                 let fact = match named.or(known) {
                     None => Fact::unknown("The vault does not name the machine's VM in Azure."),
-                    Some(id) => match self.port.azure_vm(&id).await {
-                        Ok(vm) => Fact::seen(vm, self.clock.now()),
-                        Err(failure) => Fact::unknown(failure.message),
+                    Some(id) => match (self.clock.now(), self.port.azure_vm(&id).await) {
+                        (at, Ok(vm)) => Fact::seen(vm, at),
+                        (_, Err(failure)) => Fact::unknown(failure.message),
                     },
                 };
                 (item, fact)
@@ -159,7 +169,7 @@ impl VaultInventory {
             let Ok(entry) = find(&state, &watcher.machine) else { continue };
             let id = entry.summary.id.to_ascii_lowercase();
             moving |= watcher.in_motion;
-            if watcher.in_motion || entry.full.is_none() {
+            if watcher.in_motion || entry.full.is_none() || entry.stale || entry.trouble.is_some() {
                 full.insert(id.clone());
             }
             let vm_due = match &entry.azure_vm {
@@ -177,4 +187,9 @@ impl VaultInventory {
         let jobs_wanted = moving || (!state.watchers.is_empty() && state.jobs.value().is_none());
         (full.into_iter().collect(), vms, jobs_wanted)
     }
+}
+
+/// Failures that every other read of the vault would meet too.
+const fn concerns_all(class: FailureClass) -> bool {
+    matches!(class, FailureClass::Unauthenticated | FailureClass::Throttled { .. })
 }

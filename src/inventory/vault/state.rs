@@ -13,7 +13,12 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) summary: Replication,
+    /// The last complete reading.
     pub(super) full: Option<(Replication, Timestamp)>,
+    /// The list has shown something else since.
+    pub(super) stale: bool,
+    /// Why the last complete reading failed.
+    pub(super) trouble: Option<String>,
     pub(super) azure_vm: Option<(Fact<AzureVm>, Timestamp)>,
 }
 
@@ -76,7 +81,7 @@ impl Seen {
         let entry = find(state, machine).ok();
         let item = entry.map(|entry| entry.full.as_ref().map_or(&entry.summary, |(item, _)| item)).cloned();
         let jobs = match (&item, state.jobs.value()) {
-            (Some(item), Some(jobs)) => jobs_of(jobs, item, state),
+            (Some(item), Some(jobs)) => jobs_of(jobs, item),
             (None, _) | (_, None) => Vec::new(),
         };
         let azure_vm = entry.and_then(|entry| entry.azure_vm.as_ref()).and_then(|(fact, _)| fact.value()).cloned();
@@ -84,10 +89,8 @@ impl Seen {
     }
 }
 
-pub(super) fn jobs_of(jobs: &[Job], item: &Replication, state: &State) -> Vec<Job> {
-    let name = item.friendly_name.to_ascii_lowercase();
-    let name_is_unique = state.names.get(&name).is_none_or(|ids| ids.len() < 2);
-    jobs.iter().filter(|job| job.concerns(item, name_is_unique)).cloned().collect()
+pub(super) fn jobs_of(jobs: &[Job], item: &Replication) -> Vec<Job> {
+    jobs.iter().filter(|job| job.concerns(item)).cloned().collect()
 }
 
 pub(super) fn find<'a>(state: &'a State, machine: &str) -> Result<&'a Entry, String> {
