@@ -1,7 +1,8 @@
 //! Deletion: finalizers, preconditions, and what namespaces and CRDs take with them.
 //!
 //! Rules: `registry/generic/registry/store.go` (Delete), `namespace/deletion` and `apiextensions/…/finalizer`. The
-//! controllers that a cluster runs for the latter two are here, and act at once.
+//! controllers that a cluster runs for the latter two are here, and act at once; so does the garbage collector, in so far
+//! as it lets go of what is deleted in the foreground or orphans its dependents. Dependents themselves stay as they are.
 
 use std::sync::Arc;
 
@@ -19,6 +20,8 @@ use crate::write::internal_call;
 
 /// The NamespaceLifecycle admission plugin protects these.
 const IMMORTAL: [&str; 3] = ["default", "kube-system", "kube-public"];
+/// The finalizers that the garbage collector removes.
+const COLLECTED: [&str; 2] = ["foregroundDeletion", "orphan"];
 
 impl Shared {
     /// DELETE of one object; `options` are DeleteOptions or null.
@@ -61,6 +64,9 @@ impl Shared {
                 self.empty_namespace(call.name());
             } else if resource.is_crd() {
                 self.empty_crd(&object);
+            }
+            if object.list("/metadata/finalizers").iter().any(is_collected) {
+                self.finish(&resource.shelf, &key, |object| keep_finalizers(object, |f| !is_collected(f)));
             }
             return Ok(object);
         }
@@ -162,7 +168,7 @@ impl Shared {
 
     fn finish_namespace(&self, namespace: &str) {
         if self.store.in_namespace(namespace).is_empty() {
-            self.finish("/namespaces", namespace, |object| {
+            self.finish("/namespaces", &Key::new("", namespace), |object| {
                 object.put("/spec/finalizers", json!([]));
             });
         }
@@ -170,23 +176,19 @@ impl Shared {
 
     fn finish_crd(&self, name: &str) {
         let shelf = crd::SHELF;
-        let Some(stored) = self.store.get(shelf, &Key::new("", name)) else { return };
+        let key = Key::new("", name);
+        let Some(stored) = self.store.get(shelf, &key) else { return };
         let crd = self.parse(&stored);
         let objects = format!("{}/{}", crd.text("/spec/group"), crd.text("/spec/names/plural"));
         if self.store.list(&objects, None).0.is_empty() {
-            self.finish(shelf, name, |object| {
-                let left: Vec<Value> =
-                    object.list("/metadata/finalizers").iter().filter(|f| *f != crd::CLEANUP).cloned().collect();
-                object.put("/metadata/finalizers", left);
-            });
+            self.finish(shelf, &key, |object| keep_finalizers(object, |f| f != crd::CLEANUP));
         }
     }
 
     /// Lets go of a dying object: removes it when nothing else holds it.
-    fn finish(&self, shelf: &str, name: &str, release: impl Fn(&mut Value)) {
-        let key = Key::new("", name);
+    fn finish(&self, shelf: &str, key: &Key, release: impl Fn(&mut Value)) {
         let Some(resource) = self.registry.on_shelf(shelf) else { return };
-        while let Some(stored) = self.store.get(shelf, &key) {
+        while let Some(stored) = self.store.get(shelf, key) {
             let mut object = self.load(&resource, &stored);
             if !object.has("/metadata/deletionTimestamp") {
                 return;
@@ -197,7 +199,7 @@ impl Shared {
                 return;
             }
             let draft = self.draft(&resource, object);
-            if let Ok(stored) = self.store.write(&resource.shelf, &key, Some(stored.version), draft, gone) {
+            if let Ok(stored) = self.store.write(&resource.shelf, key, Some(stored.version), draft, gone) {
                 let object = self.load(&resource, &stored);
                 return if gone { self.after_delete(&resource, &object) } else { self.changed() };
             }
@@ -234,20 +236,32 @@ fn wanted_finalizers(call: &Call, old: &Value, options: &Value) -> Vec<Value> {
         "" => call.query.get("propagationPolicy"),
         policy => policy,
     };
-    let added = match policy {
-        "Foreground" => Some("foregroundDeletion"),
-        "Orphan" => Some("orphan"),
-        _ if call.resource.is_crd() => Some(crd::CLEANUP),
+    let [foreground, orphan] = COLLECTED;
+    let collected = match policy {
+        "Foreground" => Some(foreground),
+        "Orphan" => Some(orphan),
         _ => None,
     };
-    if let Some(added) = added.map(Value::from).filter(|f| !finalizers.contains(f)) {
-        finalizers.push(added);
+    let cleanup = call.resource.is_crd().then_some(crd::CLEANUP);
+    for added in collected.into_iter().chain(cleanup).map(Value::from) {
+        if !finalizers.contains(&added) {
+            finalizers.push(added);
+        }
     }
     // A namespace is held by `spec.finalizers`; the list here only says that it stays for now.
     if call.resource.is_namespace() && finalizers.is_empty() && !old.has("/metadata/deletionTimestamp") {
         finalizers.extend(old.list("/spec/finalizers").iter().cloned());
     }
     finalizers
+}
+
+fn is_collected(finalizer: &Value) -> bool {
+    COLLECTED.iter().any(|collected| finalizer == collected)
+}
+
+fn keep_finalizers(object: &mut Value, keep: impl Fn(&Value) -> bool) {
+    let kept: Vec<Value> = object.list("/metadata/finalizers").iter().filter(|f| keep(f)).cloned().collect();
+    object.put("/metadata/finalizers", kept);
 }
 
 fn mark_deleted(resource: &Resource, object: &mut Value, finalizers: Vec<Value>) {

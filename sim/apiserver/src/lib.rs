@@ -47,6 +47,8 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::{Arc, mpsc};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -152,11 +154,14 @@ impl ApiServer {
 
     /// A kubeconfig (YAML) for `http://{addr}`, with the namespace `default`.
     pub fn kubeconfig(addr: SocketAddr) -> String {
-        format!(
-            "apiVersion: v1\nkind: Config\ncurrent-context: embedded\nclusters:\n- name: embedded\n  cluster:\n    \
-             server: \"http://{addr}\"\nusers:\n- name: embedded\n  user: {{}}\ncontexts:\n- name: embedded\n  context:\n    \
-             cluster: embedded\n    user: embedded\n    namespace: default\n"
-        )
+        kubeconfig_of(&format!("server: \"http://{addr}\""))
+    }
+
+    /// A kubeconfig (YAML) for a server behind [`serve_tls`](ApiServer::serve_tls): its URL, and the certificate (PEM) of
+    /// the authority that signed its own, or its own if that is self-signed.
+    pub fn kubeconfig_tls(url: &str, ca_pem: &str) -> String {
+        let authority = STANDARD.encode(ca_pem);
+        kubeconfig_of(&format!("server: \"{url}\"\n    certificate-authority-data: {authority}"))
     }
 
     /// The requests so far, oldest first.
@@ -204,6 +209,14 @@ impl ApiServer {
     pub async fn apply(&self, object: Value) -> Result<Value, Error> {
         self.shared.apply(&object).map_err(Error::from)
     }
+}
+
+fn kubeconfig_of(cluster: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: embedded\nclusters:\n- name: embedded\n  cluster:\n    {cluster}\n\
+         users:\n- name: embedded\n  user: {{}}\ncontexts:\n- name: embedded\n  context:\n    cluster: embedded\n    \
+         user: embedded\n    namespace: default\n"
+    )
 }
 
 impl Shared {

@@ -258,6 +258,8 @@ impl Store {
     }
 }
 
+/// About what an entry keeps in memory: the state after the change. The one before is the one after of the object's earlier
+/// entry; where that has left the log it comes on top, uncounted, once per object.
 fn weight(change: &Change) -> usize {
     change.after.as_ref().or(change.last.as_ref()).map_or(0, |s| s.json.len() + 200)
 }

@@ -245,6 +245,35 @@ async fn a_crd_waits_for_its_objects() {
 }
 
 #[tokio::test]
+async fn nothing_waits_for_a_garbage_collector() {
+    let (_server, client) = with_crd().await;
+    let events = Watch::open(&client, &format!("{PLANS}?watch=1&timeoutSeconds=1"), JSON).await;
+    for (policy, finalizer) in [("Foreground", "foregroundDeletion"), ("Orphan", "orphan")] {
+        send(&client, post(PLANS, plan("a", json!({})))).await;
+        let with_policy = || delete(format!("{PLANS}/a")).with(json!({"propagationPolicy": policy}));
+        // As on a real server it is still there in the answer, and goes right after.
+        let (code, deleted) = send(&client, with_policy()).await;
+        assert_eq!((code, &deleted["metadata"]["finalizers"]), (200, &json!([finalizer])));
+        assert_eq!(send(&client, get(format!("{PLANS}/a"))).await.0, 404);
+        // What others hold stays, with their finalizers alone.
+        send(&client, post(PLANS, plan("b", json!({"finalizers": ["x.io/hold"]})))).await;
+        send(&client, delete(format!("{PLANS}/b?propagationPolicy={policy}"))).await;
+        let (_, held) = send(&client, get(format!("{PLANS}/b"))).await;
+        assert_eq!(held["metadata"]["finalizers"], json!(["x.io/hold"]));
+        send(&client, patch(format!("{PLANS}/b"), json!({"metadata": {"finalizers": null}}), MERGE)).await;
+        assert_eq!(send(&client, get(format!("{PLANS}/b"))).await.0, 404);
+    }
+    let seen: Vec<Value> = events.events().await.iter().take(3).map(|e| e["type"].clone()).collect();
+    assert_eq!(seen, ["ADDED", "MODIFIED", "DELETED"]);
+    send(&client, post(PLANS, plan("c", json!({})))).await;
+    send(&client, delete(CRD).with(json!({"propagationPolicy": "Foreground"}))).await;
+    assert_eq!(send(&client, get(CRD)).await.0, 404);
+    send(&client, post("/api/v1/namespaces", json!({"metadata": {"name": "n"}}))).await;
+    send(&client, delete("/api/v1/namespaces/n?propagationPolicy=Foreground")).await;
+    assert_eq!(send(&client, get("/api/v1/namespaces/n")).await.0, 404);
+}
+
+#[tokio::test]
 async fn objects_are_defaulted_by_the_schema_of_today() {
     let (_server, client) = with_crd().await;
     send(&client, post(PLANS, plan("a", json!({})))).await;
@@ -393,10 +422,8 @@ async fn https_serves_the_same() {
     let serving = tokio::spawn(async move {
         serving.serve_tls(listener, Arc::new(tls), async { stopped.await.unwrap_or_default() }).await
     });
-    let mut config = kube::Config::new(format!("https://{addr}").parse().unwrap());
-    config.root_cert = Some(vec![certified.cert.der().to_vec()]);
-    config.default_retry = false;
-    let client = kube::Client::try_from(config).unwrap();
+    let kubeconfig = ApiServer::kubeconfig_tls(&format!("https://{addr}"), &certified.cert.pem());
+    let client = common::client_of(&kubeconfig).await;
     assert_eq!(send(&client, get("/api/v1/namespaces")).await.0, 200);
     let watch = Watch::open(&client, &format!("{MAPS}?watch=1"), JSON).await;
     stop.send(()).unwrap();

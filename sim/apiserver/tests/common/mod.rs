@@ -37,7 +37,11 @@ pub(crate) async fn serve(server: &ApiServer) -> SocketAddr {
 
 /// A kube client over HTTP.
 pub(crate) async fn http_client(addr: SocketAddr) -> kube::Client {
-    let kubeconfig = kube::config::Kubeconfig::from_yaml(&ApiServer::kubeconfig(addr)).unwrap();
+    client_of(&ApiServer::kubeconfig(addr)).await
+}
+
+pub(crate) async fn client_of(kubeconfig: &str) -> kube::Client {
+    let kubeconfig = kube::config::Kubeconfig::from_yaml(kubeconfig).unwrap();
     let options = kube::config::KubeConfigOptions::default();
     let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.unwrap();
     // Tests look at the first answer.
