@@ -172,26 +172,41 @@ async fn compute_starts_and_stops_but_never_deletes() {
     );
 }
 
-/// Bounds for a debug build; `cargo run --release -p sim-site --example scale` shows the real figures.
+/// Resident memory of this process in MB.
+fn memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+}
+
+/// Bounds for a debug build on a busy machine; `cargo run --release -p sim-site --example scale` holds the site to the strict ones
+/// (start below 2 s, a page below 20 ms).
 #[tokio::test]
 async fn ten_thousand_items() {
     let begin = Instant::now();
     let running = start("machines: [{name: vm, count: 10000}]", 60.0).await;
-    assert!(begin.elapsed().as_secs() < 10, "start took {:?}", begin.elapsed());
+    let started = begin.elapsed();
     let arm = Arm::login(&running).await;
     let mut next = format!("{}/replicationProtectedItems", arm.vault);
     let mut count = 0;
-    let begin = Instant::now();
+    let mut pages = Vec::new();
     loop {
+        let begin = Instant::now();
         let page = arm.get(&next).await;
+        pages.push(begin.elapsed());
         count += page["value"].as_array().unwrap().len();
         match page["nextLink"].as_str() {
             Some(link) => next = link.split_once(&running.address.to_string()).unwrap().1.to_owned(),
             None => break,
         }
     }
-    assert_eq!(count, 10_000);
-    assert!(begin.elapsed().as_secs() < 60, "a hundred pages took {:?}", begin.elapsed());
+    pages.sort();
+    let (median, memory) = (pages[pages.len() / 2], memory());
+    println!("start {started:?}, median page {median:?}, {memory} MB");
+    assert_eq!((count, pages.len()), (10_000, 100));
+    assert!(started.as_secs() < 8, "start took {started:?}");
+    assert!(median.as_millis() < 400, "a list page took {median:?}");
+    assert!(memory < 400, "{memory} MB are resident");
 }
 
 #[tokio::test]

@@ -42,13 +42,13 @@ pub(crate) fn render(world: &World, index: usize, view: View) -> Value {
     let vault = world.vault_id(&fabric.vault);
     let fabric_id = world.fabric_id(fabric);
     let container_id = world.container_id(fabric);
-    let (state, description) = protection_state(fabric.generation, machine.stage, &world.unknowns);
+    let (state, description) = protection_state(fabric.generation, machine, &world.unknowns);
     let reverse = machine.stage.is_reverse();
     let classic = fabric.generation == Generation::Classic;
     let busy = machine.operation.as_ref().and_then(|id| world.jobs.get(id));
     let allowed = match busy {
         Some(_) => Vec::new(),
-        None => world.item_allows(index, machine.stage),
+        None => world.item_allows(index),
     };
     let scenario = match busy {
         Some(job) => {

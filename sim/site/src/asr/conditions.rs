@@ -323,9 +323,4 @@ impl World {
         }
         Ok(())
     }
-
-    /// Commit of a failback deletes a VM: something may forbid it.
-    pub(super) fn check_commit(&self, _index: usize) -> Result<(), Box<JobError>> {
-        Ok(())
-    }
 }

@@ -17,6 +17,7 @@ impl World {
             return Ok(Outcome::Done);
         }
         let now = self.now;
+        let migration_removes_item = self.unknowns.migration_removes_item;
         let Some(machine) = self.machines.get_mut(index) else { return Ok(Outcome::Done) };
         match work {
             Work::TestFailover => machine.test_failover = "WaitingForCompletion".to_owned(),
@@ -26,6 +27,7 @@ impl World {
             Work::CompleteMigration => {
                 machine.stage = Stage::Migrated;
                 machine.since = now;
+                machine.removed = migration_removes_item;
             }
             Work::Remove => machine.removed = true,
             Work::Enable

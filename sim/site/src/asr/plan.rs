@@ -222,18 +222,21 @@ impl World {
 }
 
 /// What all members of a plan allow.
-pub(crate) fn plan_allowed(world: &World, plan: &Plan) -> Vec<&'static str> {
+pub(crate) fn plan_allowed<'a>(world: &'a World, plan: &Plan) -> Vec<&'a str> {
     let members: BTreeSet<usize> = plan.groups.iter().flat_map(|group| group.machines.iter().copied()).collect();
     if world.plan_job(&plan.name).is_some_and(|job| !job.state.is_over()) {
         return Vec::new();
     }
-    let mut common: Option<Vec<&'static str>> = None;
+    let mut common: Option<Vec<&str>> = None;
     for index in members {
         let Some(machine) = world.machines.get(index) else { continue };
-        let allowed: &[&'static str] =
-            if machine.operation.is_some() { &[] } else { allowed_operations(world.generation(index), machine.stage) };
+        let allowed = if machine.operation.is_some() {
+            Vec::new()
+        } else {
+            allowed_operations(world.generation(index), machine, &world.unknowns)
+        };
         common = Some(match common {
-            None => allowed.to_vec(),
+            None => allowed,
             Some(before) => before.into_iter().filter(|operation| allowed.contains(operation)).collect(),
         });
     }

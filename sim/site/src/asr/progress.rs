@@ -75,7 +75,6 @@ impl World {
                 }
             }
             Step::StartAzureVm => self.failed_over(index, &work),
-            Step::CommitCheck => self.check_commit(index)?,
             Step::Commit => self.committed(index)?,
             Step::StopOnPremVm => {
                 if let Some(key) = self.machines.get(index).and_then(|m| m.vm) {
@@ -84,6 +83,7 @@ impl World {
             }
             Step::RestartAzureVm => self.cancelled(index),
             Step::Requirements
+            | Step::CommitCheck
             | Step::CopyPendingChanges
             | Step::MakePoint
             | Step::SnapshotDisks

@@ -1,7 +1,7 @@
 //! What the stages are called on the wire: protection states, allowed operations and instance types (protocol reference §2, §3).
 
 use crate::scenario::{Generation, Unknowns};
-use crate::world::Stage;
+use crate::world::{Machine, Stage};
 
 /// `providerSpecificDetails.instanceType` of an item.
 pub(crate) fn instance_type(generation: Generation, stage: Stage) -> &'static str {
@@ -14,15 +14,20 @@ pub(crate) fn instance_type(generation: Generation, stage: Stage) -> &'static st
 }
 
 /// `protectionState` and its description.
-pub(crate) fn protection_state(generation: Generation, stage: Stage, unknowns: &Unknowns) -> (String, &'static str) {
+pub(crate) fn protection_state(
+    generation: Generation,
+    machine: &Machine,
+    unknowns: &Unknowns,
+) -> (String, &'static str) {
     let classic = generation == Generation::Classic;
-    let (state, description) = match stage {
+    let (state, description) = match machine.stage {
         Stage::ForwardInitial | Stage::ReverseInitial => {
             ("InitialReplicationInProgress", "Initial replication is in progress")
         }
         Stage::ForwardPointPending => {
             ("InitialReplicationRecoveryCompletionPending", "Waiting for first recovery point")
         }
+        Stage::ReverseProtected if machine.was_cancelled() => (unknowns.state_after_cancel.as_str(), "Protected"),
         Stage::ForwardProtected | Stage::ReverseProtected => ("Protected", "Protected"),
         Stage::FailedOver => ("UnplannedFailoverCommitPendingStatesBegin", "Failover completed"),
         Stage::FailedOverCommitted => ("UnplannedFailoverCommitted", "Failover committed"),
@@ -50,9 +55,13 @@ pub(crate) fn active_location(generation: Generation, stage: Stage, unknowns: &U
 }
 
 /// `allowedOperations` of an idle item.
-pub(crate) fn allowed_operations(generation: Generation, stage: Stage) -> &'static [&'static str] {
+pub(crate) fn allowed_operations<'a>(
+    generation: Generation,
+    machine: &Machine,
+    unknowns: &'a Unknowns,
+) -> Vec<&'a str> {
     let classic = generation == Generation::Classic;
-    match stage {
+    let known: &[&str] = match machine.stage {
         Stage::ForwardInitial | Stage::ForwardPointPending | Stage::ReverseInitial | Stage::Migrated => {
             &["DisableProtection"]
         }
@@ -60,10 +69,16 @@ pub(crate) fn allowed_operations(generation: Generation, stage: Stage) -> &'stat
         Stage::FailedOver => &["CompleteMigration", "Commit", "DisableProtection", "ChangePit", "SwitchProtection"],
         Stage::FailedOverCommitted => &["CompleteMigration", "DisableProtection", "SwitchProtection"],
         Stage::ReverseProtected if classic => &["UnplannedFailover", "DisableProtection"],
+        Stage::ReverseProtected if machine.was_cancelled() => return named(&unknowns.operations_after_cancel),
         Stage::ReverseProtected => &["PlannedFailover", "DisableProtection"],
         Stage::FailedBack if classic => &["Commit", "DisableProtection"],
-        Stage::FailedBack => &["Commit", "CancelFailover"],
+        Stage::FailedBack => return named(&unknowns.operations_after_planned_failover),
         Stage::FailedBackCommitted if classic => &["CompleteMigration", "DisableProtection", "SwitchProtection"],
-        Stage::FailedBackCommitted => &["SwitchProtection", "DisableProtection"],
-    }
+        Stage::FailedBackCommitted => return named(&unknowns.operations_after_failback_commit),
+    };
+    known.to_vec()
+}
+
+fn named(operations: &[String]) -> Vec<&str> {
+    operations.iter().map(String::as_str).collect()
 }

@@ -72,13 +72,12 @@ impl World {
             };
         }
         if let Some(operation) = operation {
-            let allowed =
-                self.machines.get(index).map(|machine| self.item_allows(index, machine.stage)).unwrap_or_default();
+            let allowed = self.item_allows(index);
             if !allowed.contains(&operation) {
                 let state = self
                     .machines
                     .get(index)
-                    .map(|m| super::protection_state(self.generation(index), m.stage, &self.unknowns).0)
+                    .map(|m| super::protection_state(self.generation(index), m, &self.unknowns).0)
                     .unwrap_or_default();
                 return Err(Refusal::asr(
                     400,
@@ -153,9 +152,10 @@ impl World {
     }
 
     /// What an item allows, test failover and its cleanup included.
-    pub(crate) fn item_allows(&self, index: usize, stage: Stage) -> Vec<&'static str> {
-        let mut allowed = allowed_operations(self.generation(index), stage).to_vec();
-        if self.machines.get(index).is_some_and(|machine| machine.test_failover == "WaitingForCompletion") {
+    pub(crate) fn item_allows(&self, index: usize) -> Vec<&str> {
+        let Some(machine) = self.machines.get(index) else { return Vec::new() };
+        let mut allowed = allowed_operations(self.generation(index), machine, &self.unknowns);
+        if machine.test_failover == "WaitingForCompletion" {
             allowed.retain(|operation| *operation != "TestFailover");
             allowed.push("TestFailoverCleanup");
         }

@@ -118,14 +118,23 @@ pub enum PlanDirection {
     Either,
 }
 
-/// One knob for each thing that nobody has published (protocol reference §13).
+/// One knob for each thing that nobody has published (protocol reference §13). What is open there and has none: error codes are chosen
+/// by a `jobFails` fault, and size limits and supported versions are not modelled.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Unknowns {
     /// `protectionState` after a modernized planned failover, before commit.
     pub state_after_planned_failover: String,
+    /// `allowedOperations` then. A verb that is not listed is refused.
+    pub operations_after_planned_failover: Vec<String>,
+    /// `protectionState` after the cancel of a modernized failback, until the next operation.
+    pub state_after_cancel: String,
+    /// `allowedOperations` then.
+    pub operations_after_cancel: Vec<String>,
     /// `protectionState` after the commit of a modernized failback.
     pub state_after_failback_commit: String,
+    /// `allowedOperations` then.
+    pub operations_after_failback_commit: Vec<String>,
     /// `activeLocation` after a modernized failback.
     pub location_after_failback: String,
     /// `protectionState` after a classic failback, before commit.
@@ -144,13 +153,20 @@ pub struct Unknowns {
     pub discovery_status: String,
     /// `isInitialReplicationComplete` stays "false" on failback disks although the item is Protected (recorded so).
     pub failback_disks_never_complete: bool,
+    /// The item is gone once its migration is completed. False: it stays until somebody removes it.
+    pub migration_removes_item: bool,
 }
 
 impl Default for Unknowns {
     fn default() -> Unknowns {
+        let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         Unknowns {
             state_after_planned_failover: "PlannedFailoverCommitPendingStatesBegin".to_owned(),
+            operations_after_planned_failover: list(&["Commit", "CancelFailover"]),
+            state_after_cancel: "Protected".to_owned(),
+            operations_after_cancel: list(&["PlannedFailover", "DisableProtection"]),
             state_after_failback_commit: "PlannedFailoverCommitted".to_owned(),
+            operations_after_failback_commit: list(&["SwitchProtection", "DisableProtection"]),
             location_after_failback: "Recovery".to_owned(),
             classic_state_after_failback: "UnplannedFailoverCommitPendingStatesBegin".to_owned(),
             concurrent_operation: ConcurrentOperation::Conflict,
@@ -160,6 +176,7 @@ impl Default for Unknowns {
             operation_url_lifetime: None,
             discovery_status: "Completed".to_owned(),
             failback_disks_never_complete: true,
+            migration_removes_item: false,
         }
     }
 }

@@ -195,6 +195,11 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
+    /// Its last planned failover was cancelled, and nothing came after.
+    pub(crate) fn was_cancelled(&self) -> bool {
+        self.planned.as_ref().is_some_and(|planned| planned.status.as_deref() == Some("Cancelled"))
+    }
+
     /// Bytes on all replicated disks.
     pub(crate) fn total_bytes(&self) -> u64 {
         self.spec.disks.iter().filter(|disk| !disk.added_in_azure).map(|disk| disk.size.0).sum()
