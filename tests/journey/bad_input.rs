@@ -282,3 +282,25 @@ async fn an_object_that_does_not_parse_harms_only_itself() {
     stage.plan_ready(Duration::from_secs(30)).await;
     stage.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vault_and_a_vcenter_that_fail_stop_nobody_else() {
+    let stage = Stage::with(1200.0, |_| ()).await;
+    let mut broken = manifests(|_| ());
+    broken.retain(|object| matches!(object["kind"].as_str(), Some("RecoveryVault" | "VCenter" | "ReplicatedItem")));
+    for object in &mut broken {
+        object["metadata"]["name"] = json!(format!("broken-{}", object["metadata"]["name"].as_str().unwrap()));
+        of_kind(object, "RecoveryVault", |vault| vault["spec"]["vaultName"] = json!("no-such-vault"));
+        of_kind(object, "VCenter", |vcenter| vcenter["spec"]["credentialsRef"]["name"] = json!("azure"));
+        of_kind(object, "ReplicatedItem", |item| {
+            item["spec"]["vaultRef"]["name"] = json!("broken-recovery-vault");
+            item["spec"]["vcenterRef"]["name"] = json!("broken-vcenter");
+            item["spec"].as_object_mut().unwrap().remove("masterTargetRef");
+        });
+    }
+    stage.apply(broken).await;
+    item(&stage, "broken-web-01", "WaitingForObservation", "no-such-vault").await;
+    stage.plan_ready(Duration::from_secs(60)).await;
+    assert_eq!(stage.verbs().len(), 4);
+    stage.end().await;
+}

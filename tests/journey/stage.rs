@@ -133,6 +133,15 @@ impl Stage {
         world["machines"].as_array().unwrap().iter().any(|machine| machine["bothRunningEver"] != json!(false))
     }
 
+    /// Another controller in place of the one that ran.
+    pub(crate) async fn restart_controller(&mut self) {
+        if let Some((stop, controller)) = self.controller.take() {
+            stop.cancel();
+            controller.await.unwrap();
+        }
+        self.controller = Some(self.rehearsal.controller().await.unwrap());
+    }
+
     pub(crate) async fn end(self) {
         if let Some((stop, controller)) = self.controller {
             stop.cancel();
