@@ -1,5 +1,5 @@
-//! The few protobuf bodies that everyday kubectl commands send: `create namespace|configmap|secret|serviceaccount` and
-//! `auth can-i`. Everything else in protobuf is refused; answers are always JSON.
+//! The few protobuf bodies that everyday kubectl commands send: `create namespace`, `auth can-i`, and `create secret`, since
+//! credentials are made with it. Everything else in protobuf is refused; answers are always JSON.
 //!
 //! Envelope: <https://kubernetes.io/docs/reference/using-api/api-concepts/#protobuf-encoding>; field numbers:
 //! `generated.proto` of each API.
@@ -45,13 +45,7 @@ const NON_RESOURCE: Kind = Kind::Message(&[(1, "path", Kind::Text), (2, "verb", 
 
 fn fields_of(kind: &str) -> Option<&'static [Field]> {
     Some(match kind {
-        "Namespace" | "ServiceAccount" => &[(1, "metadata", METADATA)],
-        "ConfigMap" => &[
-            (1, "metadata", METADATA),
-            (2, "data", Kind::TextMap),
-            (3, "binaryData", Kind::BytesMap),
-            (4, "immutable", Kind::Flag),
-        ],
+        "Namespace" => &[(1, "metadata", METADATA)],
         "Secret" => &[
             (1, "metadata", METADATA),
             (2, "data", Kind::BytesMap),
@@ -190,8 +184,8 @@ mod tests {
 
     #[test]
     fn reads_what_kubectl_create_sends() {
-        let body = b"k8s\0\n\x0f\n\x02v1\x12\tConfigMap\x12\x1b\n\x11\n\x01x\x12\x00\x1a\x00\"\x00*\x002\x008\x00B\x00\x12\x06\n\x01a\x12\x01b\x1a\x00\"\x00";
-        let expected = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}, "data": {"a": "b"}});
+        let body = b"k8s\0\n\x0c\n\x02v1\x12\x06Secret\x12\x1b\n\x11\n\x01x\x12\x00\x1a\x00\"\x00*\x002\x008\x00B\x00\x12\x06\n\x01a\x12\x01b\x1a\x00\"\x00";
+        let expected = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "x"}, "data": {"a": "Yg=="}});
         assert_eq!(decode(body), Some(expected));
         assert_eq!(decode(b"k8s\0\n\x07\n\x02v1\x12\x01X"), None);
         assert_eq!(decode(b"{}"), None);

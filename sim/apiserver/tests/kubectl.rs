@@ -188,10 +188,11 @@ fn watches_and_everyday_objects_work() {
     let seen = String::from_utf8(watching.wait_with_output().unwrap().stdout).unwrap();
     assert!(seen.lines().count() == 2 && seen.lines().last().unwrap().contains("Moved"), "{seen}");
 
-    desk.text(&["create", "configmap", "c", "--from-literal=a=b"]);
     desk.text(&["create", "secret", "generic", "s", "--from-literal=a=b"]);
-    desk.text(&["create", "serviceaccount", "sa"]);
     assert_eq!(desk.text(&["get", "secret", "s", "-o", "jsonpath={.data.a}"]), "Yg==");
+    let map = desk.home.join("map.yaml");
+    std::fs::write(&map, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {a: b}\n").unwrap();
+    desk.text(&["apply", "-f", map.to_str().unwrap()]);
     assert!(desk.text(&["get", "cm,secret,sa,lease", "--no-headers"]).contains("configmap/c"));
     assert!(desk.text(&["describe", "ns", "default"]).contains("Active"));
     assert!(desk.text(&["get", "all"]).contains("failbackplan.demo.example.io/p1"));
