@@ -15,7 +15,7 @@ pub struct Call {
     pub path: String,
     /// The verb: `reProtect`, `failoverCommit`, `start`, or the SOAP method.
     pub verb: String,
-    /// The body: JSON as it came, SOAP as its arguments.
+    /// The body: JSON as it came, SOAP as its arguments. Of one beyond 64 KiB only the length is kept.
     pub body: Value,
     /// Status of the answer; 0 when none was sent.
     pub status: u16,

@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::call::Call;
 use crate::fault::Effect;
 use crate::wire::{Answer, Request};
 use crate::world::World;
 use crate::{arm, soap};
+
+/// A larger body is not kept with its call, only its length.
+const LARGE_BODY: usize = 64 << 10;
 
 /// Waits as long as faults want.
 pub(crate) async fn late(effects: &[Effect]) {
@@ -79,7 +82,7 @@ pub(crate) fn record(world: &mut World, request: &Request, soap: Option<&str>, s
     if let Some(method) = soap {
         if let Some((target, body)) = soap::mutation(world, request, method) {
             let (path, verb) = (request.path.clone(), method.to_owned());
-            world.calls.push(Call { at, method: request.method.clone(), path, verb, body, status, target, effect });
+            world.keep_call(Call { at, method: request.method.clone(), path, verb, body, status, target, effect });
         }
         return;
     }
@@ -89,9 +92,12 @@ pub(crate) fn record(world: &mut World, request: &Request, soap: Option<&str>, s
     }
     let last = request.path.rsplit('/').next().unwrap_or_default().to_owned();
     let verb = if request.method == "POST" { last } else { request.method.clone() };
-    let body = serde_json::from_slice(&request.body).unwrap_or(Value::Null);
+    let body = match request.body.len() {
+        length if length > LARGE_BODY => json!({"omitted": length}),
+        _ => serde_json::from_slice(&request.body).unwrap_or(Value::Null),
+    };
     let target = arm_machine(world, &request.path);
-    world.calls.push(Call {
+    world.keep_call(Call {
         at,
         method: request.method.clone(),
         path: request.path.clone(),

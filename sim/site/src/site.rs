@@ -188,7 +188,7 @@ impl Site {
         self.tell();
     }
 
-    /// Every mutating call received so far, oldest first.
+    /// Every mutating call received so far, oldest first. The last 50,000 at most are kept, and as many jobs.
     pub fn calls(&self) -> Vec<Call> {
         self.lock().world.calls.clone()
     }

@@ -99,6 +99,26 @@ async fn the_admin_endpoint_is_out_of_the_reach_of_faults() {
 }
 
 #[tokio::test]
+async fn a_body_that_is_too_large_is_refused() {
+    let running = start(ONE, 0.0).await;
+    let arm = Arm::login(&running).await;
+    let bearer = format!("Bearer {}", arm.token);
+    let path = format!("{}/plannedFailover?{API}", arm.item_id("web-01"));
+    let headers = [("authorization", bearer.as_str())];
+    let mut body = failback();
+    body["padding"] = json!("x".repeat(9 << 20));
+    let reply = send(running.address, "POST", &path, &headers, body.to_string()).await.unwrap();
+    assert_eq!((reply.status, reply.json()["error"]["code"].as_str()), (413, Some("RequestEntityTooLarge")));
+    assert!(running.site.calls().is_empty());
+    // A large one that is taken is not kept.
+    body["padding"] = json!("x".repeat(1 << 20));
+    let length = body.to_string().len();
+    let reply = send(running.address, "POST", &path, &headers, body.to_string()).await.unwrap();
+    assert_eq!(reply.status, 202, "{}", reply.text());
+    assert_eq!(running.site.calls()[0].body, json!({"omitted": length}));
+}
+
+#[tokio::test]
 async fn a_fault_on_what_is_not_there_is_refused() {
     let running = start(ONE, 0.0).await;
     for (fault, expected) in [

@@ -264,3 +264,22 @@ async fn the_timer_lets_things_happen_without_anybody_looking() {
         .await;
     common::eventually(|| arm.machine("web-01")["azureVm"]["powerState"] == "deallocated").await;
 }
+
+#[tokio::test]
+async fn the_pages_of_a_filtered_list_stay_filtered() {
+    let yaml = "azure: {pageSize: 2}\nmachines: [{name: app, count: 5, group: one & only}, {name: web, count: 5}]";
+    let running = start(yaml, 0.0).await;
+    let arm = Arm::login(&running).await;
+    let filter = "multiVmGroupName%20eq%20'one%20%26%20only'";
+    let mut next = format!("{}/replicationProtectedItems?$filter={filter}", arm.vault);
+    let mut names = Vec::new();
+    loop {
+        let page = arm.get(&next).await;
+        names.extend(page["value"].as_array().unwrap().iter().map(|item| item["name"].as_str().unwrap().to_owned()));
+        match page["nextLink"].as_str() {
+            Some(link) => next = link.split_once(&running.address.to_string()).unwrap().1.to_owned(),
+            None => break,
+        }
+    }
+    assert_eq!(names, ["app-0001", "app-0002", "app-0003", "app-0004", "app-0005"]);
+}

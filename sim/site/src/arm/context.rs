@@ -118,7 +118,13 @@ impl<'a> Context<'a> {
         let value: Vec<Value> = all.iter().skip(skip).take(size).map(render).collect();
         let next = skip + value.len();
         let next_link = if next < all.len() {
-            json!(format!("{}{}?api-version={}&skipToken={next}", self.base, self.path, self.version))
+            let filter = self.request.query("$filter").map_or_else(String::new, |filter| {
+                format!(
+                    "&%24filter={}",
+                    percent_encoding::utf8_percent_encode(filter, percent_encoding::NON_ALPHANUMERIC)
+                )
+            });
+            json!(format!("{}{}?api-version={}{filter}&skipToken={next}", self.base, self.path, self.version))
         } else {
             Value::Null
         };

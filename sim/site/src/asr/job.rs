@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Step, Work};
 use crate::clock::after;
 use crate::fault::{Effect, Target};
-use crate::world::{Event, World};
+use crate::world::{Event, MOST_JOBS, World};
 
 /// State of a job or task, as the service words it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -175,6 +175,7 @@ impl World {
         };
         self.jobs.insert(id.clone(), job);
         self.job_order.push(id.clone());
+        self.forget_jobs(MOST_JOBS);
         self.revision += 1;
         self.begin_task(&id, 0);
         id

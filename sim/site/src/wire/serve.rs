@@ -16,6 +16,13 @@ use tokio::task::JoinSet;
 
 use super::{Answer, Request};
 use crate::site::Site;
+use crate::{admin, arm};
+
+/// The largest body that a client may send.
+const MOST_OF_BODY: usize = 8 << 20;
+
+/// The admin endpoint takes whole worlds.
+const MOST_OF_ADMIN: usize = 512 << 20;
 
 /// Serves plain HTTP until `shutdown`.
 pub(crate) async fn serve_plain(
@@ -114,13 +121,17 @@ async fn exchange(
         .unwrap_or_else(|| "127.0.0.1".to_owned());
     let query = url::form_urlencoded::parse(head.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
     let path = percent_encoding::percent_decode_str(head.uri.path()).decode_utf8_lossy().into_owned();
-    let Ok(body) = body.collect().await else { return Err(Closed) };
+    let most = if admin::is_admin(&path) { MOST_OF_ADMIN } else { MOST_OF_BODY };
+    let Some(body) = read(body, most).await? else {
+        let message = format!("The request body is larger than {most} bytes.");
+        return response(arm::Refusal::arm(413, "RequestEntityTooLarge", message).into_answer());
+    };
     let request = Request {
         method: head.method.as_str().to_owned(),
         path,
         query,
         headers: head.headers,
-        body: body.to_bytes(),
+        body,
         base: format!("{scheme}://{host}"),
     };
     let answer = site.answer(request).await;
@@ -128,6 +139,21 @@ async fn exchange(
         return Err(Closed);
     }
     response(answer)
+}
+
+/// The body, unless it is too large. The rest of one that is is read and thrown away, within reason, so that its sender gets to see the answer.
+async fn read(mut body: Incoming, most: usize) -> Result<Option<Bytes>, Closed> {
+    let (mut kept, mut length) = (Vec::new(), 0_usize);
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| Closed)?.into_data() else { continue };
+        length = length.saturating_add(data.len());
+        if length <= most {
+            kept.extend_from_slice(&data);
+        } else if length > most.saturating_mul(4) {
+            break;
+        }
+    }
+    Ok((length <= most).then(|| kept.into()))
 }
 
 fn response(answer: Answer) -> Result<hyper::Response<Outgoing>, Closed> {

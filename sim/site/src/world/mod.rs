@@ -28,6 +28,12 @@ use crate::scenario::{Durations, ResourceLock, Scenario, Unknowns};
 /// The namespace of every derived id.
 const IDS: uuid::Uuid = uuid::Uuid::from_u128(0x5f0c_1d2e_8a34_4b7f_9d21_7e66_a1b2_c3d4);
 
+/// So many mutating calls are kept; then the oldest tenth is forgotten.
+pub(crate) const MOST_CALLS: usize = 50_000;
+
+/// So many jobs are kept; then the oldest that are over are forgotten, a tenth of them at a time.
+pub(crate) const MOST_JOBS: usize = 50_000;
+
 /// An id that depends on its name alone.
 pub(crate) fn stable_id(kind: &str, name: &str) -> String {
     uuid::Uuid::new_v5(&IDS, format!("{kind}/{name}").as_bytes()).to_string()
@@ -191,6 +197,33 @@ impl World {
         )
     }
 
+    /// Keeps a mutating call.
+    pub(crate) fn keep_call(&mut self, call: Call) {
+        if self.calls.len() >= MOST_CALLS {
+            self.calls.drain(..MOST_CALLS / 10);
+        }
+        self.calls.push(call);
+    }
+
+    /// Forgets the oldest jobs that are over, and that no running job is the parent of, when there are more than `most`.
+    pub(crate) fn forget_jobs(&mut self, most: usize) {
+        if self.job_order.len() <= most {
+            return;
+        }
+        let mut spare = (most / 10).max(1);
+        let jobs = &mut self.jobs;
+        self.job_order.retain(|id| {
+            let runs = |id: &String| jobs.get(id).is_some_and(|job| !job.state.is_over());
+            let needed = runs(id) || jobs.get(id).and_then(|job| job.parent.as_ref()).is_some_and(runs);
+            if spare == 0 || needed {
+                return true;
+            }
+            spare -= 1;
+            jobs.remove(id);
+            false
+        });
+    }
+
     /// Writes an entry of the event log.
     pub(crate) fn log_event(&mut self, machine: usize, kind: &str, description: String, severity: &str) {
         let id = self.fresh_id();
@@ -212,5 +245,59 @@ impl World {
         if self.events.len() > 10_000 {
             self.events.drain(..1_000);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+    use serde_json::Value;
+
+    use super::{MOST_CALLS, World};
+    use crate::asr::Work;
+    use crate::call::Call;
+    use crate::clock::after;
+    use crate::scenario::Scenario;
+
+    fn world() -> World {
+        let scenario = Scenario::from_yaml("machines: [{name: a, state: Protected}]").unwrap();
+        World::new(scenario, 1, "2026-01-05T08:00:00Z".parse().unwrap())
+    }
+
+    #[test]
+    fn old_calls_are_forgotten() {
+        let mut world = world();
+        for number in 0..=MOST_CALLS {
+            world.keep_call(Call {
+                at: world.now,
+                method: "POST".to_owned(),
+                path: number.to_string(),
+                verb: String::new(),
+                body: Value::Null,
+                status: 202,
+                target: None,
+                effect: true,
+            });
+        }
+        assert_eq!(world.calls.len(), MOST_CALLS - MOST_CALLS / 10 + 1);
+        assert_eq!(world.calls.last().unwrap().path, MOST_CALLS.to_string());
+    }
+
+    #[test]
+    fn old_jobs_are_forgotten_but_none_that_runs() {
+        let mut world = world();
+        let first = world.start_item_job(0, Work::Resynchronize, None, None);
+        let child = world.start_item_job(0, Work::Resynchronize, Some(first.clone()), None);
+        world.settle(after(world.now, SignedDuration::from_hours(1)));
+        let running: Vec<String> = (0..20).map(|_| world.start_item_job(0, Work::Resynchronize, None, None)).collect();
+        world.forget_jobs(22);
+        assert_eq!(world.jobs.len(), 22, "not before there are too many");
+        world.forget_jobs(10);
+        assert!(!world.jobs.contains_key(&first));
+        world.forget_jobs(10);
+        world.forget_jobs(10);
+        assert!(!world.jobs.contains_key(&child));
+        assert_eq!(world.job_order, running);
+        assert_eq!(world.jobs.len(), running.len());
     }
 }
