@@ -1,9 +1,20 @@
 #!/usr/bin/env bash
-# Everything that must pass. Installs nothing on the machine; what it misses it names, and skips where that is possible.
+# Everything that must pass. Installs nothing on the machine; what it misses it names, and those tests are skipped, or
+# fail when FAILBACK_REQUIRE_TOOLS=1.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 step() { printf '\n== %s\n' "$*"; }
+peer() { if eval "$2"; then echo "there: $1"; else echo "SKIPPED: tests that need $1 ($3)"; fi; }
+
+step "what the tests can be run against"
+peer "kubectl" "command -v kubectl > /dev/null" "any current version"
+peer "the recorded exchanges" '[ -n "${FAILBACK_ASR_DATA:-}" ]' "a directory named by FAILBACK_ASR_DATA"
+peer "VMware's own simulator" "command -v go > /dev/null && [ -d /usr/share/gocode/src/github.com/vmware/govmomi ]" \
+    "Debian's golang-go and golang-github-vmware-govmomi-dev"
+peer "Microsoft's and VMware's Python SDKs, Helm" "python3 -c 'import venv, ensurepip' 2> /dev/null" "python3 with venv, and PyPI"
+peer "Lua" "command -v lua5.1 > /dev/null" "Debian's lua5.1"
+peer "a real API server" '[ -n "${KUBEBUILDER_ASSETS:-}" ]' "a directory named by KUBEBUILDER_ASSETS"
 
 step "format"
 cargo fmt --all --check
@@ -24,10 +35,12 @@ else
     echo "SKIPPED: cargo-deny is not installed (cargo install --locked cargo-deny)"
 fi
 
-if [ -x tests/chart/run.sh ]; then
-    step "chart"
-    tests/chart/run.sh
-fi
+step "build"
+cargo build --quiet --workspace --bins --tests
+cargo build --quiet -p sim-apiserver --example serve
+
+step "chart"
+tests/chart/run.sh
 
 step "tests"
 if command -v cargo-nextest > /dev/null; then
