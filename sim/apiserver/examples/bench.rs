@@ -4,7 +4,7 @@
 //! cargo run --release -p sim-apiserver --example bench
 //! ```
 //!
-//! Over HTTP the server is a process of its own, whose memory is reported.
+//! Over HTTP the server is a process of its own, whose memory is reported. It fails beyond the bounds below.
 
 use std::error::Error;
 use std::io::{BufRead, BufReader};
@@ -24,6 +24,13 @@ type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 const PLANS: &str = "/apis/demo.example.io/v1alpha1/namespaces/default/failbackplans";
 const CRD: &str = include_str!("../tests/fixtures/crd.json");
+
+/// Creates in a second, from one client.
+const LEAST_CREATES: f64 = 1_500.0;
+/// From a write to its event.
+const LONGEST_MEDIAN: Duration = Duration::from_millis(2);
+/// MB with 10,000 objects, which is to stay below it.
+const MOST_MEMORY: u64 = 300;
 
 fn main() -> Outcome<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -73,17 +80,28 @@ async fn measure() -> Outcome<()> {
     println!("start until ready     {:>9.1?}", start.elapsed());
     send(&client, "POST", CRDS, Some(serde_json::from_str(CRD)?)).await?;
     println!("memory idle           {:>6} MB", server.memory()?);
-    rates("HTTP", &client).await?;
-    println!("memory, 10,000 objects{:>6} MB", server.memory()?);
+    let http = rates("HTTP", &client).await?;
+    let memory = server.memory()?;
+    println!("memory, 10,000 objects{memory:>6} MB");
 
     let embedded = ApiServer::new(Options::default())?;
     embedded.apply(serde_json::from_str(CRD)?).await?;
-    rates("in-process", &Client::new(embedded.service("bench"), "default")).await
+    let in_process = rates("in-process", &Client::new(embedded.service("bench"), "default")).await?;
+
+    let mut beyond = [http, in_process].concat();
+    if memory >= MOST_MEMORY {
+        beyond.push(format!("{memory} MB with 10,000 objects, not below {MOST_MEMORY}"));
+    }
+    if beyond.is_empty() { Ok(()) } else { Err(beyond.join("; ").into()) }
 }
 
-/// Creates 10,000 objects, and measures while there are still few.
-async fn rates(name: &str, client: &Client) -> Outcome<()> {
-    latency(name, client).await?;
+/// Creates 10,000 objects, and measures while there are still few; what is beyond the bounds.
+async fn rates(name: &str, client: &Client) -> Outcome<Vec<String>> {
+    let mut beyond = Vec::new();
+    let median = latency(name, client).await?;
+    if median >= LONGEST_MEDIAN {
+        beyond.push(format!("{name}: {median:.2?} from write to event, not below {LONGEST_MEDIAN:?}"));
+    }
     for (clients, count) in [(1, 3_000), (8, 6_800)] {
         let start = Instant::now();
         let mut running = tokio::task::JoinSet::new();
@@ -101,15 +119,18 @@ async fn rates(name: &str, client: &Client) -> Outcome<()> {
         }
         let rate = f64::from(count) / start.elapsed().as_secs_f64();
         println!("{name}: creates/s, {clients} client(s) {rate:>8.0}");
+        if clients == 1 && rate < LEAST_CREATES {
+            beyond.push(format!("{name}: {rate:.0} creates/s, not {LEAST_CREATES}"));
+        }
     }
     let start = Instant::now();
     let bytes = send(client, "GET", PLANS, None).await?.len();
     println!("{name}: list of 10,000 ({} MB) {:>9.1?}", bytes >> 20, start.elapsed());
-    Ok(())
+    Ok(beyond)
 }
 
-/// From sending a create to reading its event from a watch.
-async fn latency(name: &str, client: &Client) -> Outcome<()> {
+/// From sending a create to reading its event from a watch; the median.
+async fn latency(name: &str, client: &Client) -> Outcome<Duration> {
     let request = Request::get(format!("{PLANS}?watch=1&resourceVersion=0")).body(Body::empty())?;
     let mut events = client.send(request).await?.into_body().into_data_stream();
     let mut times = Vec::new();
@@ -125,7 +146,7 @@ async fn latency(name: &str, client: &Client) -> Outcome<()> {
     times.sort();
     let at = |part: usize| times.get(times.len() * part / 100).copied().unwrap_or_default();
     println!("{name}: write to event  p50 {:.2?}, p99 {:.2?}", at(50), at(99));
-    Ok(())
+    Ok(at(50))
 }
 
 async fn create(client: &Client, name: &str) -> Outcome<()> {
