@@ -26,7 +26,11 @@ impl Adapters {
     ///
     /// # Errors
     /// When the HTTP client cannot be built.
-    pub fn new(defaults: AzureDefaults, clock: SharedClock, meter: Arc<dyn CallMeter>) -> Result<Self, Failure> {
+    pub fn new(mut defaults: AzureDefaults, clock: SharedClock, meter: Arc<dyn CallMeter>) -> Result<Self, Failure> {
+        // The webhook injects empty values where an annotation is missing.
+        for value in [&mut defaults.tenant_id, &mut defaults.client_id] {
+            value.take_if(|value| value.is_empty());
+        }
         let azure = AzureShared::new(Arc::clone(&clock), Arc::clone(&meter), &HttpOptions::default())?;
         Ok(Self { azure, defaults, clock, meter })
     }

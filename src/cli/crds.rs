@@ -1,6 +1,6 @@
 //! `failback crds`
 
-use std::path::PathBuf;
+use std::{io::Write, path::PathBuf};
 
 use clap::Args;
 
@@ -19,7 +19,11 @@ pub(super) fn run(flags: &Flags) -> Result<(), Failed> {
     for (name, yaml) in crds_yaml()? {
         match &flags.dir {
             Some(dir) => std::fs::write(dir.join(name), yaml)?,
-            None => print!("---\n{yaml}"),
+            // Whoever reads may have read enough.
+            None => match write!(std::io::stdout(), "---\n{yaml}") {
+                Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
+                written => written?,
+            },
         }
     }
     Ok(())

@@ -40,7 +40,6 @@ def test_without_definitions_a_pod_is_not_ready_and_says_what_to_apply(tmp_path)
         until("the lease", lambda: '"message":"leading"' in controller.log.read_text())
 
 
-@pytest.mark.xfail(strict=False, reason="a leader may stay unready: kube's Store::wait_until_ready wakes one of several waiters")
 def test_the_leader_is_ready_once_it_has_listed_everything(tmp_path):
     with Stage(tmp_path, {}) as stage:
         controller = with_port(stage, "pod-1")
