@@ -5,7 +5,6 @@ import time
 import urllib.error
 import urllib.request
 
-import pytest
 from live import Stage, until
 
 
