@@ -111,7 +111,7 @@ impl World {
         if let Some(thought) = self.thoughts.lock().unwrap().get(&known) {
             return thought.clone();
         }
-        let decision = decide(&self.spec, cache, now);
+        let decision = decide(&self.spec, cache, self.permissive, now);
         let intent = match &decision.next {
             Next::Act(action, intent) => {
                 let entry = entry(intent);
@@ -132,8 +132,9 @@ impl World {
         if fate != Fate::Answered {
             state.mischief = state.mischief.checked_sub(1)?;
         }
-        let truth = &mut state.machines[m].truth;
-        let compared = compare(entry.verb, &if self.build == Build::Blind { seen } else { truth.seen() });
+        let Machine { truth, object } = &mut state.machines[m];
+        let read = if self.build == Build::Blind { seen } else { truth.seen() };
+        let compared = compare(entry.verb, &read, self.permissive);
         let answer = if compared.is_err() {
             (fate == Fate::Answered).then_some(Answer::Refused)?
         } else if fate == Fate::LostBefore {
@@ -141,11 +142,15 @@ impl World {
         } else {
             let safe = truth.azure != AzureSide::Running && truth.home_on && !truth.half_failed;
             let again = truth.jobs.iter().any(|job| job.key == Some(entry.key()));
+            let done = object.operation.iter().chain(&object.history).any(|old| {
+                (old.verb, old.token, old.outcome) == (entry.verb, entry.token, OperationOutcome::Succeeded)
+            });
             match truth.begin_job(entry.verb, Some(entry.key()), state.now) {
                 None => Answer::Refused,
                 Some(job) => {
                     state.wrong.unsafe_commit |= entry.verb == Verb::Commit && !safe;
                     state.wrong.attempt_accepted_twice |= again;
+                    state.wrong.success_repeated |= done;
                     state.wrong.beyond_the_plan |= state.plan.desired < entry.verb.leads_to();
                     let running = truth.jobs.iter().filter(|job| job.state == JobEnd::Runs).count();
                     state.wrong.two_jobs |= running > 1;

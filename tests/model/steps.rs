@@ -42,6 +42,8 @@ pub struct World {
     pub stale_objects: bool,
     /// Whether the item and the list of jobs are read at different times.
     pub torn: bool,
+    /// Whether Azure goes on permitting a step while its job runs.
+    pub permissive: bool,
     pub spec: ReplicatedItemSpec,
     pub thoughts: Thoughts,
 }
@@ -63,6 +65,7 @@ impl World {
             tokens: 0,
             stale_objects: false,
             torn: true,
+            permissive: false,
             spec: spec(),
             thoughts: Thoughts::default(),
         }
@@ -200,6 +203,7 @@ impl Model for World {
         let mut properties = vec![
             Property::always("at most one job runs on a machine", |_, s: &State| !s.wrong.two_jobs),
             Property::always("no attempt is accepted twice", |_, s: &State| !s.wrong.attempt_accepted_twice),
+            Property::always("no step that succeeded is repeated", |_, s: &State| !s.wrong.success_repeated),
             Property::always("no unsafe commit", |_, s: &State| !s.wrong.unsafe_commit),
             Property::always("nothing beyond the desired phase", |_, s: &State| !s.wrong.beyond_the_plan),
             Property::always("never both copies on", |_, s: &State| !s.wrong.both_copies_on),

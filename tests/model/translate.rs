@@ -127,11 +127,14 @@ pub fn to_status(object: &Object) -> ReplicatedItemStatus {
     }
 }
 
-fn item(seen: &Seen) -> Replication {
+/// The item. Whether Azure goes on permitting operations while a job runs was never recorded: both are explored.
+fn item(seen: &Seen, permissive: bool) -> Replication {
     let mut item = replication(seen.stage);
     if let Some(id) = seen.busy {
         item.scenario = Some(CurrentScenario { name: "Busy".to_owned(), job_id: Some(job_id(id)), started: None });
-        item.allowed.clear();
+        if !permissive {
+            item.allowed.clear();
+        }
     }
     if seen.half_failed {
         item.last_planned_failover = Some((PlannedFailoverStatus::Failed, Some(at(-30))));
@@ -164,12 +167,12 @@ fn to_job((index, row): (usize, &JobRow)) -> Job {
 }
 
 /// What a process knows of a machine.
-pub fn to_facts(cache: &Cache) -> ItemFacts {
+pub fn to_facts(cache: &Cache, permissive: bool) -> ItemFacts {
     let mut known = ItemFacts::unknown("not read yet");
     if let Some((seen, tick)) = &cache.item {
         let at = time(*tick);
         known = facts(seen.stage, at);
-        known.replication = Fact::seen(item(seen), at);
+        known.replication = Fact::seen(item(seen, permissive), at);
         known.azure_vm = Fact::seen(azure_vm(seen), at);
         known.on_premises = Fact::seen(OnPremisesVm::Found(Box::new(vm(seen))), at);
     }
@@ -181,8 +184,8 @@ pub fn to_facts(cache: &Cache) -> ItemFacts {
 }
 
 /// Lets the real core decide.
-pub fn decide(spec: &ReplicatedItemSpec, cache: &Cache, now: Tick) -> ItemDecision {
-    let (status, facts) = (to_status(&cache.object), to_facts(cache));
+pub fn decide(spec: &ReplicatedItemSpec, cache: &Cache, permissive: bool, now: Tick) -> ItemDecision {
+    let (status, facts) = (to_status(&cache.object), to_facts(cache, permissive));
     failback::core::decide::item::decide(&ItemInput {
         spec,
         status: &status,
@@ -224,9 +227,9 @@ pub fn guarded(verb: Verb) -> Guarded {
 }
 
 /// The uncached reading right before a call.
-pub fn compare(verb: Verb, seen: &Seen) -> Result<(), String> {
+pub fn compare(verb: Verb, seen: &Seen, permissive: bool) -> Result<(), String> {
     let home_vm = (verb == Verb::Commit).then(|| Some(vm(seen)));
-    guarded(verb).check(&Fresh { item: item(seen), azure_vm: Some(azure_vm(seen)), home_vm })
+    guarded(verb).check(&Fresh { item: item(seen, permissive), azure_vm: Some(azure_vm(seen)), home_vm })
 }
 
 /// Lets the real plan decide, and gives the claims that change.

@@ -155,6 +155,7 @@ pub enum Answer {
 pub struct Wrong {
     pub two_jobs: bool,
     pub attempt_accepted_twice: bool,
+    pub success_repeated: bool,
     pub unsafe_commit: bool,
     pub beyond_the_plan: bool,
     pub both_copies_on: bool,
