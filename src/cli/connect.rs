@@ -10,7 +10,7 @@ use crate::{
         CallMeter, Connect, Failure, FailureClass, Remote, SharedClock, SiteRecovery, VCenterConnection,
         VaultConnection, VirtualCenter,
     },
-    vcenter::{Password, Trust, VCenterClient, VCenterConfig},
+    vcenter::{Trust, VCenterClient, VCenterConfig},
 };
 
 /// Makes adapters for Azure and vCenter.
@@ -103,7 +103,7 @@ impl Connect for Adapters {
         let config = VCenterConfig {
             server: spec.server.clone(),
             user: connection.user.clone(),
-            password: Password::new(connection.password.reveal()),
+            password: connection.password.clone(),
             trust,
         };
         Ok(Arc::new(VCenterClient::new(config, Arc::clone(&self.clock), Arc::clone(&self.meter))?))

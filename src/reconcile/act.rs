@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -22,7 +23,7 @@ use crate::{
         observed::{Fact, OnPremisesVm},
         stage::Stage,
     },
-    inventory::Key,
+    inventory::{Key, VaultInventory},
     kube_io::write::WriteError,
     ports::{Failure, FailureClass, Remote},
 };
@@ -66,20 +67,23 @@ pub(super) async fn act(
 
     let concluded = journal::after_call(&intent, &result, context.clock.now());
     let stored = conclude(context, key, written, concluded).await;
-    let vault = Key { namespace: key.namespace.clone(), name: item.spec.vault_ref.name.clone() };
-    if let Some(vault) = context.registry.vault(&vault) {
+    if let Ok(vault) = vault_of(context, key, item) {
         vault.refresh();
     }
     stored
+}
+
+fn vault_of(context: &Context, key: &Key, item: &ReplicatedItem) -> Result<Arc<VaultInventory>, Failure> {
+    let vault = Key { namespace: key.namespace.clone(), name: item.spec.vault_ref.name.clone() };
+    let missing = || Failure::new(Remote::Kubernetes, FailureClass::Conflict, "The vault is not connected.");
+    context.registry.vault(&vault).ok_or_else(missing)
 }
 
 /// Reads again, uncached, what the action depends on, and the consent to it.
 async fn compare(context: &Context, key: &Key, item: &ReplicatedItem, guarded: &Guarded) -> Result<(), Failure> {
     let refused = |message: String| Failure::new(Remote::Kubernetes, FailureClass::Conflict, message);
     consent(context, key, item, guarded.action.verb()).await.map_err(refused)?;
-    let vault = Key { namespace: key.namespace.clone(), name: item.spec.vault_ref.name.clone() };
-    let vault = context.registry.vault(&vault).ok_or_else(|| refused("The vault is not connected.".to_owned()))?;
-    let port = vault.port();
+    let port = vault_of(context, key, item)?.port();
     let fresh_item = port.item(&guarded.expect.item_id).await.map_err(not_sent)?;
     let azure_vm = match &guarded.expect.azure_vm_id {
         Some(id) => Some(port.azure_vm(id).await.map_err(not_sent)?),
@@ -169,11 +173,7 @@ async fn call(
     item: &ReplicatedItem,
     guarded: &Guarded,
 ) -> Result<Option<String>, Failure> {
-    let vault = Key { namespace: key.namespace.clone(), name: item.spec.vault_ref.name.clone() };
-    let vault = context
-        .registry
-        .vault(&vault)
-        .ok_or_else(|| Failure::new(Remote::Kubernetes, FailureClass::Conflict, "The vault is not connected."))?;
+    let vault = vault_of(context, key, item)?;
     if !context.leadership.is_valid_now() {
         return Err(Failure::new(
             Remote::Kubernetes,

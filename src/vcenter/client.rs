@@ -18,29 +18,8 @@ use super::{
 };
 use crate::{
     core::observed::{VCenterAbout, VirtualMachine},
-    ports::{CallMeter, Failure, FailureClass, Remote, SharedClock, VCenterChange, VirtualCenter},
+    ports::{CallMeter, Failure, FailureClass, Remote, Secret, SharedClock, VCenterChange, VirtualCenter},
 };
-
-/// A password. Neither `Debug` nor anything else but the login shows it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Password(String);
-
-impl Password {
-    /// Takes a password as it is; a line break that a file added to it is part of it.
-    pub fn new(password: impl Into<String>) -> Self {
-        Self(password.into())
-    }
-
-    pub(super) fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Password {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
 
 /// Where a vCenter is, who we are there, and how its certificate is judged.
 #[derive(Clone, Debug)]
@@ -50,7 +29,7 @@ pub struct VCenterConfig {
     /// User name, with its domain.
     pub user: String,
     /// Password.
-    pub password: Password,
+    pub password: Secret,
     /// Whom to trust.
     pub trust: Trust,
 }

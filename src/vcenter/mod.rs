@@ -33,5 +33,5 @@ mod soap;
 mod tls;
 mod xml;
 
-pub use client::{Password, VCenterClient, VCenterConfig};
+pub use client::{VCenterClient, VCenterConfig};
 pub use tls::Trust;

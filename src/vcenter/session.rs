@@ -14,12 +14,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::{
-    Password,
     error::VimError,
     soap::{Answer, Call, Wire},
     xml::{Element, MoRef, leaf},
 };
-use crate::{core::observed::VCenterAbout, ports::SharedClock};
+use crate::{
+    core::observed::VCenterAbout,
+    ports::{Secret, SharedClock},
+};
 
 /// How many calls may be on their way at once, besides the long poll.
 const CALLS_AT_ONCE: usize = 4;
@@ -58,7 +60,7 @@ struct Gate {
 pub(super) struct Session {
     wire: Wire,
     user: String,
-    password: Password,
+    password: Secret,
     clock: SharedClock,
     live: watch::Sender<Option<Arc<Live>>>,
     gate: Mutex<Gate>,
@@ -67,7 +69,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(wire: Wire, user: String, password: Password, clock: SharedClock) -> Self {
+    pub(super) fn new(wire: Wire, user: String, password: Secret, clock: SharedClock) -> Self {
         let (live, gate, slots) = (watch::Sender::new(None), Mutex::default(), Semaphore::new(CALLS_AT_ONCE));
         Self { wire, user, password, clock, live, gate, slots, closed: CancellationToken::new() }
     }

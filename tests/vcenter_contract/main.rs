@@ -22,7 +22,7 @@ use std::{any::Any, sync::Arc, time::Duration};
 
 use failback::{
     ports::{Clock, NoMeter},
-    vcenter::{Password, Trust, VCenterClient, VCenterConfig},
+    vcenter::{Trust, VCenterClient, VCenterConfig},
 };
 use jiff::Timestamp;
 
@@ -60,7 +60,7 @@ impl Site {
         let config = VCenterConfig {
             server: self.server.clone(),
             user: self.user.clone(),
-            password: Password::new(password),
+            password: failback::ports::Secret::new(password),
             trust,
         };
         VCenterClient::new(config, Arc::new(Faster(speed)), Arc::new(NoMeter)).unwrap()

@@ -21,7 +21,7 @@ use std::{sync::Arc, time::Duration};
 
 use failback::{
     ports::{CallMeter, Clock, NoMeter},
-    vcenter::{Password, Trust, VCenterClient, VCenterConfig},
+    vcenter::{Trust, VCenterClient, VCenterConfig},
 };
 use jiff::Timestamp;
 
@@ -46,7 +46,7 @@ pub fn metered(server: &str, trust: Trust, speed: u32, meter: Arc<dyn CallMeter>
     let config = VCenterConfig {
         server: server.to_owned(),
         user: "svc-failback@vsphere.local".into(),
-        password: Password::new("p&ss<word>"),
+        password: failback::ports::Secret::new("p&ss<word>"),
         trust,
     };
     VCenterClient::new(config, Arc::new(Faster(speed)), meter).unwrap()

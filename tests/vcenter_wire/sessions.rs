@@ -228,7 +228,7 @@ fn nothing_shows_the_password() {
     let config = failback::vcenter::VCenterConfig {
         server: "vc.example.com".into(),
         user: "svc".into(),
-        password: failback::vcenter::Password::new("hunter2"),
+        password: failback::ports::Secret::new("hunter2"),
         trust: Trust::System,
     };
     assert!(!format!("{config:?}").contains("hunter2"));

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use failback::{
     core::failure::codes,
     ports::{FailureClass, NoMeter, VirtualCenter as _},
-    vcenter::{Password, Trust, VCenterClient, VCenterConfig},
+    vcenter::{Trust, VCenterClient, VCenterConfig},
 };
 use sha2::{Digest as _, Sha256};
 
@@ -86,7 +86,12 @@ fn what_makes_no_sense_is_refused_before_any_call() {
         ("vc.example.com", Trust::Thumbprint("AB:CD".into()), "64 hexadecimal digits"),
         ("http://vc.example.com", Trust::System, "plain text"),
     ] {
-        let config = VCenterConfig { server: server.into(), user: "u".into(), password: Password::new("p"), trust };
+        let config = VCenterConfig {
+            server: server.into(),
+            user: "u".into(),
+            password: failback::ports::Secret::new("p"),
+            trust,
+        };
         let failure = VCenterClient::new(config, Arc::new(Faster(1)), Arc::new(NoMeter)).unwrap_err();
         assert_eq!(failure.class, FailureClass::Invalid);
         assert!(failure.message.contains(why), "{failure}");
