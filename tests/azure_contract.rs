@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use failback::{
     azure::{AzureConfig, AzureShared, AzureVault, Cloud, Credential, HttpOptions, Secret},
     core::{
-        action::{Action, RecoveryPoint, Verb},
+        action::{Action, RecoveryPoint, ReprotectWith, Verb},
         failure::codes,
         observed::{
             AzurePower, AzureVm, Direction, Generation, Job, JobState, Operation, OsFamily, PlannedFailoverStatus,
@@ -137,10 +137,9 @@ impl Fixture {
         let fabrics = self.vault.fabrics().await.unwrap();
         let agent = &fabrics.entries[0].targets[0];
         Action::Reprotect {
-            generation: Generation::Modernized,
             target_id: agent.id.clone(),
             datastore: agent.datastores[0].clone(),
-            log_storage_account_id: item.log_storage_account_id.unwrap(),
+            with: ReprotectWith::Appliance { log_storage_account_id: item.log_storage_account_id.unwrap() },
         }
     }
 

@@ -121,7 +121,7 @@ impl Followed {
         let identity = HomeIdentity::of(Some(&item), &self.status.identity);
         assert!(identity.is_empty() || identity.matches(&home) || item.instance_uuid.is_none(), "{identity:?}");
         let vm = match (azure_vm(stage), &item.azure_vm_id) {
-            (AzureVm::Present { power, .. }, Some(id)) => AzureVm::Present { id: id.clone(), power },
+            (AzureVm::Present { power, disks, .. }, Some(id)) => AzureVm::Present { id: id.clone(), power, disks },
             (other, _) => other,
         };
         self.now = exchange.at;

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Names another object of the same namespace.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Reference {
     /// Name of the object, in the namespace of this one.
@@ -50,6 +50,10 @@ pub struct CheckStatus {
     /// What to do about it. Empty when it passed.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub remedy: String,
+    /// Why the plan waives it: it is shown, and gates nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub waived: Option<String>,
     /// The steps that do not start unless it passes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]

@@ -18,6 +18,20 @@ pub enum RecoveryPointChoice {
     Latest,
     /// An application-consistent state.
     LatestAppConsistent,
+    /// The point named by `recoveryPointId` (classic generation only).
+    Custom,
+}
+
+/// Where a machine should come home.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum LocationChoice {
+    /// Decided from what is found: onto the original VM where it still exists, else as a new VM.
+    #[default]
+    Auto,
+    /// Onto the original VM: only changes are transferred. Refused when that VM does not exist.
+    Original,
+    /// As a new VM in `datastore`, on the host of the master target: all data is transferred.
+    Alternate,
 }
 
 /// How the machine is protected again once it is home.
@@ -40,7 +54,7 @@ pub struct ReprotectionSpec {
 
 /// One machine that Azure Site Recovery protects. Safe to apply at any time: it observes and shows readiness, and
 /// nothing is changed for it unless a FailbackPlan claims it.
-#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "failback.dev",
     version = "v1alpha1",
@@ -66,6 +80,8 @@ pub struct ReprotectionSpec {
         .message("vaultRef, vcenterRef and machine cannot change while a plan has claimed this item, or while a call for it is open")
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("(has(self.recoveryPoint) && self.recoveryPoint == 'Custom') == has(self.recoveryPointId)")
+    .message("recoveryPointId goes with recoveryPoint: Custom, and is required there"))]
 pub struct ReplicatedItemSpec {
     /// The RecoveryVault that protects the machine.
     pub vault_ref: Reference,
@@ -81,6 +97,40 @@ pub struct ReplicatedItemSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub datastore: Option<String>,
+    /// Where it comes home.
+    #[serde(default)]
+    pub location: LocationChoice,
+    /// Name or id of the process server that receives the data from Azure (classic generation); by default the one
+    /// that the machine uses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub process_server: Option<String>,
+    /// Name or number of the configuration server's account for the machine (classic generation).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub run_as_account: Option<String>,
+    /// The master target's retention volume, such as `R` or `/mnt/retention` (classic generation); by default the one
+    /// with most free space.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub retention_drive: Option<String>,
+    /// ARM id of the failback policy (classic generation); by default the one beside the policy that protected the
+    /// machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub failback_policy_id: Option<String>,
+    /// Ids or names of disks that do not come home (classic generation).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
+    pub exclude_disks: Vec<String>,
+    /// ARM id of the machine in Azure, where the vault does not name it: site recovery renames on a clash of names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub azure_vm_id: Option<String>,
+    /// ARM id of the recovery point, with `recoveryPoint: Custom` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub recovery_point_id: Option<String>,
     /// ARM id of the cache storage account in the Azure VM's region; by default the one that replication to Azure
     /// used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -123,7 +173,7 @@ pub enum ItemPhase {
 }
 
 /// Which plan has claimed the item, and how far it may go. Written by the plan's reconciler alone.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Claim {
     /// Name of the plan.
@@ -145,6 +195,16 @@ pub struct Claim {
     /// The plan's retry token, when the item was claimed or retried last.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub retry_token: String,
+    /// The wave that the machine belongs to.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub wave: String,
+    /// Checks that the plan waives for this machine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub waivers: Vec<ClaimWaiver>,
+    /// Why the uncommitted failback is to be undone: set while the plan asks for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancel: Option<String>,
 }
 
 /// How an operation ended, or stands.
@@ -233,6 +293,82 @@ pub struct TargetStatus {
     pub appliance_id: String,
     /// Display name of the datastore.
     pub datastore: String,
+    /// Name of the ESX host that an alternate location's VM is made on, or that the original VM is on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// Name of the process server that receives the data (classic generation).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process_server: Option<String>,
+    /// Why this one: declared, or chosen and from which.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+}
+
+/// Which location was decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DecidedLocation {
+    /// Onto the original VM.
+    Original,
+    /// As a new VM.
+    Alternate,
+}
+
+/// What is transferred first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Transfer {
+    /// Only what changed since the failover.
+    Changes,
+    /// All data, then what changed meanwhile.
+    Full,
+}
+
+/// Where the machine comes home, decided from facts before anything runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LocationStatus {
+    /// Which.
+    pub decided: DecidedLocation,
+    /// Why, with names.
+    pub reason: String,
+    /// What it means.
+    pub transfer: Transfer,
+    /// Size of the machine's disks in bytes: all of it is sent for a full transfer, and compared for changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<i64>,
+    /// Estimated seconds of the first transfer, where a rate is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub estimated_seconds: Option<i64>,
+}
+
+/// The recovery point that a failback uses, or used.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RecoveryPointStatus {
+    /// Which was asked for.
+    pub choice: RecoveryPointChoice,
+    /// ARM id, where one is named in the call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// When the point was made. Absent when the service makes it during the failover.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<Time>,
+    /// Seconds of changes that are lost by going back to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_seconds: Option<i64>,
+    /// The same in a sentence.
+    pub message: String,
+}
+
+/// A check that a plan waives for a machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ClaimWaiver {
+    /// Name of the check.
+    #[schemars(length(min = 1, max = 64))]
+    pub check: String,
+    /// Why, as the plan says.
+    #[schemars(length(min = 1, max = 512))]
+    pub reason: String,
 }
 
 /// How far the step at hand has come.
@@ -285,7 +421,22 @@ pub struct ReplicatedItemStatus {
     /// Who the machine is.
     #[serde(default)]
     pub identity: Identity,
-    /// Where it comes home to.
+    /// Through what and into which datastore it comes home.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<TargetStatus>,
+    /// `Modernized` or `Classic`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<String>,
+    /// Where it comes home, and what that means.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<LocationStatus>,
+    /// The recovery point that the failback uses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery_point: Option<RecoveryPointStatus>,
+    /// How many disks it has: they count against the master target's limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disks: Option<i32>,
+    /// Its multi-VM consistency group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
 }

@@ -21,8 +21,9 @@ pub use approval::{ApprovalStep, FailbackApproval, FailbackApprovalSpec, Failbac
 pub use common::{CheckResult, CheckStatus, Reference, SecretReference};
 pub use crds::{crds, crds_yaml};
 pub use item::{
-    Claim, Identity, ItemPhase, OperationOutcome, OperationRecord, Progress, RecoveryPointChoice, ReplicatedItem,
-    ReplicatedItemSpec, ReplicatedItemStatus, ReprotectionSpec, TargetStatus,
+    Claim, ClaimWaiver, DecidedLocation, Identity, ItemPhase, LocationChoice, LocationStatus, OperationOutcome,
+    OperationRecord, Progress, RecoveryPointChoice, RecoveryPointStatus, ReplicatedItem, ReplicatedItemSpec,
+    ReplicatedItemStatus, ReprotectionSpec, TargetStatus, Transfer,
 };
 pub use master_target::{MasterTarget, MasterTargetSpec, MasterTargetStatus};
 pub use plan::{

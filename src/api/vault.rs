@@ -1,6 +1,6 @@
 //! `RecoveryVault`: a connection to one Recovery Services vault. It never acts.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -136,6 +136,10 @@ pub struct RecoveryVaultSpec {
     #[serde(default = "default_poll_interval")]
     #[schemars(range(min = 15, max = 3600))]
     pub poll_interval_seconds: i32,
+    /// When the configuration server was backed up last (classic generation): a lost one can only be restored from a
+    /// backup, and with it the way home.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configuration_server_backed_up_at: Option<Time>,
 }
 
 const fn default_poll_interval() -> i32 {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::core::{
-    action::{Action, RecoveryPoint},
+    action::{Action, RecoveryPoint, ReprotectWith},
     failure::{Failure, FailureClass, Remote},
     observed::Generation,
 };
@@ -22,17 +22,18 @@ pub(crate) fn request(action: &Action) -> Result<Request, Failure> {
     let (verb, body) = match action {
         Action::Commit => ("failoverCommit", None),
         Action::Cancel => ("failoverCancel", None),
-        Action::FailBack { generation: Generation::Modernized, point } => ("plannedFailover", Some(planned(*point))),
-        Action::FailBack { generation: Generation::Classic, point } => ("unplannedFailover", Some(unplanned(*point))),
-        Action::Reprotect { generation: Generation::Modernized, target_id, datastore, log_storage_account_id } => {
+        Action::FailBack { generation: Generation::Modernized, point } => ("plannedFailover", Some(planned(point)?)),
+        Action::FailBack { generation: Generation::Classic, point } => ("unplannedFailover", Some(unplanned(point))),
+        Action::Reprotect { target_id, datastore, with: ReprotectWith::Appliance { log_storage_account_id } } => {
             required("a reprotect agent", target_id)?;
             required("a datastore", datastore)?;
             required("a cache storage account", log_storage_account_id)?;
             ("reProtect", Some(reprotect(target_id, datastore, log_storage_account_id)))
         }
-        Action::Reprotect { generation: Generation::Classic, .. } => {
-            // The classic body also requires these three, which only the fabric and the policies know.
-            return Err(missing("processServerId, retentionDrive and profileId (the failback policy)"));
+        Action::Reprotect { target_id, datastore, with: ReprotectWith::MasterTarget { .. } } => {
+            required("a master target", target_id)?;
+            required("a datastore", datastore)?;
+            return Err(missing("the classic body"));
         }
         Action::Protect { generation, process_server_id, policy_id, run_as_account_id } => {
             required("a process server", process_server_id)?;
@@ -62,26 +63,32 @@ fn reprotect(agent: &str, datastore: &str, log_storage_account_id: &str) -> Valu
 }
 
 /// Without a direction (recorded), and without a recovery point id: the service makes a fresh point.
-fn planned(point: RecoveryPoint) -> Value {
+fn planned(point: &RecoveryPoint) -> Result<Value, Failure> {
     let point = match point {
         RecoveryPoint::Latest => "CrashConsistent",
         RecoveryPoint::LatestAppConsistent => "ApplicationConsistent",
+        RecoveryPoint::Custom(_) => return Err(missing("no recovery point id: the service makes the point itself")),
     };
-    json!({"properties": {
+    Ok(json!({"properties": {
         "providerSpecificDetails": {"instanceType": "InMageRcmFailback", "recoveryPointType": point}
-    }})
+    }}))
 }
 
 /// After a classic reprotect the service calls Azure the primary side, hence this direction (recorded).
-fn unplanned(point: RecoveryPoint) -> Value {
-    let point = match point {
+fn unplanned(point: &RecoveryPoint) -> Value {
+    let word = match point {
         RecoveryPoint::Latest => "LatestTime",
         RecoveryPoint::LatestAppConsistent => "LatestTag",
+        RecoveryPoint::Custom(_) => "Custom",
     };
+    let mut details = json!({"instanceType": "InMage", "recoveryPointType": word});
+    if let RecoveryPoint::Custom(id) = point {
+        insert(&mut details, "recoveryPointId", Some(id));
+    }
     json!({"properties": {
         "failoverDirection": "PrimaryToRecovery",
         "sourceSiteOperations": "NotRequired",
-        "providerSpecificDetails": {"instanceType": "InMage", "recoveryPointType": point}
+        "providerSpecificDetails": details
     }})
 }
 
@@ -128,14 +135,13 @@ mod tests {
     use super::*;
     use crate::azure::testing::{classic_requests, recorded};
 
-    fn reprotect_action(generation: Generation) -> Action {
+    fn reprotect_action() -> Action {
         let account = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rgtestsrv2arcm/providers/\
                        Microsoft.Storage/storageAccounts/cliteststoragev2arcm1";
         Action::Reprotect {
-            generation,
             target_id: "83629832-8201-4d31-b9cd-a644185d035a".into(),
             datastore: "Datastore 3".into(),
-            log_storage_account_id: account.into(),
+            with: ReprotectWith::Appliance { log_storage_account_id: account.into() },
         }
     }
 
@@ -150,8 +156,7 @@ mod tests {
     #[test]
     fn modernized_bodies_equal_the_recorded_ones() {
         let fail_back = fail_back(Generation::Modernized, RecoveryPoint::Latest);
-        for (number, action, verb) in
-            [("132", reprotect_action(Generation::Modernized), "reProtect"), ("163", fail_back, "plannedFailover")]
+        for (number, action, verb) in [("132", reprotect_action(), "reProtect"), ("163", fail_back, "plannedFailover")]
         {
             let Some(exchange) = recorded(number) else { return };
             assert_eq!(request(&action).unwrap().verb, verb);
@@ -213,15 +218,13 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_named() {
-        let failure = request(&reprotect_action(Generation::Classic)).unwrap_err();
-        assert_eq!(failure.class, FailureClass::Invalid);
-        assert!(failure.message.contains("retentionDrive"), "{failure}");
         let without = Action::Reprotect {
-            generation: Generation::Modernized,
             target_id: "a".into(),
             datastore: " ".into(),
-            log_storage_account_id: "b".into(),
+            with: ReprotectWith::Appliance { log_storage_account_id: "b".into() },
         };
-        assert!(request(&without).unwrap_err().message.contains("a datastore"));
+        let failure = request(&without).unwrap_err();
+        assert_eq!(failure.class, FailureClass::Invalid);
+        assert!(failure.message.contains("a datastore"), "{failure}");
     }
 }

@@ -70,12 +70,37 @@ impl std::fmt::Display for Verb {
 }
 
 /// Which recovery point a failback uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum RecoveryPoint {
     /// The newest state; crash-consistent, nothing replicated is lost.
     Latest,
     /// The newest application-consistent point; what came after it is lost.
     LatestAppConsistent,
+    /// This one, by ARM id (classic only).
+    Custom(String),
+}
+
+/// What a reprotect towards VMware needs beside target and datastore.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReprotectWith {
+    /// Modernized.
+    Appliance {
+        /// Cache storage account in the Azure VM's region.
+        log_storage_account_id: String,
+    },
+    /// Classic.
+    MasterTarget {
+        /// Process server that receives the data from Azure.
+        process_server_id: String,
+        /// Retention volume of the master target.
+        retention_drive: String,
+        /// ARM id of the failback policy (`profileId`).
+        failback_policy_id: String,
+        /// Number of the configuration server's account.
+        run_as_account_id: Option<String>,
+        /// Ids of the disks to replicate; `None` for all.
+        disks: Option<Vec<String>>,
+    },
 }
 
 /// A mutating call with everything that its body needs.
@@ -83,14 +108,12 @@ pub enum RecoveryPoint {
 pub enum Action {
     /// Reprotect Azure → VMware.
     Reprotect {
-        /// Which generation's body.
-        generation: Generation,
         /// Reprotect agent (modernized) or master target (classic).
         target_id: String,
         /// Display name of the datastore.
         datastore: String,
-        /// Cache storage account in the Azure VM's region.
-        log_storage_account_id: String,
+        /// What the generation's body needs beside them.
+        with: ReprotectWith,
     },
     /// Fail over Azure → VMware.
     FailBack {

@@ -2,7 +2,10 @@
 
 use jiff::Timestamp;
 
-use super::observed::{AzureVm, Fabric, Fact, Job, OnPremisesVm, Replication, VCenterAbout, VirtualMachine};
+use super::observed::{
+    AzureVm, Datastore, Fabric, Fact, Host, Job, OnPremisesVm, OsFamily, Policy, RecoveryPointSeen, Replication,
+    ReprotectTarget, VCenterAbout, VirtualMachine,
+};
 use crate::api::Identity;
 
 /// What is known of one machine at a moment.
@@ -22,8 +25,75 @@ pub struct ItemFacts {
     pub home_datastores: Vec<String>,
     /// The fabric that holds the item, complete.
     pub fabric: Fact<Fabric>,
-    /// Name or id of the appliance to come home through, where one is declared.
+    /// Name or id of the appliance or master target to come home through, where one is declared.
     pub appliance: Fact<Option<String>>,
+    /// What vCenter has around the machine.
+    pub site: Fact<SiteFacts>,
+    /// Its recovery points, newest first (classic, towards VMware; the modernized service makes one at the failover).
+    pub recovery_points: Fact<Vec<RecoveryPointSeen>>,
+    /// Names of the resource locks that keep Azure from deleting the failed-over VM.
+    pub locks: Fact<Vec<String>>,
+    /// The vault's replication policies.
+    pub policies: Fact<Vec<Policy>>,
+    /// The other members of its consistency group. Empty without a group.
+    pub group: Fact<Vec<GroupMember>>,
+    /// When the configuration server was backed up last, as declared.
+    pub configuration_server_backup: Option<Timestamp>,
+}
+
+/// The part of a vCenter's inventory that a machine's way home depends on.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SiteFacts {
+    /// Every datastore.
+    pub datastores: Vec<Datastore>,
+    /// Every host.
+    pub hosts: Vec<Host>,
+    /// The appliances or master targets of the item's fabric, each with its VM.
+    pub targets: Vec<TargetFacts>,
+    /// VMs of the machine's name other than the one found by its identity.
+    pub namesakes: Vec<VirtualMachine>,
+}
+
+/// An appliance or master target with its VM in vCenter, and what is attached through it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TargetFacts {
+    /// What the vault shows of it.
+    pub target: ReprotectTarget,
+    /// Name of the MasterTarget object that describes it, where there is one.
+    pub object: Option<String>,
+    /// Its VM, by instance or BIOS UUID, else by address or name for a classic one, which shows no UUID.
+    pub vm: Fact<OnPremisesVm>,
+    /// Disks attached through it now: items that replicate towards VMware, and those that running plans will attach.
+    pub disks_attached: u32,
+    /// Most disks that may be attached (60, unless its MasterTarget says less).
+    pub disk_limit: u32,
+}
+
+impl TargetFacts {
+    /// Its VM, when exactly one was found.
+    pub fn machine(&self) -> Option<&VirtualMachine> {
+        match self.vm.value() {
+            Some(OnPremisesVm::Found(vm)) => Some(vm),
+            Some(OnPremisesVm::NotFound | OnPremisesVm::Ambiguous(_)) | None => None,
+        }
+    }
+}
+
+/// Another member of a machine's consistency group.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct GroupMember {
+    /// Friendly name in the vault.
+    pub machine: String,
+    /// Plan and wave that its ReplicatedItem is claimed for; `None` without one.
+    pub claimed: Option<(String, String)>,
+    /// OS family.
+    pub os: Option<OsFamily>,
+    /// Id of the appliance or master target that it replicates through, or is decided to.
+    pub target_id: Option<String>,
+    /// Whether site recovery offers its failover.
+    pub ready: bool,
+    /// Its recovery points, newest first.
+    pub recovery_points: Fact<Vec<RecoveryPointSeen>>,
 }
 
 impl ItemFacts {
@@ -38,6 +108,12 @@ impl ItemFacts {
             home_datastores: Vec::new(),
             fabric: Fact::unknown(why),
             appliance: Fact::seen(None, Timestamp::UNIX_EPOCH),
+            site: Fact::unknown(why),
+            recovery_points: Fact::unknown(why),
+            locks: Fact::unknown(why),
+            policies: Fact::unknown(why),
+            group: Fact::unknown(why),
+            configuration_server_backup: None,
         }
     }
 

@@ -22,5 +22,6 @@ fn disk(device: &Element) -> VirtualDisk {
         // `VirtualDiskPartitionedRawDiskVer2BackingInfo` are devices without one.
         raw_device: device.at("backing").is_some_and(|b| b.kind().contains("RawDisk")),
         delta: backing("parent").is_some(),
+        controller: None,
     }
 }

@@ -157,6 +157,7 @@ fn hosts_and_datastores() {
         maintenance: Some(true),
         datastores: Vec::new(),
         unreadable: vec!["datastore".into()],
+        ..Host::default()
     };
     assert_eq!(host, expected);
     let properties = set("name", "ds")
@@ -172,6 +173,7 @@ fn hosts_and_datastores() {
         accessible: Some(true),
         free_bytes: Some(5),
         capacity_bytes: None,
+        ..Datastore::default()
     };
     assert_eq!(datastore, expected);
 }

@@ -35,7 +35,7 @@ fn failing(stage: Stage) -> ItemFacts {
         item.agent_heartbeat = Some(at(-900));
     });
     change_home(&mut facts, |vm| vm.tools = Some(Tools::NotRunning));
-    let on = |power| AzureVm::Present { id: AZURE_VM.to_owned(), power };
+    let on = |power| AzureVm::Present { id: AZURE_VM.to_owned(), power, disks: None };
     // Off where it should run, running where it should be off or gone.
     let power = if stage == Stage::FailedOver { AzurePower::Deallocated } else { AzurePower::Running };
     facts.azure_vm = Fact::seen(on(power), at(0));

@@ -176,7 +176,7 @@ fn what_keeps_a_machine_from_its_next_step() {
         assert!(!story.pass(what), "{what}: it acts");
         told.push(story.told());
     };
-    let on = |power| Fact::seen(AzureVm::Present { id: AZURE_VM.to_owned(), power }, at(0));
+    let on = |power| Fact::seen(AzureVm::Present { id: AZURE_VM.to_owned(), power, disks: None }, at(0));
 
     tell("the Azure VM runs after the failback", Stage::FailedBack, DesiredPhase::Committed, &|story| {
         story.facts.azure_vm = on(AzurePower::Running);

@@ -112,7 +112,7 @@ fn any_azure_vm() -> impl Strategy<Value = AzureVm> {
         AzurePower::Between("deallocating".to_owned()),
     ]);
     prop_oneof![
-        4 => power.prop_map(|power| AzureVm::Present { id: AZURE_VM.to_owned(), power }),
+        4 => power.prop_map(|power| AzureVm::Present { id: AZURE_VM.to_owned(), power, disks: None }),
         1 => Just(AzureVm::Absent),
     ]
 }

@@ -9,17 +9,18 @@ pub mod story;
 use failback::{
     api::{
         Claim, DesiredPhase, Identity, ItemPhase, OperationOutcome, OperationRecord, Reference, ReplicatedItemSpec,
-        ReplicatedItemStatus, ReprotectionSpec,
+        ReplicatedItemStatus,
     },
     core::{
         action::Verb,
         decide::item::{ItemDecision, ItemInput, decide},
-        facts::ItemFacts,
+        facts::{ItemFacts, SiteFacts, TargetFacts},
         journal,
         observed::{
-            ActiveLocation, AzurePower, AzureVm, CurrentScenario, Direction, Fabric, Fact, Generation, Health, Job,
-            JobState, OnPremisesVm, Operation, OsFamily, PlannedFailoverStatus, Power, ProcessServer, Replication,
-            ReplicationProgress, ReprotectTarget, Scenario, Tools, VCenterAbout, VirtualMachine,
+            ActiveLocation, AzureDisk, AzurePower, AzureVm, CurrentScenario, Datastore, Direction, Fabric, Fact,
+            Generation, Health, Host, Job, JobState, Mount, OnPremisesVm, Operation, OsFamily, PlannedFailoverStatus,
+            Power, ProcessServer, Replication, ReplicationProgress, ReprotectTarget, Scenario, Tools, VCenterAbout,
+            VirtualMachine,
         },
         stage::Stage,
     },
@@ -45,11 +46,7 @@ pub fn spec() -> ReplicatedItemSpec {
         vault_ref: reference("vault"),
         vcenter_ref: reference("vcenter"),
         machine: "web-01".to_owned(),
-        master_target_ref: None,
-        datastore: None,
-        log_storage_account_id: None,
-        recovery_point: Default::default(),
-        reprotection: ReprotectionSpec::default(),
+        ..ReplicatedItemSpec::default()
     }
 }
 
@@ -110,9 +107,9 @@ pub fn replication(stage: Stage) -> Replication {
         last_used_policy_id: Some("/replicationPolicies/forward".to_owned()),
         policy_id: Some("/replicationPolicies/current".to_owned()),
         appliance_id: Some("appliance-1".to_owned()),
-        run_as_account_id: None,
-        group: None,
+        azure_vm_id_named: true,
         fabric_id: "/replicationFabrics/f".to_owned(),
+        ..Replication::default()
     }
 }
 
@@ -123,7 +120,7 @@ pub fn azure_vm(stage: Stage) -> AzureVm {
         Stage::FailedBack | Stage::InTransition => AzurePower::Deallocated,
         Stage::HomeCommitted | Stage::SyncingToAzure | Stage::ProtectedToAzure => return AzureVm::Absent,
     };
-    AzureVm::Present { id: AZURE_VM.to_owned(), power }
+    AzureVm::Present { id: AZURE_VM.to_owned(), power, disks: Some(vec![AzureDisk::default()]) }
 }
 
 /// The VM at home as it is at a stage.
@@ -155,9 +152,7 @@ pub fn fabric() -> Fabric {
             version: "9.1".to_owned(),
             datastores: vec!["datastore1".to_owned()],
             protected_items: Some(1),
-            bios_uuid: None,
-            instance_uuid: None,
-            vcenter_name: None,
+            ..ReprotectTarget::default()
         }],
         process_servers: vec![ProcessServer {
             id: "appliance-1".to_owned(),
@@ -165,7 +160,48 @@ pub fn fabric() -> Fabric {
             health: Health::Normal,
             heartbeat: Some(at(-1)),
         }],
+        vcenters: Fact::seen(Vec::new(), at(0)),
+        ..Fabric::default()
     }
+}
+
+/// What vCenter has around the machine: one host with one datastore, the appliance's VM on it.
+pub fn site() -> SiteFacts {
+    let datastore = Datastore {
+        moref: "datastore-1".to_owned(),
+        name: "datastore1".to_owned(),
+        kind: Some("VMFS".to_owned()),
+        accessible: Some(true),
+        free_bytes: Some(1 << 42),
+        capacity_bytes: Some(1 << 43),
+        mounts: Some(vec![Mount { host: "host-1".to_owned(), writable: true, usable: true }]),
+    };
+    let host = Host {
+        moref: "host-1".to_owned(),
+        name: "esx01.example.com".to_owned(),
+        connection: Some("connected".to_owned()),
+        maintenance: Some(false),
+        datastores: vec!["datastore-1".to_owned()],
+        cluster: Some("cluster01".to_owned()),
+        unreadable: Vec::new(),
+    };
+    let appliance = VirtualMachine {
+        moref: "vm-7".to_owned(),
+        name: "appliance01".to_owned(),
+        host: Some("host-1".to_owned()),
+        power: Some(Power::On),
+        snapshots: Some(0),
+        disk_enable_uuid: Some(true),
+        ..VirtualMachine::default()
+    };
+    let target = TargetFacts {
+        target: fabric().targets.remove(0),
+        object: None,
+        vm: Fact::seen(OnPremisesVm::Found(Box::new(appliance)), at(0)),
+        disks_attached: 0,
+        disk_limit: 60,
+    };
+    SiteFacts { datastores: vec![datastore], hosts: vec![host], targets: vec![target], namesakes: Vec::new() }
 }
 
 /// Everything, seen at `now`, of a healthy machine at a stage.
@@ -181,6 +217,12 @@ pub fn facts(stage: Stage, now: Timestamp) -> ItemFacts {
         home_datastores: vec!["datastore1".to_owned()],
         fabric: Fact::seen(fabric(), now),
         appliance: Fact::seen(None, now),
+        site: Fact::seen(site(), now),
+        recovery_points: Fact::seen(Vec::new(), now),
+        locks: Fact::seen(Vec::new(), now),
+        policies: Fact::seen(Vec::new(), now),
+        group: Fact::seen(Vec::new(), now),
+        configuration_server_backup: None,
     }
 }
 
@@ -243,8 +285,7 @@ pub fn claim(up_to: DesiredPhase) -> Claim {
         up_to,
         held_by: String::new(),
         held_message: String::new(),
-        soak_seconds: 0,
-        retry_token: String::new(),
+        ..Claim::default()
     }
 }
 

@@ -38,6 +38,7 @@ pub(crate) fn observe(value: Value) -> Result<Observed, Odd> {
             None => Vec::new(),
         },
         process_servers: each(&details.process_servers, process_server),
+        ..Observed::default()
     })
 }
 
@@ -65,6 +66,7 @@ fn reprotect_agent(component: &Component, id: &str) -> ReprotectTarget {
         bios_uuid: component.bios_id.get().map(str::to_ascii_lowercase),
         instance_uuid: machine.as_ref().map(|(_, uuid)| uuid.clone()),
         vcenter_name: vcenter.or(machine.map(|(vcenter, _)| vcenter)),
+        ..ReprotectTarget::default()
     }
 }
 
@@ -85,7 +87,7 @@ fn master_target(component: &Component, id: &str) -> ReprotectTarget {
         protected_items: None,
         bios_uuid: None,
         instance_uuid: None,
-        vcenter_name: None,
+        ..ReprotectTarget::default()
     }
 }
 

@@ -76,6 +76,7 @@ pub(crate) fn observe(value: Value, complete: bool) -> Result<Replication, Odd> 
         group: group(provider),
         fabric_id: before_type(id, "replicationProtectionContainers").unwrap_or_default().to_owned(),
         instance_type,
+        ..Replication::default()
     })
 }
 

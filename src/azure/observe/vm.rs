@@ -7,7 +7,7 @@ use crate::core::observed::{AzurePower, AzureVm};
 /// Reads a VM that was asked for with its instance view. `None` when the answer is not a VM.
 pub(crate) fn observe(body: &Value) -> Option<AzureVm> {
     let id = body.get("id")?.as_str()?.to_owned();
-    Some(AzureVm::Present { id, power: power(body) })
+    Some(AzureVm::Present { id, power: power(body), disks: None })
 }
 
 /// The entry can be missing while the host is unknown; that is neither running nor stopped.
@@ -48,6 +48,9 @@ mod tests {
         assert_eq!(power_of(json!(["ProvisioningState/updating", 7, null])), AzurePower::Between(String::new()));
         assert_eq!(observe(&json!({"name": "no id"})), None);
         let bare = observe(&json!({"id": "/vm"}));
-        assert_eq!(bare, Some(AzureVm::Present { id: "/vm".into(), power: AzurePower::Between(String::new()) }));
+        assert_eq!(
+            bare,
+            Some(AzureVm::Present { id: "/vm".into(), power: AzurePower::Between(String::new()), disks: None })
+        );
     }
 }

@@ -35,7 +35,7 @@ pub(super) const AZURE_VM_RUNNING: Check = Check {
     holds_when: "The Azure VM is running, so that its agent can answer.",
     rule: |view| match view.facts.azure_vm.known() {
         Ok(AzureVm::Present { power: AzurePower::Running, .. }) => Verdict::passed("The Azure VM is running."),
-        Ok(AzureVm::Present { id, power }) => {
+        Ok(AzureVm::Present { id, power, .. }) => {
             Verdict::failed(format!("Azure VM {} is {power}.", vm_name(id)), "Start the VM in Azure.")
         }
         Ok(AzureVm::Absent) => Verdict::failed("The Azure VM does not exist.", "See AzureVmPresent."),
@@ -89,10 +89,15 @@ pub(super) const AZURE_VM_STOPPED: Check = Check {
     holds_when: "After failback the Azure VM is seen shut down.",
     rule: |view| match view.facts.azure_vm.known() {
         Ok(AzureVm::Present { power, .. }) if power.is_off() => Verdict::passed(format!("The Azure VM is {power}.")),
-        Ok(AzureVm::Present { id, power: AzurePower::Running }) if view.stage == Stage::FailedBack => Verdict::failed(
-            format!("Azure VM {} is running while the machine was failed back: two copies may be live.", vm_name(id)),
-            "Find out who started it, and stop it in Azure before anything else.",
-        ),
+        Ok(AzureVm::Present { id, power: AzurePower::Running, .. }) if view.stage == Stage::FailedBack => {
+            Verdict::failed(
+                format!(
+                    "Azure VM {} is running while the machine was failed back: two copies may be live.",
+                    vm_name(id)
+                ),
+                "Find out who started it, and stop it in Azure before anything else.",
+            )
+        }
         Ok(AzureVm::Present { power, .. }) => {
             Verdict::failed(format!("The Azure VM is {power}."), "Wait: the failback shuts it down.")
         }

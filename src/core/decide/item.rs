@@ -126,6 +126,11 @@ pub fn decide(input: &ItemInput<'_>) -> ItemDecision {
         progress: progress(item, stage, &next),
         identity: identity(facts, &status.identity),
         target: super::item_action::target(input.spec, facts).ok().or_else(|| status.target.clone()),
+        generation: item.and_then(|item| item.generation).map(|generation| format!("{generation:?}")),
+        location: status.location.clone(),
+        recovery_point: status.recovery_point.clone(),
+        disks: item.and_then(|item| i32::try_from(item.disks.len()).ok()).filter(|disks| *disks > 0).or(status.disks),
+        group: item.and_then(|item| item.group.clone()),
     };
     let drafts = item_conditions::drafts(input, shown, &checks, &next);
     // Since when something is so was learned of the machine that the object named then.
@@ -365,6 +370,7 @@ fn check_rows(before: &[CheckStatus], outcomes: &[CheckOutcome], now: Timestamp)
                 result: outcome.result,
                 message: outcome.message.clone(),
                 remedy: outcome.remedy.clone(),
+                waived: None,
                 gates: outcome.check.gates.iter().map(|verb| verb.as_str().to_owned()).collect(),
                 observed_at: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(now),
             };

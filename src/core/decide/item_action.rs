@@ -3,7 +3,7 @@
 use crate::{
     api::{RecoveryPointChoice, ReplicatedItemSpec, TargetStatus},
     core::{
-        action::{Action, RecoveryPoint, Verb},
+        action::{Action, RecoveryPoint, ReprotectWith, Verb},
         facts::ItemFacts,
         observed::{Fabric, Generation, Health, OnPremisesVm, ProcessServer, Replication, ReprotectTarget},
     },
@@ -22,6 +22,9 @@ pub(super) fn action(verb: Verb, spec: &ReplicatedItemSpec, facts: &ItemFacts) -
         Verb::FailBack => Ok(Action::FailBack {
             generation,
             point: match spec.recovery_point {
+                RecoveryPointChoice::Custom => {
+                    RecoveryPoint::Custom(spec.recovery_point_id.clone().unwrap_or_default())
+                }
                 RecoveryPointChoice::Latest => RecoveryPoint::Latest,
                 RecoveryPointChoice::LatestAppConsistent => RecoveryPoint::LatestAppConsistent,
             },
@@ -30,17 +33,12 @@ pub(super) fn action(verb: Verb, spec: &ReplicatedItemSpec, facts: &ItemFacts) -
             "Machines of the classic generation (configuration server) are shown, and cannot be moved by this version."
                 .to_owned(),
         ),
-        Verb::Reprotect => reprotect(spec, facts, item, generation),
+        Verb::Reprotect => reprotect(spec, facts, item),
         Verb::Protect => protect(spec, facts, item, generation),
     }
 }
 
-fn reprotect(
-    spec: &ReplicatedItemSpec,
-    facts: &ItemFacts,
-    item: &Replication,
-    generation: Generation,
-) -> Result<Action, String> {
+fn reprotect(spec: &ReplicatedItemSpec, facts: &ItemFacts, item: &Replication) -> Result<Action, String> {
     match facts.on_premises.known()? {
         OnPremisesVm::Found(_) => {}
         OnPremisesVm::NotFound => {
@@ -57,10 +55,9 @@ fn reprotect(
         .or_else(|| item.log_storage_account_id.clone())
         .ok_or("spec.logStorageAccountId: the vault names no cache storage account for this machine; set the ARM id of one in the Azure VM's region.")?;
     Ok(Action::Reprotect {
-        generation,
         target_id: target.appliance_id,
         datastore: target.datastore,
-        log_storage_account_id,
+        with: ReprotectWith::Appliance { log_storage_account_id },
     })
 }
 
@@ -82,7 +79,12 @@ pub(super) fn target(spec: &ReplicatedItemSpec, facts: &ItemFacts) -> Result<Tar
             if agent.datastores.is_empty() { "none".to_owned() } else { agent.datastores.join(", ") },
         ));
     }
-    Ok(TargetStatus { appliance: agent.name.clone(), appliance_id: agent.id.clone(), datastore })
+    Ok(TargetStatus {
+        appliance: agent.name.clone(),
+        appliance_id: agent.id.clone(),
+        datastore,
+        ..TargetStatus::default()
+    })
 }
 
 fn choose_appliance<'a>(fabric: &'a Fabric, declared: Option<&str>) -> Result<&'a ReprotectTarget, String> {

@@ -323,6 +323,9 @@ fn wave_standings<'a>(
                     held_message: held.message,
                     soak_seconds: input.spec.commit.soak_seconds,
                     retry_token: input.spec.retry_token.clone(),
+                    wave: wave.name.clone(),
+                    waivers: Vec::new(),
+                    cancel: None,
                 }
             });
             Standing {

@@ -43,7 +43,18 @@ pub enum AzureVm {
         id: String,
         /// Whether it runs.
         power: AzurePower,
+        /// Its managed disks, the OS disk first; `None` when the answer did not list them.
+        disks: Option<Vec<AzureDisk>>,
     },
+}
+
+/// A managed disk of an Azure VM.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AzureDisk {
+    /// Name of the disk.
+    pub name: String,
+    /// Size in bytes.
+    pub capacity_bytes: Option<u64>,
 }
 
 /// Power state in vCenter.
@@ -83,6 +94,8 @@ pub struct VirtualDisk {
     pub raw_device: bool,
     /// A delta disk: it has a parent, i.e. the VM has a snapshot.
     pub delta: bool,
+    /// Type of its controller, such as `VirtualLsiLogicSASController` or `ParaVirtualSCSIController`.
+    pub controller: Option<String>,
 }
 
 /// A VM in vCenter. Every property is optional there.
@@ -135,6 +148,27 @@ pub struct Datastore {
     pub free_bytes: Option<u64>,
     /// Size in bytes.
     pub capacity_bytes: Option<u64>,
+    /// The hosts that mount it; `None` when the account may not read that.
+    pub mounts: Option<Vec<Mount>>,
+}
+
+/// A datastore's mount on a host.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mount {
+    /// Managed object id of the host.
+    pub host: String,
+    /// Mounted `readWrite`.
+    pub writable: bool,
+    /// Mounted and reachable from that host.
+    pub usable: bool,
+}
+
+impl Datastore {
+    /// Whether this host can write to it; `None` when that cannot be told.
+    pub fn writable_on(&self, host: &str) -> Option<bool> {
+        let mounts = self.mounts.as_ref()?;
+        Some(mounts.iter().any(|mount| mount.host == host && mount.writable && mount.usable))
+    }
 }
 
 /// An ESX host.
@@ -150,6 +184,8 @@ pub struct Host {
     pub maintenance: Option<bool>,
     /// Managed object ids of the datastores that it mounts.
     pub datastores: Vec<String>,
+    /// Name of its cluster; `None` for a standalone host.
+    pub cluster: Option<String>,
     /// Properties that this account may not read.
     pub unreadable: Vec<String>,
 }

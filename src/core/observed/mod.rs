@@ -10,14 +10,18 @@ mod replication;
 use jiff::Timestamp;
 
 pub use self::{
-    fabric::{Fabric, ProcessServer, ReprotectTarget, Vault},
+    fabric::{
+        Component, ConfigurationServer, Fabric, KnownVCenter, Policy, ProcessServer, ReprotectTarget, RetentionVolume,
+        RunAsAccount, Vault,
+    },
     job::{Job, JobState, Scenario},
     machines::{
-        AzurePower, AzureVm, Datastore, Host, OnPremisesVm, Power, Tools, VCenterAbout, VirtualDisk, VirtualMachine,
+        AzureDisk, AzurePower, AzureVm, Datastore, Host, Mount, OnPremisesVm, Power, Tools, VCenterAbout, VirtualDisk,
+        VirtualMachine,
     },
     replication::{
         ActiveLocation, CurrentScenario, Direction, Generation, Health, HealthError, Operation, OsFamily,
-        PlannedFailoverStatus, ReplicatedDisk, Replication, ReplicationProgress, RunsIn,
+        PlannedFailoverStatus, RecoveryPointSeen, ReplicatedDisk, Replication, ReplicationProgress, RunsIn,
     },
 };
 
@@ -33,6 +37,12 @@ pub enum Fact<T> {
         /// When it was read from the system that owns it.
         at: Timestamp,
     },
+}
+
+impl<T> Default for Fact<T> {
+    fn default() -> Self {
+        Self::unknown("Not observed.")
+    }
 }
 
 impl<T> Fact<T> {

@@ -103,6 +103,12 @@ pub enum Health {
     Unclear(String),
 }
 
+impl Default for Health {
+    fn default() -> Self {
+        Self::Unclear(String::new())
+    }
+}
+
 impl From<&str> for Health {
     fn from(word: &str) -> Self {
         match word {
@@ -189,8 +195,21 @@ pub struct CurrentScenario {
     pub started: Option<Timestamp>,
 }
 
+/// A recovery point of an item (`recoveryPoints`, or `consistencyPoints` of the classic provider).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecoveryPointSeen {
+    /// ARM id.
+    pub id: String,
+    /// When it was made.
+    pub time: Timestamp,
+    /// Application-consistent; else crash-consistent.
+    pub app_consistent: bool,
+    /// A point that all members of the consistency group share.
+    pub group: bool,
+}
+
 /// A replicated item as site recovery shows it. From a LIST many fields are empty; `complete` tells.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Replication {
     /// The ARM id; it stays the same over the whole journey.
     pub id: String,
@@ -238,6 +257,9 @@ pub struct Replication {
     pub instance_uuid: Option<String>,
     /// Name of the vCenter as site recovery knows it (last segment of its id).
     pub vcenter_name: Option<String>,
+    /// Whether that id was named by the vault; a derived one may lack the suffix that site recovery adds on a clash of
+    /// names, so that its absence says nothing.
+    pub azure_vm_id_named: bool,
     /// Name of the VM at home.
     pub target_vm_name: Option<String>,
     /// Datastore names: the source VM's (forward) or the target (towards VMware).
@@ -256,6 +278,16 @@ pub struct Replication {
     pub run_as_account_id: Option<String>,
     /// Multi-VM consistency group.
     pub group: Option<String>,
+    /// The OS as the provider words it (`osName`), such as `Microsoft Windows Server 2008 R2 (64-bit)`.
+    pub os_name: Option<String>,
+    /// Protected as a physical server (`discoveryType`); `None` where the provider does not tell.
+    pub physical: Option<bool>,
+    /// Its master target while it replicates towards VMware (classic).
+    pub master_target_id: Option<String>,
+    /// Its process server (classic).
+    pub process_server_id: Option<String>,
+    /// Seconds that the newest recovery point lies behind, where the provider tells.
+    pub rpo_seconds: Option<u64>,
     /// ARM id of the fabric that holds the item.
     pub fabric_id: String,
 }
