@@ -316,7 +316,7 @@ async fn only_azures_own_word_makes_a_machine_absent() {
     let vault = vault_at(&server);
     let running = json!({"id": VM, "properties": {"instanceView": {"statuses": [{"code": "PowerState/running"}]}}});
     server.on("GET vm1", [ok(running)]);
-    let present = AzureVm::Present { id: VM.to_owned(), power: AzurePower::Running };
+    let present = AzureVm::Present { id: VM.to_owned(), power: AzurePower::Running, disks: None };
     assert_eq!(vault.azure_vm(VM).await, Ok(present));
     let target = &server.seen("GET vm1")[0].target;
     assert_eq!(*target, format!("{VM}?%24expand=instanceView&api-version=2024-03-01"));
