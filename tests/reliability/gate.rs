@@ -27,6 +27,7 @@ pub(crate) type Point = (String, usize);
 #[derive(Default)]
 struct State {
     seen: Vec<String>,
+    verbs: Vec<String>,
     deadly: Option<(Point, Side)>,
 }
 
@@ -49,7 +50,8 @@ impl Gate {
                 let (watch, mut service) = (watch.clone(), service.clone());
                 async move {
                     let change = of_api(&request);
-                    let answer = async move { service.call(request).await.unwrap().map(Body::new) };
+                    let answer =
+                        async move { service.call(request).await.map_or_else(cut, |answer| answer.map(Body::new)) };
                     watch.pass(change, answer).await
                 }
             }))
@@ -61,6 +63,9 @@ impl Gate {
                 let (watch, client, url) = (watch.clone(), client.clone(), url.clone());
                 async move {
                     let change = of_site(&request);
+                    if change.is_some() {
+                        watch.state.lock().unwrap().verbs.push(request.uri().path().to_owned());
+                    }
                     watch.pass(change, forward(client, url, request)).await
                 }
             }))
@@ -78,6 +83,11 @@ impl Gate {
     /// Resolves when the point is met: the moment to kill the caller.
     pub(crate) async fn struck(&self) {
         self.struck.notified().await;
+    }
+
+    /// The verbs of site recovery that were sent, with the path of each.
+    pub(crate) fn verbs(&self) -> Vec<String> {
+        self.state.lock().unwrap().verbs.clone()
     }
 
     /// The calls that changed something, in their order.
@@ -161,6 +171,11 @@ async fn forward(client: reqwest::Client, url: String, request: Request) -> Resp
         Ok(bytes) => response.body(Body::from(bytes)).unwrap(),
         Err(_) => status(StatusCode::BAD_GATEWAY),
     }
+}
+
+/// An answer that breaks off: the connection ends.
+fn cut(error: std::io::Error) -> Response<Body> {
+    Response::new(Body::from_stream(futures::stream::once(async move { Err::<bytes::Bytes, _>(error) })))
 }
 
 fn status(status: StatusCode) -> Response<Body> {
