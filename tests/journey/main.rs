@@ -4,8 +4,10 @@
 
 mod bad_input;
 mod deletion;
+mod examples;
 mod kubectl;
 mod restarts;
 mod stage;
 mod steps;
 mod whole;
+mod worlds;
