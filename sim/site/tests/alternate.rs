@@ -123,7 +123,11 @@ async fn what_the_service_refuses() {
     assert_eq!(code(run(&arm, "oldmetal", "reProtect", Some(classic(&arm).await)).await), "OsNotSupported");
     assert_eq!(code(run(&arm, "mapped", "reProtect", Some(classic(&arm).await)).await), "RdmNotSupported");
     for (break_, mend, expected) in [
-        (json!({"fabric": "cs01", "vcenterKnownAs": "x"}), json!({"fabric": "cs01", "vcenterKnownAs": ""}), "VCenterNotFound"),
+        (
+            json!({"fabric": "cs01", "vcenterKnownAs": "x"}),
+            json!({"fabric": "cs01", "vcenterKnownAs": ""}),
+            "VCenterNotFound",
+        ),
         (
             json!({"fabric": "cs01", "configurationServerServices": "Stopped"}),
             json!({"fabric": "cs01", "configurationServerServices": "Running"}),
@@ -154,7 +158,11 @@ async fn what_the_service_refuses() {
             json!({"component": "mt-linux", "componentAttachedDisks": 0}),
             "TooManyDisks",
         ),
-        (json!({"datastore": "ds1", "datastoreKind": "NFS"}), json!({"datastore": "ds1", "datastoreKind": "VMFS"}), "DatastoreTypeNotSupported"),
+        (
+            json!({"datastore": "ds1", "datastoreKind": "NFS"}),
+            json!({"datastore": "ds1", "datastoreKind": "VMFS"}),
+            "DatastoreTypeNotSupported",
+        ),
         (json!({"addVm": "erp", "host": "esx02"}), json!({"removeVm": "erp"}), "78052"),
     ] {
         change(break_);

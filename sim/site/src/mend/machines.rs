@@ -52,7 +52,7 @@ fn of_item(machine: &mut Machine, change: &Mend) {
         machine.spec.known_to_configuration_server = known;
     }
     if let Some(name) = &change.os_name {
-        machine.spec.os_name = Some(name.clone());
+        machine.spec.os_name = Some(name.clone()).filter(|name| !name.is_empty());
     }
     if let Some(group) = &change.group {
         machine.spec.group = Some(group.clone()).filter(|group| !group.is_empty());

@@ -43,7 +43,7 @@ pub struct Mend {
     pub recovery_points: Option<bool>,
     /// The configuration server knows the machine (classic).
     pub known_to_configuration_server: Option<bool>,
-    /// The OS as the vendor words it.
+    /// The OS as the vendor words it; empty: the usual one.
     pub os_name: Option<String>,
     /// Its consistency group; empty: none.
     pub group: Option<String>,
@@ -85,7 +85,7 @@ pub struct Mend {
     pub vm_controller: Option<String>,
     /// Its `disk.EnableUUID`.
     pub vm_disk_enable_uuid: Option<bool>,
-    /// A VM of this name appears on `host` (absent: the first), powered off.
+    /// A VM of this name appears on `host` (absent: the first), powered off and without disks.
     pub add_vm: Option<String>,
     /// The VM of this name, which replicates nothing, goes away.
     pub remove_vm: Option<String>,

@@ -42,7 +42,8 @@ pub(super) fn mend(world: &mut World, index: usize, change: &Mend) -> Result<(),
     }
     if let Some(name) = &change.add_vm {
         let host = change.host.clone();
-        let vm = scenario::Vm { name: name.clone(), host, powered_on: false, ..scenario::Vm::default() };
+        let vm =
+            scenario::Vm { name: name.clone(), host, powered_on: false, disks: Vec::new(), ..scenario::Vm::default() };
         add_bystander(vcenter, &vm, now);
     }
     if let Some(name) = &change.remove_vm {
