@@ -183,12 +183,16 @@ fn forward(world: &World, machine: &Machine, fabric: &Fabric, view: View) -> Val
         .collect();
     let last_point = world.newest_point(machine);
     let last_point = last_point.as_ref();
-    let machine_id = format!(
-        "Microsoft.OffAzure/VMwareSites/{}/machines/{}_{}",
-        fabric.site,
-        vcenter_name(world, fabric),
-        stable_id("instance", &machine.spec.name)
-    );
+    let machine_id = match &machine.discovered_as {
+        Some(uuid) => {
+            format!("Microsoft.OffAzure/VMwareSites/{}/machines/{}_{uuid}", fabric.site, vcenter_name(world, fabric))
+        }
+        None => format!(
+            "Microsoft.OffAzure/ServerSites/{}physicalsite/machines/{}",
+            fabric.friendly,
+            stable_id("server", &machine.spec.name)
+        ),
+    };
     let mut value = json!({
         "instanceType": "InMageRcm",
         "internalIdentifier": machine.internal_id,
@@ -243,6 +247,10 @@ fn forward(world: &World, machine: &Machine, fabric: &Fabric, view: View) -> Val
         "discoveredVmDetails": Value::Null,
     });
     let Some(map) = value.as_object_mut() else { return value };
+    // A discovered VM has it among its details (recorded); of a server there are none.
+    if machine.spec.physical {
+        map.insert("osName".to_owned(), json!(machine.spec.os_name));
+    }
     if let Some(point) = last_point {
         map.insert("lastRecoveryPointReceived".to_owned(), json!(azure_time(point.at)));
         map.insert(
@@ -320,6 +328,9 @@ pub(crate) fn vcenter_arm_id(world: &World, fabric: &Fabric) -> String {
 }
 
 fn discovered(world: &World, machine: &Machine, fabric: &Fabric) -> Value {
+    if machine.spec.physical {
+        return Value::Null;
+    }
     let vm = world.on_prem(machine);
     let vcenter = world.vcenters.get(fabric.vcenter);
     let datastores: Vec<&str> =
@@ -350,6 +361,7 @@ fn failback(world: &World, machine: &Machine, fabric: &Fabric, view: View) -> Va
         .find(|server| server.id.eq_ignore_ascii_case(&machine.reverse.target))
         .map(|server| server.name.clone());
     let complete = if !initial && !world.unknowns.failback_disks_never_complete { "true" } else { "false" };
+    let home = world.on_prem(machine);
     let disks: Vec<Value> = replicated(machine)
         .map(|(number, disk)| {
             let mut value = json!({
@@ -357,7 +369,8 @@ fn failback(world: &World, machine: &Machine, fabric: &Fabric, view: View) -> Va
                 "diskName": disk_name(machine, number),
                 "isOSDisk": if number == 0 { "true" } else { "false" },
                 "capacityInBytes": disk.size.0,
-                "diskUuid": disk_uuid(&machine.spec.name, number),
+                // Of an alternate location: those of the new VM.
+                "diskUuid": home.and_then(|vm| vm.disks.get(number)).map_or_else(|| disk_uuid(&machine.spec.name, number), |disk| disk.uuid.clone()),
                 "dataPendingInLogDataStoreInMB": 0.0,
                 "dataPendingAtSourceAgentInMB": 1.136_718_75,
                 "isInitialReplicationComplete": complete,
