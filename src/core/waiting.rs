@@ -129,7 +129,12 @@ pub const REASONS: [ReasonRow; 36] = [
     ("NotClaimed", "No plan has claimed the item; it is only observed.", "Name it in a FailbackPlan.", false),
     ("Suspended", "The plan is suspended.", "Set spec.suspend to false.", false),
     ("ApprovalRequired", "The next step needs an approval.", "Create a FailbackApproval.", false),
-    ("WaveNotStarted", "A wave that this one depends on is not verified yet.", "None; see that wave's machines.", false),
+    (
+        "WaveNotStarted",
+        "A wave that this one depends on is not verified yet.",
+        "None; see that wave's machines.",
+        false,
+    ),
     (
         "ConcurrencyLimit",
         "As many machines as the wave, or the plan, allows are on their way.",

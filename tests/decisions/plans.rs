@@ -5,7 +5,7 @@ use failback::{
     core::{
         action::Verb,
         conditions,
-        decide::plan::{may_still, why_invalid},
+        decide::plan::{Asked, may_still, why_invalid},
         stage::Stage,
     },
 };
@@ -13,11 +13,7 @@ use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
 
-use crate::support::{
-    PLAN, at, claim, decide_on, facts,
-    plans::{Case, plan_spec},
-    record, status,
-};
+use crate::support::{PLAN, at, claim, decide_on, facts, plans::Case, record, status};
 
 const THREE: [(&str, Stage); 3] = [("a", Stage::FailedOver), ("b", Stage::FailedOver), ("c", Stage::FailedOver)];
 
@@ -113,7 +109,8 @@ fn approvals_hold_the_step_that_they_are_for() {
         let mut with = case.clone();
         with.approve(ApprovalStep::Commit, "bob");
         spoil(with.approvals.last_mut().unwrap());
-        let invalid = why_invalid(with.approvals.last().unwrap(), PLAN, &with.spec, at(0));
+        let invalid =
+            why_invalid(with.approvals.last().unwrap(), &Asked { uid: PLAN, spec: &with.spec, requester: None }, at(0));
         let line = invalid.map_or_else(|| "valid".to_owned(), |(reason, text)| format!("{reason}: {text}"));
         told.push(format!("{}  approval {line}\n", with.tell(&format!("bob's is {why}"))));
         let up_to = with.items["a"].claim.as_ref().unwrap().up_to;
@@ -221,18 +218,27 @@ fn other_plans_and_unknown_machines() {
 
 #[test]
 fn consent_is_asked_again_before_a_call() {
-    let spec = plan_spec(json!({
-        "desiredPhase": "Committed", "waves": [{ "name": "w", "items": ["a", "b"] }], "skip": ["b"]
-    }));
-    let suspended = failback::api::FailbackPlanSpec { suspend: true, ..spec.clone() };
+    let mut case = Case::new("Committed", &[]);
+    case.spec.waves = serde_json::from_value(json!([{ "name": "w", "items": ["a", "b"] }])).unwrap();
+    case.spec.skip = vec!["b".to_owned()];
+    let changed = |change: fn(&mut Case)| {
+        let mut case = case.clone();
+        change(&mut case);
+        case
+    };
+    let cases = [
+        ("running", case.clone()),
+        ("suspended", changed(|case| case.spec.suspend = true)),
+        ("deleted", changed(|case| case.deleting = true)),
+        ("dry run", changed(|case| case.spec.dry_run = true)),
+        ("cancelled", changed(|case| case.spec.cancel = serde_json::from_value(json!([{ "reason": "No." }])).unwrap())),
+    ];
     let mut lines = Vec::new();
-    for (what, spec, deleting) in
-        [("running", &spec, false), ("suspended", &suspended, false), ("deleted", &spec, true)]
-    {
+    for (what, case) in cases {
         for item in ["a", "b", "c"] {
             for verb in Verb::ALL {
-                let verdict = may_still(spec, deleting, item, verb).err().unwrap_or_else(|| "yes".to_owned());
-                lines.push(format!("{what}, {item}, {verb}: {verdict}"));
+                let verdict = case.with_input(|input| may_still(input, item, verb));
+                lines.push(format!("{what}, {item}, {verb}: {}", verdict.err().unwrap_or_else(|| "yes".to_owned())));
             }
         }
     }

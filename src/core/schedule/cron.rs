@@ -99,13 +99,7 @@ impl Cron {
 }
 
 /// The values of one field, in order.
-fn values(
-    what: &str,
-    field: &str,
-    (least, most): (i8, i8),
-    names: &[&str],
-    first_name: i8,
-) -> Result<Vec<i8>, String> {
+fn values(what: &str, field: &str, (least, most): (i8, i8), names: &[&str], first_name: i8) -> Result<Vec<i8>, String> {
     let unreadable = |part: &str| format!("\"{part}\" is no {what}: {least} to {most} are wanted");
     let number = |part: &str| {
         let named = names.iter().position(|name| name.eq_ignore_ascii_case(part));
@@ -118,7 +112,9 @@ fn values(
     let mut found = Vec::new();
     for part in field.split(',') {
         let (range, step) = match part.split_once('/') {
-            Some((range, step)) => (range, step.parse::<usize>().ok().filter(|step| *step > 0).ok_or_else(|| unreadable(part))?),
+            Some((range, step)) => {
+                (range, step.parse::<usize>().ok().filter(|step| *step > 0).ok_or_else(|| unreadable(part))?)
+            }
             None => (part, 1),
         };
         let (from, to) = match range.split_once('-') {

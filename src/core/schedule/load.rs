@@ -222,7 +222,8 @@ pub fn attached(status: &ReplicatedItemStatus, claim: Option<&Claim>) -> bool {
         status.phase,
         ItemPhase::Reprotecting | ItemPhase::Reprotected | ItemPhase::FailingBack | ItemPhase::Cancelling
     );
-    let about_to = claim.is_some_and(|claim| granted(status, claim) && phase_reached(status) < DesiredPhase::FailedBack);
+    let about_to =
+        claim.is_some_and(|claim| granted(status, claim) && phase_reached(status) < DesiredPhase::FailedBack);
     replicates || open(status, Verb::Reprotect) || about_to
 }
 

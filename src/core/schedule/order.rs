@@ -8,7 +8,11 @@ use crate::api::Wave;
 pub fn depends_on(waves: &[Wave], index: usize) -> Vec<&str> {
     match waves.get(index).and_then(|wave| wave.depends_on.as_ref()) {
         Some(named) => named.iter().map(String::as_str).collect(),
-        None => index.checked_sub(1).and_then(|before| waves.get(before)).map(|wave| vec![wave.name.as_str()]).unwrap_or_default(),
+        None => index
+            .checked_sub(1)
+            .and_then(|before| waves.get(before))
+            .map(|wave| vec![wave.name.as_str()])
+            .unwrap_or_default(),
     }
 }
 
@@ -16,7 +20,8 @@ pub fn depends_on(waves: &[Wave], index: usize) -> Vec<&str> {
 pub fn circle(waves: &[Wave]) -> Vec<&str> {
     let mut left: BTreeSet<usize> = (0..waves.len()).collect();
     loop {
-        let names: BTreeSet<&str> = left.iter().filter_map(|index| waves.get(*index)).map(|wave| wave.name.as_str()).collect();
+        let names: BTreeSet<&str> =
+            left.iter().filter_map(|index| waves.get(*index)).map(|wave| wave.name.as_str()).collect();
         let free: Vec<usize> = left
             .iter()
             .copied()

@@ -53,13 +53,7 @@ fn once(start: Timestamp, end: Timestamp, now: Timestamp) -> Result<Opening, Str
     })
 }
 
-fn again(
-    cron: &Cron,
-    text: &str,
-    length: SignedDuration,
-    zone: &TimeZone,
-    now: Timestamp,
-) -> Result<Opening, String> {
+fn again(cron: &Cron, text: &str, length: SignedDuration, zone: &TimeZone, now: Timestamp) -> Result<Opening, String> {
     if let Some(closes) = cron.open_until(now, length, zone) {
         return Ok(Opening::Open(closes));
     }

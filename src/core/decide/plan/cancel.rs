@@ -20,7 +20,8 @@ pub(super) fn why<'a>(input: &PlanInput<'a>, cancelled: &'a [Cancelled], item: &
 /// `ProbesFailed` is the machine's word only once its verification's timeout is over.
 pub(super) fn remembered(input: &PlanInput<'_>, waves: &[Resolved<'_>]) -> Vec<Cancelled> {
     let token = &input.spec.retry_token;
-    let mut rows: Vec<Cancelled> = input.status.cancelled.iter().filter(|row| row.retry_token == *token).cloned().collect();
+    let mut rows: Vec<Cancelled> =
+        input.status.cancelled.iter().filter(|row| row.retry_token == *token).cloned().collect();
     if input.spec.commit.on_probe_failure == OnProbeFailure::Hold {
         return rows;
     }

@@ -10,8 +10,12 @@ pub(super) fn sets_aside(input: &PlanInput<'_>) -> bool {
 
 /// Why nothing new starts, if what failed forbids it.
 pub(super) fn stops(input: &PlanInput<'_>, waves: &[Resolved<'_>]) -> Option<String> {
-    let failed: Vec<&str> =
-        waves.iter().flat_map(|wave| &wave.machines).filter(|machine| machine.failed).map(|machine| machine.name).collect();
+    let failed: Vec<&str> = waves
+        .iter()
+        .flat_map(|wave| &wave.machines)
+        .filter(|machine| machine.failed)
+        .map(|machine| machine.name)
+        .collect();
     let first = failed.first()?;
     match (input.spec.on_item_failure, input.spec.failure_budget) {
         (OnItemFailure::Stop, _) => Some(format!("{first} needs a person; nothing new starts in this plan.")),

@@ -40,9 +40,8 @@ pub(super) fn ceiling(input: &PlanInput<'_>, reached: DesiredPhase) -> Ceiling {
         let demanded = input.spec.approvals.iter().find(|approval| approval.step == ApprovalStep::Commit);
         let any = Approval { step: ApprovalStep::Commit, count: 1, forbid_requester: false };
         // An approved commit lets those go on that were failed back; nothing else starts.
-        let commit = approved(input, demanded.unwrap_or(&any))
-            && !input.spec.suspend
-            && reached >= DesiredPhase::FailedBack;
+        let commit =
+            approved(input, demanded.unwrap_or(&any)) && !input.spec.suspend && reached >= DesiredPhase::FailedBack;
         let up_to = if commit { DesiredPhase::Committed.min(desired) } else { nothing };
         return Ceiling::new(up_to, "PlanDeleted", "The plan is being deleted; nothing new starts.");
     }
@@ -142,7 +141,11 @@ pub struct Asked<'a> {
 }
 
 /// Why an approval does not count: reason and sentence.
-pub fn why_invalid(approval: &FailbackApprovalSpec, plan: &Asked<'_>, now: Timestamp) -> Option<(&'static str, String)> {
+pub fn why_invalid(
+    approval: &FailbackApprovalSpec,
+    plan: &Asked<'_>,
+    now: Timestamp,
+) -> Option<(&'static str, String)> {
     if approval.plan_uid != plan.uid {
         let message = format!("spec.planUid is {}; the plan's UID is {}.", approval.plan_uid, plan.uid);
         return Some(("OtherPlan", message));

@@ -59,7 +59,11 @@ pub(super) fn issues(input: &PlanInput<'_>, standings: &[Standing<'_>]) -> Vec<I
             rows.add(&ready.reason, standing.name, &ready.message);
         }
         if standing.claim.as_ref().is_some_and(|claim| claim.held_by == "Quarantined") {
-            rows.add("Quarantined", standing.name, "It failed, and is set aside. Change spec.retryToken to try it again.");
+            rows.add(
+                "Quarantined",
+                standing.name,
+                "It failed, and is set aside. Change spec.retryToken to try it again.",
+            );
         }
     }
     let mut rows: Vec<Issue> = rows.0.into_values().chain(overrun(input, standings)).collect();

@@ -22,12 +22,12 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use sha2::{Digest, Sha256};
 
+use self::waves::Standing;
 pub use self::{
     consent::{may_still, permits},
     gates::{Asked, why_invalid},
     waves::names_item,
 };
-use self::waves::Standing;
 use crate::{
     api::{Claim, DesiredPhase, FailbackApprovalSpec, FailbackPlanSpec, FailbackPlanStatus, ReplicatedItemStatus},
     core::schedule::load::Load,

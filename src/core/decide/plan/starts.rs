@@ -28,7 +28,8 @@ pub(super) fn standings<'a>(
     let stops = failures::stops(input, waves);
     let mut all = Vec::new();
     for (index, wave) in waves.iter().enumerate() {
-        let mut starts = OfWave::new(input, waves, index, cancelled);
+        let mut starts = OfWave::new(input, wave, cancelled);
+        starts.waits_for = unsettled(input, waves, index);
         starts.stopped = stops.as_deref();
         starts.invalid = invalid;
         for machine in &wave.machines {
@@ -72,13 +73,7 @@ struct OfWave<'i, 'a> {
 }
 
 impl<'i, 'a> OfWave<'i, 'a> {
-    fn new(
-        input: &'i PlanInput<'a>,
-        waves: &'i [Resolved<'a>],
-        index: usize,
-        cancelled: &'i [Cancelled],
-    ) -> Self {
-        let wave = &waves[index];
+    fn new(input: &'i PlanInput<'a>, wave: &'i Resolved<'a>, cancelled: &'i [Cancelled]) -> Self {
         let moving = wave.machines.iter().filter(|machine| machine.moving).count();
         Self {
             input,
@@ -86,7 +81,7 @@ impl<'i, 'a> OfWave<'i, 'a> {
             cancelled,
             invalid: None,
             stopped: None,
-            waits_for: unsettled(input, waves, index),
+            waits_for: Vec::new(),
             recovery_points: wave.has_recovery_points(input),
             begun: wave.has_begun(),
             disks: None,
@@ -104,7 +99,8 @@ impl<'i, 'a> OfWave<'i, 'a> {
             Some(why) => Ceiling::new(DesiredPhase::Assessed, "InvalidSpec", why),
             None => ceiling(self.input, machine.reached),
         };
-        let open = gate.up_to > DesiredPhase::Assessed || !matches!(gate.held_by, "Suspended" | "DryRun" | "PlanDeleted");
+        let open =
+            gate.up_to > DesiredPhase::Assessed || !matches!(gate.held_by, "Suspended" | "DryRun" | "PlanDeleted");
         let mut held = gate.or_lower(self.next_step(machine, undo));
         if held.up_to > machine.reached {
             if machine.failed {
@@ -137,7 +133,8 @@ impl<'i, 'a> OfWave<'i, 'a> {
     /// How far the next step leads, and what a machine waits for after it.
     fn next_step(&self, machine: &Standing<'_>, undo: Option<&str>) -> Ceiling {
         let wave = &self.wave.wave.name;
-        let undone = |at, why: &str| Ceiling::new(at, "Cancelled", format!("Its failback is undone, or not made: {why}"));
+        let undone =
+            |at, why: &str| Ceiling::new(at, "Cancelled", format!("Its failback is undone, or not made: {why}"));
         match (machine.reached, undo) {
             (DesiredPhase::Assessed | DesiredPhase::Reprotected, Some(why)) => undone(DesiredPhase::Reprotected, why),
             (DesiredPhase::FailedBack, Some(why)) => undone(DesiredPhase::FailedBack, why),
@@ -179,7 +176,10 @@ impl<'i, 'a> OfWave<'i, 'a> {
         let name = &self.wave.wave.name;
         if !self.waits_for.is_empty() {
             let waves = self.waits_for.join(", ");
-            return Some(("WaveNotStarted", format!("Wave \"{name}\" waits until all of these are verified: {waves}.")));
+            return Some((
+                "WaveNotStarted",
+                format!("Wave \"{name}\" waits until all of these are verified: {waves}."),
+            ));
         }
         if let Some(stopped) = self.stopped {
             return Some(("ItemFailed", stopped.to_owned()));
@@ -201,13 +201,15 @@ impl<'i, 'a> OfWave<'i, 'a> {
             return Some(hold);
         }
         if let Err(Full { limit, of, .. }) = room.load.has_call(machine.vault) {
-            let message = format!("{limit} calls are in flight in RecoveryVault \"{of}\", which is the most at a time.");
+            let message =
+                format!("{limit} calls are in flight in RecoveryVault \"{of}\", which is the most at a time.");
             return Some(("VaultBusy", message));
         }
         let powers_on = machine.reached == DesiredPhase::Reprotected && up_to >= DesiredPhase::FailedBack;
         if let Some(host) = machine.status.and_then(load::host).filter(|_| powers_on) {
             if let Err(Full { limit, of, .. }) = room.load.has_start(host) {
-                let message = format!("{limit} machines are being powered on at host \"{of}\", which is the most at a time.");
+                let message =
+                    format!("{limit} machines are being powered on at host \"{of}\", which is the most at a time.");
                 return Some(("HostBusy", message));
             }
             room.load.take_start(host);
@@ -235,10 +237,13 @@ impl<'i, 'a> OfWave<'i, 'a> {
             let too_large = all.iter().find(|(target, disks)| **disks > limits.disks(target));
             if let Some((target, disks)) = too_large {
                 let (limit, wave) = (limits.disks(target), &self.wave.wave.name);
-                let message = format!("Wave \"{wave}\" has {disks} disks for the master target {target}, which carries {limit}: split the wave, or send some of its machines through another one with spec.masterTargetRef.");
+                let message = format!(
+                    "Wave \"{wave}\" has {disks} disks for the master target {target}, which carries {limit}: split the wave, or send some of its machines through another one with spec.masterTargetRef."
+                );
                 self.disks = Some(("WaveTooLarge", message));
             } else {
-                let missing = |machine: &Standing<'a>| !machine.status.is_some_and(|status| load::attached(status, machine.ours));
+                let missing =
+                    |machine: &Standing<'a>| !machine.status.is_some_and(|status| load::attached(status, machine.ours));
                 self.disks = load.take_disks(&self.wave.disks(self.input, missing)).err().map(full);
                 self.begun = self.disks.is_none();
             }
@@ -248,9 +253,10 @@ impl<'i, 'a> OfWave<'i, 'a> {
 
     fn written(&self, machine: &Standing<'_>, held: Ceiling, cancel: Option<String>) -> Claim {
         let spec = self.input.spec;
-        let waived = spec.waivers.iter().filter(|waiver| {
-            waiver.items.is_empty() || waiver.items.iter().any(|name| name == machine.name)
-        });
+        let waived = spec
+            .waivers
+            .iter()
+            .filter(|waiver| waiver.items.is_empty() || waiver.items.iter().any(|name| name == machine.name));
         Claim {
             plan: self.input.name.to_owned(),
             plan_uid: self.input.uid.to_owned(),
@@ -270,6 +276,8 @@ impl<'i, 'a> OfWave<'i, 'a> {
 
 fn full(full: Full) -> Hold {
     let Full { of, limit, asked } = full;
-    let message = format!("The master target {of} carries {limit} disks at a time; the {asked} that are needed now do not fit beside those that have begun.");
+    let message = format!(
+        "The master target {of} carries {limit} disks at a time; the {asked} that are needed now do not fit beside those that have begun."
+    );
     ("MasterTargetFull", message)
 }

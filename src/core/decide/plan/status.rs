@@ -147,7 +147,8 @@ impl Seen<'_, '_> {
             return summary(false, false, true, "InvalidSpec", why);
         }
         if standings.is_empty() {
-            let message = "The plan has no machines: no object has the labels of its selectors, or all are in spec.skip.";
+            let message =
+                "The plan has no machines: no object has the labels of its selectors, or all are in spec.skip.";
             return summary(false, false, true, "NoItems", message);
         }
         if counts.reached == counts.total {
@@ -186,7 +187,8 @@ impl Seen<'_, '_> {
             }
         }
         let waiting = standings.iter().find_map(|standing| {
-            let ready = conditions::find(&standing.status?.conditions, "Ready").filter(|ready| ready.status != "True")?;
+            let ready =
+                conditions::find(&standing.status?.conditions, "Ready").filter(|ready| ready.status != "True")?;
             Some(format!(" {}: {}", standing.name, ready.message))
         });
         let message =

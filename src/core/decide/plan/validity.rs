@@ -22,9 +22,11 @@ pub(super) fn why_invalid(input: &PlanInput<'_>, waves: &[Resolved<'_>]) -> Opti
 
 fn unknown_wave(input: &PlanInput<'_>) -> Option<String> {
     let spec = input.spec;
-    let mut named = spec.waves.iter().enumerate().flat_map(|(index, wave)| {
-        wave.depends_on.iter().flatten().map(move |other| (index, wave, other))
-    });
+    let mut named = spec
+        .waves
+        .iter()
+        .enumerate()
+        .flat_map(|(index, wave)| wave.depends_on.iter().flatten().map(move |other| (index, wave, other)));
     named.find(|(_, _, other)| spec.waves.iter().all(|wave| wave.name != **other)).map(|(index, wave, other)| {
         let names: Vec<_> = spec.waves.iter().map(|wave| wave.name.as_str()).collect();
         let (wave, names) = (&wave.name, names.join(", "));

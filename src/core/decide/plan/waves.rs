@@ -141,9 +141,14 @@ impl<'a> Resolved<'a> {
     }
 
     /// Disks by master target, of the machines that will be failed back and for which `counts`.
-    pub(super) fn disks(&self, input: &PlanInput<'_>, counts: impl Fn(&Standing<'a>) -> bool) -> BTreeMap<&'a str, u32> {
+    pub(super) fn disks(
+        &self,
+        input: &PlanInput<'_>,
+        counts: impl Fn(&Standing<'a>) -> bool,
+    ) -> BTreeMap<&'a str, u32> {
         let mut needs = BTreeMap::new();
-        let ahead = |machine: &&Standing<'a>| machine.reached < DesiredPhase::FailedBack && machine.claimed_by.is_none();
+        let ahead =
+            |machine: &&Standing<'a>| machine.reached < DesiredPhase::FailedBack && machine.claimed_by.is_none();
         for machine in self.counting(input).filter(ahead).filter(|machine| counts(machine)) {
             if let Some((target, status)) = machine.status.and_then(|status| Some((load::target(status)?, status))) {
                 *needs.entry(target).or_default() += load::disks(status);
