@@ -145,7 +145,7 @@ pub struct CancelRequest {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256), inner(length(min = 1, max = 253)))]
     pub items: Vec<String>,
-    /// Why.
+    /// Why; the machine tells it.
     #[schemars(length(min = 1, max = 512))]
     pub reason: String,
 }

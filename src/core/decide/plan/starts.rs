@@ -10,7 +10,7 @@ use super::{
 use crate::{
     api::{Cancelled, Claim, ClaimWaiver, DesiredPhase},
     core::{
-        conditions, journal,
+        conditions,
         schedule::load::{self, Full, Load},
     },
 };
@@ -34,7 +34,9 @@ pub(super) fn standings<'a>(
         starts.invalid = invalid;
         for machine in &wave.machines {
             let claim = starts.claim(machine, &mut room);
-            all.push(Standing { claim, ..machine.clone() });
+            let starts = claim.as_ref().is_some_and(|claim| claim.up_to > machine.reached);
+            let moving = !machine.stalled && claim.is_some() && (machine.operating || starts);
+            all.push(Standing { claim, moving, ..machine.clone() });
         }
     }
     all
@@ -184,7 +186,7 @@ impl<'i, 'a> OfWave<'i, 'a> {
         if let Some(stopped) = self.stopped {
             return Some(("ItemFailed", stopped.to_owned()));
         }
-        if machine.status.and_then(|status| status.operation.as_ref()).is_some_and(journal::is_open) {
+        if machine.operating {
             return Some(("StepEnding", "The step before has not ended yet.".to_owned()));
         }
         if self.room == 0 {

@@ -30,6 +30,8 @@ pub(super) struct Standing<'a> {
     pub(super) stalled: bool,
     /// It failed under the plan's retry token: a new token makes it start anew.
     pub(super) failed: bool,
+    /// A call for it is open.
+    pub(super) operating: bool,
     /// It is between two resting points.
     pub(super) moving: bool,
     /// Its claim lets it take a step that has not ended.
@@ -105,6 +107,7 @@ fn standing<'a>(input: &PlanInput<'a>, wave: &'a Wave, name: &'a str) -> Standin
         arrived: observed && reached >= input.spec.desired_phase,
         stalled,
         failed: stalled && ours.is_none_or(|ours| ours.retry_token == input.spec.retry_token),
+        operating,
         moving: ours.is_some() && !stalled && (operating || granted),
         granted,
         ours,
