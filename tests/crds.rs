@@ -99,7 +99,8 @@ fn schemas_are_ones_that_every_server_takes() {
         if schema["type"].as_str().is_none() && !preserved && schema["x-kubernetes-int-or-string"] != true {
             odd.push(format!("{path}: no type"));
         }
-        if is_type("array") && schema.get("items").is_none() || is_type("object") && schema["properties"] == Value::Null
+        let has = |key: &str| schema.get(key).is_some();
+        if is_type("array") && !has("items") || is_type("object") && !has("properties") && !has("additionalProperties")
         {
             odd.push(format!("{path}: of what?"));
         }

@@ -27,8 +27,9 @@ pub use item::{
 };
 pub use master_target::{MasterTarget, MasterTargetSpec, MasterTargetStatus};
 pub use plan::{
-    Approval, CommitSpec, DeletionPolicy, DesiredPhase, FailbackPlan, FailbackPlanSpec, FailbackPlanStatus, Issue,
-    Summary, Wave, WaveStatus,
+    Approval, CancelRequest, Cancelled, CommitPolicy, CommitSpec, DeletionPolicy, DesiredPhase, FailbackPlan,
+    FailbackPlanSpec, FailbackPlanStatus, Issue, LabelDemand, LabelOperator, LabelValue, OnItemFailure, OnProbeFailure,
+    Results, Selector, Summary, Waiver, Wave, WaveStatus, Window,
 };
 pub use vault::{
     AzureCloud, AzureCredential, ClientSecretCredential, CustomEndpoints, ManagedIdentityCredential, RecoveryVault,
@@ -42,3 +43,6 @@ pub const GROUP: &str = "failback.dev";
 pub const FINALIZER: &str = "failback.dev/hold";
 /// `failback.dev/abandon: <plan UID>` lets a deleted plan go although its work is half done.
 pub const ABANDON_ANNOTATION: &str = "failback.dev/abandon";
+/// `failback.dev/requested-by: <user>` says who asked for a plan; the chart's admission policy holds it to the name of the
+/// requesting user.
+pub const REQUESTED_BY_ANNOTATION: &str = "failback.dev/requested-by";

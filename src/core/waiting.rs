@@ -102,18 +102,42 @@ pub enum WaitingOn {
 pub type ReasonRow = (&'static str, &'static str, &'static str, bool);
 
 /// Reasons for which a plan holds an item back.
-pub const HELD_REASONS: [&str; 6] =
-    ["Suspended", "ApprovalRequired", "WaveNotStarted", "ConcurrencyLimit", "ItemFailed", "PlanDeleted"];
+pub const HELD_REASONS: [&str; 19] = [
+    "Suspended",
+    "ApprovalRequired",
+    "WaveNotStarted",
+    "ConcurrencyLimit",
+    "ItemFailed",
+    "PlanDeleted",
+    "DryRun",
+    "InvalidSpec",
+    "WindowClosed",
+    "RecoveryPointsMissing",
+    "NotVerified",
+    "WaitingForSoak",
+    "MasterTargetFull",
+    "WaveTooLarge",
+    "VaultBusy",
+    "HostBusy",
+    "Cancelled",
+    "StepEnding",
+    "Quarantined",
+];
 
 /// Every reason with its meaning and remedy; `docs/reasons.md` is generated from it.
-pub const REASONS: [ReasonRow; 24] = [
+pub const REASONS: [ReasonRow; 36] = [
     ("NotClaimed", "No plan has claimed the item; it is only observed.", "Name it in a FailbackPlan.", false),
     ("Suspended", "The plan is suspended.", "Set spec.suspend to false.", false),
     ("ApprovalRequired", "The next step needs an approval.", "Create a FailbackApproval.", false),
-    ("WaveNotStarted", "An earlier wave is not verified yet.", "None; see that wave's machines.", false),
+    (
+        "WaveNotStarted",
+        "A wave that this one depends on is not verified yet.",
+        "None; see that wave's machines.",
+        false,
+    ),
     (
         "ConcurrencyLimit",
-        "As many machines as the wave allows are on their way.",
+        "As many machines as the wave, or the plan, allows are on their way.",
         "None, or raise maxConcurrent.",
         false,
     ),
@@ -127,6 +151,48 @@ pub const REASONS: [ReasonRow; 24] = [
         "PlanDeleted",
         "The plan is being deleted, so nothing new starts.",
         "Approve the commit, or abandon the plan.",
+        false,
+    ),
+    ("DryRun", "The plan is a dry run.", "Set spec.dryRun to false.", false),
+    ("InvalidSpec", "The plan cannot be carried out as it is.", "Change the field that the message names.", false),
+    (
+        "WindowClosed",
+        "Failbacks and commits start inside the plan's window only.",
+        "None; the message says when it opens. Or change spec.window.",
+        false,
+    ),
+    (
+        "RecoveryPointsMissing",
+        "A wave is failed back only once each of its machines has a recovery point.",
+        "None; or name machines that will have none in spec.skip.",
+        false,
+    ),
+    ("NotVerified", "The commit waits until the machine is verified at home.", "See the machine's checks.", false),
+    (
+        "MasterTargetFull",
+        "The master target carries as many disks as it can.",
+        "None; or send machines through another one with spec.masterTargetRef.",
+        false,
+    ),
+    (
+        "WaveTooLarge",
+        "The wave has more disks for one master target than that one carries.",
+        "Split the wave, or send machines through another one with spec.masterTargetRef.",
+        false,
+    ),
+    ("VaultBusy", "As many calls as the vault is given at a time are in flight.", "None.", false),
+    ("HostBusy", "As many machines as the host is given at a time are being powered on.", "None.", false),
+    (
+        "Cancelled",
+        "The plan asks for the failback to be undone, or not to be made.",
+        "Take the machine out of spec.cancel; or, where probes had failed, change spec.retryToken.",
+        false,
+    ),
+    ("StepEnding", "The step before has not ended yet.", "None.", false),
+    (
+        "Quarantined",
+        "The machine failed and is set aside; the plan goes on without it.",
+        "Resolve the cause, then change the plan's spec.retryToken.",
         false,
     ),
     (

@@ -10,7 +10,9 @@ use kube::{ResourceExt, api::ListParams};
 
 use super::{Error, context::Context, gather, item::record};
 use crate::{
-    api::{FailbackApproval, FailbackPlan, FailbackPlanStatus, OperationRecord, ReplicatedItem, ReplicatedItemStatus},
+    api::{
+        FailbackApproval, FailbackPlan, OperationRecord, REQUESTED_BY_ANNOTATION, ReplicatedItem, ReplicatedItemStatus,
+    },
     core::{
         action::Verb,
         checks,
@@ -21,6 +23,7 @@ use crate::{
         guard::{Fresh, Guarded},
         journal,
         observed::{Fact, OnPremisesVm},
+        schedule::load::Load,
         stage::Stage,
     },
     inventory::{Key, VaultInventory},
@@ -124,10 +127,13 @@ async fn consent(context: &Context, key: &Key, item: &ReplicatedItem, verb: Verb
         uid: &claim.plan_uid,
         generation: plan.metadata.generation,
         spec: &plan.spec,
-        status: &FailbackPlanStatus::default(),
+        status: &plan.status.clone().unwrap_or_default(),
         deleting: plan.metadata.deletion_timestamp.is_some(),
         abandon: None,
+        requester: plan.annotations().get(REQUESTED_BY_ANNOTATION).map(String::as_str),
         items: &BTreeMap::new(),
+        declared: &BTreeMap::new(),
+        load: &Load::default(),
         approvals: &approvals,
         now: context.clock.now(),
     };

@@ -3,14 +3,14 @@
 use std::{
     collections::HashMap,
     fmt::Debug,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use kube::{Api, Client, Resource, ResourceExt, core::NamespaceResourceScope, runtime::reflector::Store};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::Error;
+use super::{Error, ledger::Ledger};
 use crate::{
     api::{FailbackApproval, FailbackPlan, MasterTarget, RecoveryVault, ReplicatedItem, VCenter},
     core::backoff,
@@ -53,6 +53,7 @@ pub struct Context {
     pub(super) stores: Stores,
     pub(super) tally: Arc<dyn Tally>,
     failures: Mutex<HashMap<(&'static str, Key), u32>>,
+    ledger: Mutex<Ledger>,
 }
 
 impl Context {
@@ -66,7 +67,17 @@ impl Context {
         stores: Stores,
         tally: Arc<dyn Tally>,
     ) -> Self {
-        Self { client, clock, registry, leadership, events, stores, tally, failures: Mutex::default() }
+        Self {
+            client,
+            clock,
+            registry,
+            leadership,
+            events,
+            stores,
+            tally,
+            failures: Mutex::default(),
+            ledger: Mutex::default(),
+        }
     }
 
     pub(super) fn api<K>(&self, namespace: &str) -> Api<K>
@@ -103,6 +114,11 @@ impl Context {
                 backoff::jittered(backoff::exponential(*count, Duration::from_secs(1), Duration::from_secs(120)), &seed)
             }
         }
+    }
+
+    /// The claims that the caches do not show yet. Held while a plan is decided, and never across a wait.
+    pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn succeeded(&self, kind: &'static str, key: &Key) {

@@ -24,7 +24,10 @@ use super::{
     vault, vcenter,
 };
 use crate::{
-    api::{ABANDON_ANNOTATION, FailbackApproval, FailbackPlan, MasterTarget, RecoveryVault, ReplicatedItem, VCenter},
+    api::{
+        ABANDON_ANNOTATION, FailbackApproval, FailbackPlan, MasterTarget, REQUESTED_BY_ANNOTATION, RecoveryVault,
+        ReplicatedItem, VCenter,
+    },
     core::conditions,
     inventory::{Key, Registry, Wake},
     kube_io::{
@@ -123,7 +126,8 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
     running.push(start.controller(
         "FailbackPlan",
         trigger(plans.listen(), |object: &FailbackPlan| {
-            own_changes(object, &[&object.annotations().get(ABANDON_ANNOTATION)])
+            let annotations = object.annotations();
+            own_changes(object, &[&annotations.get(ABANDON_ANNOTATION), &annotations.get(REQUESTED_BY_ANNOTATION)])
         }),
         context.stores.plans.clone(),
         stream::select(

@@ -6,9 +6,9 @@ use futures::{Stream, StreamExt, stream};
 use kube::ResourceExt;
 use tokio::sync::{broadcast, mpsc};
 
-use super::context::Context;
+use super::{context::Context, plan::concerns};
 use crate::{
-    api::{FailbackPlan, MasterTarget, ReplicatedItem},
+    api::{FailbackPlan, FailbackPlanStatus, Issue, MasterTarget, ReplicatedItem},
     inventory::{Key, Wake},
     kube_io::feed::Change,
 };
@@ -70,22 +70,31 @@ where
 
 pub(super) fn plans_of_item(context: Arc<Context>) -> impl Fn(&ReplicatedItem) -> Vec<(String, String)> + Send {
     move |item| {
+        let empty = FailbackPlanStatus::default();
         let namespace = item.namespace().unwrap_or_default();
-        let name = item.name_any();
         let claimed = item.status.as_ref().and_then(|status| status.claim.as_ref()).map(|claim| claim.plan.clone());
         context
             .stores
             .plans
             .state()
             .into_iter()
-            .filter(|plan| plan.namespace().as_deref() == Some(namespace.as_str()))
             .filter(|plan| {
-                claimed.as_deref() == Some(plan.name_any().as_str())
-                    || plan.spec.waves.iter().any(|wave| wave.items.contains(&name))
+                let status = plan.status.as_ref().unwrap_or(&empty);
+                let ours = plan.namespace().as_deref() == Some(namespace.as_str())
+                    && (claimed.as_deref() == Some(plan.name_any().as_str()) || concerns(&plan.spec, status, item));
+                // What this machine lets go of may be what another plan waits for.
+                ours || waits_for_others(status)
             })
-            .map(|plan| (namespace.clone(), plan.name_any()))
+            .map(|plan| (plan.namespace().unwrap_or_default(), plan.name_any()))
             .collect()
     }
+}
+
+/// Whether a plan waits for something that plans share.
+fn waits_for_others(status: &FailbackPlanStatus) -> bool {
+    let shared =
+        |issue: &Issue| matches!(issue.reason.as_str(), "MasterTargetFull" | "VaultBusy" | "HostBusy" | "ItemClaimed");
+    status.completed_at.is_none() && status.issues.iter().any(shared)
 }
 
 pub(super) fn approvals_of_plan(context: Arc<Context>) -> impl Fn(&FailbackPlan) -> Vec<(String, String)> + Send {

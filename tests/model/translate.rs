@@ -1,5 +1,7 @@
 //! Between the explored state and the types that the real core decides on.
 
+use std::collections::BTreeMap;
+
 use failback::{
     api::{Claim, DesiredPhase, FailbackPlanStatus, OperationRecord, ReplicatedItemSpec, ReplicatedItemStatus},
     core::{
@@ -15,6 +17,7 @@ use failback::{
             AzurePower, AzureVm, CurrentScenario, Fact, Generation, Job, JobState, OnPremisesVm, PlannedFailoverStatus,
             Power, Replication, Tools, VirtualMachine,
         },
+        schedule::load::Load,
     },
 };
 use jiff::{SignedDuration, Timestamp};
@@ -244,7 +247,10 @@ pub fn claims(state: &State, names: &[String]) -> Vec<(usize, Option<(DesiredPha
         status: &FailbackPlanStatus::default(),
         deleting: false,
         abandon: None,
+        requester: None,
         items: &items,
+        declared: &BTreeMap::new(),
+        load: &Load::default(),
         approvals: &[],
         now: time(state.now),
     });

@@ -94,6 +94,15 @@ pub const CHECKS: [&Check; 10] = [
     &vcenter::VMWARE_TOOLS_RUNNING,
 ];
 
+/// Checks that no plan waives: beyond them lies the loss of data, of the only copy, or two copies that both run.
+const NEVER_WAIVED: [&str; 5] =
+    ["AzureVmPresent", "ReprotectComplete", "RecoveryPointAvailable", "FailbackSucceeded", "AzureVmStopped"];
+
+/// Whether a plan may waive a check; `None` when there is none of that name.
+pub fn is_waivable(name: &str) -> Option<bool> {
+    CHECKS.into_iter().find(|check| check.name == name).map(|check| !NEVER_WAIVED.contains(&check.name))
+}
+
 /// Runs every check that means something at this stage, while `running` is open: one whose gated steps all lie behind is not shown.
 pub fn run(facts: &ItemFacts, stage: Stage, running: Option<Verb>, now: Timestamp) -> Vec<CheckOutcome> {
     let view = View { facts, stage, running, now };

@@ -8,7 +8,6 @@ mod item_action;
 mod item_attempts;
 mod item_conditions;
 pub mod plan;
-mod plan_status;
 pub mod target;
 
 use std::time::Duration;
