@@ -9,7 +9,10 @@ use tokio::sync::mpsc;
 use crate::api::{RecoveryVaultSpec, VCenterSpec};
 use crate::core::{
     action::Action,
-    observed::{AzureVm, Datastore, Fabric, Host, Job, Replication, VCenterAbout, Vault, VirtualMachine},
+    observed::{
+        AzureVm, Datastore, Fabric, Host, Job, Policy, RecoveryPointSeen, Replication, VCenterAbout, Vault,
+        VirtualMachine,
+    },
 };
 
 pub use crate::core::failure::{Failure, FailureClass, Remote};
@@ -47,6 +50,12 @@ pub trait SiteRecovery: Send + Sync {
     async fn job(&self, id: &str) -> Result<Job, Failure>;
     /// All fabrics with their complete details.
     async fn fabrics(&self) -> Result<Listing<Fabric>, Failure>;
+    /// The vault's replication policies.
+    async fn policies(&self) -> Result<Listing<Policy>, Failure>;
+    /// An item's recovery points, newest first.
+    async fn recovery_points(&self, item_id: &str) -> Result<Listing<RecoveryPointSeen>, Failure>;
+    /// The locks that keep Azure from deleting the failed-over machine, by the machine's ARM id.
+    async fn locks(&self, azure_vm_id: &str) -> Result<Listing<String>, Failure>;
     /// The failed-over machine, by ARM id. A definite 404 is [`AzureVm::Absent`], never an error.
     async fn azure_vm(&self, id: &str) -> Result<AzureVm, Failure>;
     /// Sends a mutating call once. [`FailureClass::Lost`] when no answer came.
