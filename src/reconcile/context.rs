@@ -13,7 +13,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::Error;
 use crate::{
     api::{FailbackApproval, FailbackPlan, MasterTarget, RecoveryVault, ReplicatedItem, VCenter},
-    core::backoff,
+    core::{backoff, roster::Roster},
     inventory::{Key, Registry},
     kube_io::{
         report::Events,
@@ -52,6 +52,7 @@ pub struct Context {
     pub(super) events: Events,
     pub(super) stores: Stores,
     pub(super) tally: Arc<dyn Tally>,
+    pub(super) roster: Mutex<Roster>,
     failures: Mutex<HashMap<(&'static str, Key), u32>>,
 }
 
@@ -66,7 +67,17 @@ impl Context {
         stores: Stores,
         tally: Arc<dyn Tally>,
     ) -> Self {
-        Self { client, clock, registry, leadership, events, stores, tally, failures: Mutex::default() }
+        Self {
+            client,
+            clock,
+            registry,
+            leadership,
+            events,
+            stores,
+            tally,
+            roster: Mutex::default(),
+            failures: Mutex::default(),
+        }
     }
 
     pub(super) fn api<K>(&self, namespace: &str) -> Api<K>

@@ -5,6 +5,7 @@ mod approval;
 mod context;
 mod gather;
 mod item;
+mod join;
 mod master_target;
 mod plan;
 mod run;
