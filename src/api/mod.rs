@@ -25,7 +25,10 @@ pub use item::{
     OperationRecord, Progress, RecoveryPointChoice, RecoveryPointStatus, ReplicatedItem, ReplicatedItemSpec,
     ReplicatedItemStatus, ReprotectionSpec, TargetStatus, Transfer,
 };
-pub use master_target::{MasterTarget, MasterTargetSpec, MasterTargetStatus};
+pub use master_target::{
+    MOST_DISKS, MasterTarget, MasterTargetSpec, MasterTargetStatus, TargetDatastore, TargetDisks, TargetKind, TargetVm,
+    TargetVolume,
+};
 pub use plan::{
     Approval, CancelRequest, Cancelled, CommitPolicy, CommitSpec, DeletionPolicy, DesiredPhase, FailbackPlan,
     FailbackPlanSpec, FailbackPlanStatus, Issue, LabelDemand, LabelOperator, LabelValue, OnItemFailure, OnProbeFailure,

@@ -9,7 +9,7 @@ mod vcenter;
 
 pub use registry::{Connection, Registry};
 pub use vault::{VaultInventory, VaultView};
-pub use vcenter::{VCenterInventory, VCenterView};
+pub use vcenter::{Interest, VCenterInventory, VCenterView};
 
 use std::time::Duration;
 
@@ -32,13 +32,15 @@ pub struct Key {
 pub enum Wake {
     /// A ReplicatedItem.
     Item(Key),
+    /// A MasterTarget.
+    Target(Key),
     /// A RecoveryVault, and the MasterTargets of it.
     Vault(Key),
     /// A VCenter.
     VCenter(Key),
     /// The ReplicatedItems of a RecoveryVault, whose inventory has just been started and knows none of them.
     VaultOpened(Key),
-    /// The same of a VCenter.
+    /// The same of a VCenter, and its MasterTargets.
     VCenterOpened(Key),
 }
 

@@ -131,8 +131,13 @@ impl Registry {
         for running in lock(&self.vaults).values() {
             running.inventory.unwatch(item);
         }
+        self.unwatch_vcenters(&Wake::Item(item.clone()));
+    }
+
+    /// Whoever it is looks at no vCenter any more.
+    pub fn unwatch_vcenters(&self, reader: &Wake) {
         for running in lock(&self.vcenters).values() {
-            running.inventory.unwatch(item);
+            running.inventory.unwatch(reader);
         }
     }
 

@@ -13,7 +13,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{Error, ledger::Ledger};
 use crate::{
     api::{FailbackApproval, FailbackPlan, MasterTarget, RecoveryVault, ReplicatedItem, VCenter},
-    core::backoff,
+    core::{backoff, roster::Roster},
     inventory::{Key, Registry},
     kube_io::{
         report::Events,
@@ -52,6 +52,7 @@ pub struct Context {
     pub(super) events: Events,
     pub(super) stores: Stores,
     pub(super) tally: Arc<dyn Tally>,
+    pub(super) roster: Mutex<Roster>,
     failures: Mutex<HashMap<(&'static str, Key), u32>>,
     ledger: Mutex<Ledger>,
 }
@@ -77,6 +78,7 @@ impl Context {
             tally,
             failures: Mutex::default(),
             ledger: Mutex::default(),
+            roster: Mutex::default(),
         }
     }
 

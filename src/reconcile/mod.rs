@@ -5,6 +5,7 @@ mod approval;
 mod context;
 mod gather;
 mod item;
+mod join;
 mod ledger;
 mod master_target;
 mod plan;

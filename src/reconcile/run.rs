@@ -19,8 +19,10 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Error, approval,
     context::{Context, Settings, Stores, key_of},
-    item, master_target, plan,
-    triggers::{Wakes, approvals_of_plan, items_of_wake, plans_of_item, refs, targets_of_vault, users_of_target},
+    item, join, master_target, plan,
+    triggers::{
+        Wakes, approvals_of_plan, declared, items_of_wake, plans_of_item, refs, targets_of_wake, users_of_target,
+    },
     vault, vcenter,
 };
 use crate::{
@@ -67,7 +69,7 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
     let mut approvals = Feed::<FailbackApproval>::new(&client, namespace, Arc::clone(&clock));
 
     let (wake, woken) = mpsc::unbounded_channel();
-    let registry = Registry::new(connect, Arc::clone(&clock), wake);
+    let registry = Registry::new(connect, Arc::clone(&clock), wake.clone());
     let events = Events::new(client.clone(), &settings.instance);
     let stores = Stores {
         vaults: vaults.store(),
@@ -88,7 +90,9 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
         context.stores.vaults.clone(),
         wakes.of(|wake| match wake {
             Wake::Vault(key) => vec![key],
-            Wake::Item(_) | Wake::VCenter(_) | Wake::VaultOpened(_) | Wake::VCenterOpened(_) => vec![],
+            Wake::Item(_) | Wake::Target(_) | Wake::VCenter(_) | Wake::VaultOpened(_) | Wake::VCenterOpened(_) => {
+                vec![]
+            }
         }),
         vault::reconcile,
     ));
@@ -98,7 +102,7 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
         context.stores.vcenters.clone(),
         wakes.of(|wake| match wake {
             Wake::VCenter(key) => vec![key],
-            Wake::Item(_) | Wake::Vault(_) | Wake::VaultOpened(_) | Wake::VCenterOpened(_) => vec![],
+            Wake::Item(_) | Wake::Target(_) | Wake::Vault(_) | Wake::VaultOpened(_) | Wake::VCenterOpened(_) => vec![],
         }),
         vcenter::reconcile,
     ));
@@ -106,7 +110,7 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
         "MasterTarget",
         trigger(targets.listen(), |object| own_changes(object, &[])),
         context.stores.targets.clone(),
-        wakes.of(targets_of_vault(Arc::clone(&context))),
+        wakes.of(targets_of_wake(Arc::clone(&context))),
         master_target::reconcile,
     ));
     running.push(start.controller(
@@ -119,7 +123,7 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
         context.stores.items.clone(),
         stream::select(
             wakes.of(items_of_wake(Arc::clone(&context))),
-            refs(targets.listen(), users_of_target(Arc::clone(&context))),
+            declared(targets.listen(), users_of_target(Arc::clone(&context))),
         ),
         item::reconcile,
     ));
@@ -146,9 +150,10 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
         approval::reconcile,
     ));
     running.push(
-        forget(Arc::clone(&context), vaults.listen(), vcenters.listen(), items.listen())
+        forget(Arc::clone(&context), vaults.listen(), vcenters.listen(), targets.listen(), items.listen())
             .take_until_stopped(stop.clone()),
     );
+    running.push(join::follow(Arc::clone(&context), items.listen(), wake).take_until_stopped(stop.clone()));
 
     running.push(count(Arc::clone(&context)).take_until_stopped(stop.clone()));
 
@@ -166,6 +171,7 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
     // A plan that is judged before its machines were listed would find none: no pass before everything is known.
     let everything = listed.map(|mut listed| async move { listed.wait_for(|listed| *listed).await.is_ok() });
     if stop.run_until_cancelled(futures::future::join_all(everything)).await.is_some() {
+        join::list(&context);
         on_ready();
         futures::future::join_all(running).await;
     }
@@ -276,12 +282,16 @@ async fn forget(
     context: Arc<Context>,
     mut vaults: mpsc::UnboundedReceiver<Change<RecoveryVault>>,
     mut vcenters: mpsc::UnboundedReceiver<Change<VCenter>>,
+    mut targets: mpsc::UnboundedReceiver<Change<MasterTarget>>,
     mut items: mpsc::UnboundedReceiver<Change<ReplicatedItem>>,
 ) {
     loop {
         let gone = tokio::select! {
             Some(change) = vaults.recv() => deleted(change).map(|key| context.registry.close_vault(&key)),
             Some(change) = vcenters.recv() => deleted(change).map(|key| context.registry.close_vcenter(&key)),
+            Some(change) = targets.recv() => {
+                deleted(change).map(|key| context.registry.unwatch_vcenters(&Wake::Target(key)))
+            }
             Some(change) = items.recv() => deleted(change).map(|key| context.registry.unwatch(&key)),
             else => return,
         };

@@ -56,8 +56,11 @@ async fn each_check_holds_its_step_until_the_world_is_mended() {
     let shown: BTreeSet<&str> = worlds.iter().map(|world| world.check.as_str()).collect();
     // Its world is a probe's: see `probes`. A backup gates nothing.
     let elsewhere = ["ProbesPassed", "ConfigurationServerBackedUp", "FailbackSucceeded"];
-    let missing: Vec<_> =
-        CHECKS.iter().map(|check| check.name).filter(|name| !shown.contains(name) && !elsewhere.contains(name)).collect();
+    let missing: Vec<_> = CHECKS
+        .iter()
+        .map(|check| check.name)
+        .filter(|name| !shown.contains(name) && !elsewhere.contains(name))
+        .collect();
     assert!(missing.is_empty(), "no world for {missing:?}");
     let results: Vec<(String, Result<(), String>)> = stream::iter(&worlds)
         .map(|world| async move { (format!("{} ({})", world.check, world.example), play(world).await) })
