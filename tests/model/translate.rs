@@ -12,8 +12,8 @@ use failback::{
         facts::{HomeIdentity, ItemFacts},
         guard::{Fresh, Guarded, Precondition},
         observed::{
-            AzureDisk, AzurePower, AzureVm, CurrentScenario, Fact, Generation, Job, JobState, OnPremisesVm, PlannedFailoverStatus,
-            Power, Replication, Tools, VirtualMachine,
+            AzureDisk, AzurePower, AzureVm, CurrentScenario, Fact, Generation, Job, JobState, OnPremisesVm,
+            PlannedFailoverStatus, Power, Replication, Tools, VirtualMachine,
         },
     },
 };

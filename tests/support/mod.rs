@@ -381,7 +381,17 @@ pub fn status(stage: Stage, claim: Option<Claim>) -> ReplicatedItemStatus {
 
 /// Decides.
 pub fn decide_on(status: &ReplicatedItemStatus, facts: &ItemFacts, now: Timestamp) -> ItemDecision {
-    decide(&ItemInput { spec: &spec(), status, generation: Some(1), facts, now })
+    decide_with(&spec(), status, facts, now)
+}
+
+/// Decides on what is declared beside that.
+pub fn decide_with(
+    spec: &ReplicatedItemSpec,
+    status: &ReplicatedItemStatus,
+    facts: &ItemFacts,
+    now: Timestamp,
+) -> ItemDecision {
+    decide(&ItemInput { spec, status, generation: Some(1), facts, now })
 }
 
 /// Every phase that an item can show.

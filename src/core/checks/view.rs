@@ -47,10 +47,15 @@ impl<'a> View<'a> {
         self.facts.site.known().map_err(|why| Verdict::unknown(why, "See the conditions of the VCenter."))
     }
 
-    /// The decided location. Why there is none is told by `DatastoreReachable`.
+    /// The decided location. Where it is ruled out, `DatastoreReachable` alone tells why.
     pub(super) fn location(&self) -> Result<DecidedLocation, Verdict> {
-        let location = self.placement.location.as_ref().map(|location| location.decided);
-        location.map_err(|_| Verdict::unknown("The location is not decided.", "See DatastoreReachable."))
+        match &self.placement.location {
+            Ok(location) => Ok(location.decided),
+            Err(Refusal::Unknown(_)) => {
+                Err(Verdict::unknown("The location is not decided.", "See DatastoreReachable."))
+            }
+            Err(Refusal::Refused { .. }) => Err(Verdict::Irrelevant),
+        }
     }
 
     /// The chosen target.
@@ -80,13 +85,15 @@ impl<'a> View<'a> {
         })
     }
 
-    /// The chosen datastore. Why there is none is told by `DatastoreReachable`.
+    /// The chosen datastore. Where none is possible, `DatastoreReachable` alone tells why.
     pub(super) fn datastore(&self) -> Result<&'a Datastore, Verdict> {
-        let name = self
-            .placement
-            .datastore
-            .as_ref()
-            .map_err(|_| Verdict::unknown("No datastore is chosen.", "See DatastoreReachable."))?;
+        let name = match &self.placement.datastore {
+            Ok(name) => name,
+            Err(Refusal::Unknown(_)) => {
+                return Err(Verdict::unknown("No datastore is chosen.", "See DatastoreReachable."));
+            }
+            Err(Refusal::Refused { .. }) => return Err(Verdict::Irrelevant),
+        };
         self.site()?.datastores.iter().find(|datastore| datastore.name == *name).ok_or_else(|| {
             Verdict::unknown(
                 format!("Datastore \"{name}\" was not found in vCenter."),

@@ -12,7 +12,10 @@ use crate::core::{
 ///
 /// # Errors
 /// Why there is none.
-pub(in crate::core) fn retention<'a>(machine: &Machine<'_>, target: &'a TargetFacts) -> Result<&'a RetentionVolume, Refusal> {
+pub(in crate::core) fn retention<'a>(
+    machine: &Machine<'_>,
+    target: &'a TargetFacts,
+) -> Result<&'a RetentionVolume, Refusal> {
     let name = &target.target.name;
     let Some(volumes) = &target.target.retention else {
         return Err(Refusal::Unknown(format!("The vault does not list the volumes of master target \"{name}\".")));

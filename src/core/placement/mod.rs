@@ -5,13 +5,13 @@ mod datastore;
 mod servers;
 mod target;
 
+pub use self::target::Chosen;
+use self::target::in_use;
 pub(super) use self::{
     classic::{disks_to_include, failback_policy, forward_policy, retention, run_as_account},
     servers::process_server,
     target::{heartbeat_is_fresh, newest_health_error},
 };
-pub use self::target::Chosen;
-use self::target::in_use;
 use super::{
     action::Verb,
     facts::{Machine, is_about},
