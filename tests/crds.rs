@@ -212,12 +212,18 @@ fn the_checks_are_documented() {
     let mut text = format!(
         "# Checks\n\n{GENERATED}Each check runs from the moment a machine is declared. A step starts only when all checks that \
          gate it have passed;\n`Unknown` holds it back just as `Failed` does. What was seen, and what to do about it, is in \
-         `status.checks`.\n\n| check | gates | holds when |\n|---|---|---|\n"
+         `status.checks`.\nOne that does not apply to a machine is not shown. A plan may waive a check by name, with a reason, \
+         where the table says so;\nthe others keep what must never happen from happening.\n\n\
+         | check | gates | generation | may be waived | holds when | source |\n|---|---|---|---|---|---|\n"
     );
     for check in CHECKS {
         let gates: Vec<_> = check.gates.iter().map(|verb| verb.as_str()).collect();
-        assert!(!check.holds_when.is_empty() && !gates.is_empty(), "{}", check.name);
-        writeln!(text, "| `{}` | {} | {} |", check.name, gates.join(", "), check.holds_when).unwrap();
+        let gates = if gates.is_empty() { "none, it warns".to_owned() } else { gates.join(", ") };
+        assert!(!check.holds_when.is_empty() && !check.source.is_empty(), "{}", check.name);
+        let generation = check.generation.map_or_else(|| "both".to_owned(), |of| format!("{of:?}").to_lowercase());
+        let waivable = if check.waivable { "yes" } else { "no" };
+        let (name, holds, source) = (check.name, check.holds_when, check.source);
+        writeln!(text, "| `{name}` | {gates} | {generation} | {waivable} | {holds} | {source} |").unwrap();
     }
     let names: BTreeSet<_> = CHECKS.iter().map(|check| check.name).collect();
     assert_eq!(names.len(), CHECKS.len(), "a name twice");

@@ -254,6 +254,10 @@ pub struct OperationRecord {
     /// The plan's retry token when the outcome became unknown: only another one is a person's word about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unknown_under: Option<String>,
+    /// True when it failed because the mobility agent had not registered yet, which takes up to 15 minutes after a boot:
+    /// that is waited for, and is no failure.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub agent_missing: bool,
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Time>,

@@ -96,6 +96,10 @@ pub enum WaitingOn {
     },
     /// Somebody undid what the plan had done.
     ExternalChange(String),
+    /// The failback was undone as asked, or is not to begin: why.
+    Cancelled(String),
+    /// The failback is to be undone, and cannot be.
+    CannotCancel(String),
 }
 
 /// A row of the documentation: reason, meaning, remedy, whether it stalls.
@@ -125,7 +129,7 @@ pub const HELD_REASONS: [&str; 19] = [
 ];
 
 /// Every reason with its meaning and remedy; `docs/reasons.md` is generated from it.
-pub const REASONS: [ReasonRow; 36] = [
+pub const REASONS: [ReasonRow; 38] = [
     ("NotClaimed", "No plan has claimed the item; it is only observed.", "Name it in a FailbackPlan.", false),
     ("Suspended", "The plan is suspended.", "Set spec.suspend to false.", false),
     ("ApprovalRequired", "The next step needs an approval.", "Create a FailbackApproval.", false),
@@ -261,6 +265,18 @@ pub const REASONS: [ReasonRow; 36] = [
         "Change the plan's spec.retryToken to do it again, or name the item in spec.skip.",
         true,
     ),
+    (
+        "FailbackCancelled",
+        "The failback was undone because the plan asks for that; the machine stays in Azure.",
+        "To fail back again, take the cancellation out of the plan and change its spec.retryToken.",
+        false,
+    ),
+    (
+        "CancelNotPossible",
+        "The plan asks to undo the failback, and site recovery does not offer that.",
+        "Take the cancellation out of the plan, or end the failback in the portal. The classic generation cannot undo one.",
+        true,
+    ),
     ("ItemClaimed", "Another plan has claimed the item.", "Wait for that plan, or delete it.", false),
 ];
 
@@ -286,6 +302,8 @@ impl WaitingOn {
             Self::OperationFailed { .. } => "OperationFailed",
             Self::OperationOutcomeUnknown { .. } => "OperationOutcomeUnknown",
             Self::ExternalChange(_) => "ExternalChange",
+            Self::Cancelled(_) => "FailbackCancelled",
+            Self::CannotCancel(_) => "CancelNotPossible",
         }
     }
 
@@ -324,7 +342,8 @@ impl WaitingOn {
             Self::OperationOutcomeUnknown { verb, message } => {
                 format!("It cannot be told whether {verb} took effect: {message}")
             }
-            Self::ExternalChange(what) => what.clone(),
+            Self::ExternalChange(what) | Self::CannotCancel(what) => what.clone(),
+            Self::Cancelled(why) => format!("The failback is cancelled and does not begin again: {why}"),
         };
         match row(self.reason()).filter(|row| row.3) {
             Some((_, _, remedy, _)) => format!("{what} Remedy: {remedy}"),

@@ -20,6 +20,7 @@ use crate::{
             item::push_record,
             plan::{PlanInput, permits},
         },
+        facts::Machine,
         guard::{Fresh, Guarded},
         journal,
         observed::{Fact, OnPremisesVm},
@@ -151,7 +152,10 @@ fn recheck(context: &Context, key: &Key, item: &ReplicatedItem, verb: Verb, fres
     if let Some(Some(vm)) = &fresh.home_vm {
         facts.on_premises = Fact::seen(OnPremisesVm::Found(Box::new(vm.clone())), now);
     }
-    let outcomes = checks::run(&facts, Stage::of(&fresh.item), None, now);
+    let status = item.status.clone().unwrap_or_default();
+    let stage = Stage::of(&fresh.item);
+    let machine = Machine { spec: &item.spec, status: &status, facts: &facts, stage, running: None, now };
+    let outcomes = checks::run(&machine);
     match checks::blocking(&outcomes, verb).first() {
         None => Ok(()),
         Some(failing) => Err(format!("{}: {}", failing.check.name, failing.message)),

@@ -22,6 +22,10 @@ const AFTER_FAILURE: Duration = Duration::from_secs(120);
 const AFTER_REFUSAL: Duration = Duration::from_secs(10);
 /// The longest wait between two attempts.
 const LONGEST: Duration = Duration::from_secs(900);
+/// Wait after an attempt for which the agent had not registered yet.
+const AFTER_AGENT: SignedDuration = SignedDuration::from_mins(5);
+/// So long an agent may take before that counts as a failure: twice what the vendor's documents say.
+const AGENT_PATIENCE: SignedDuration = SignedDuration::from_mins(30);
 
 /// The attempts of a step under the same plan and retry token, newest first.
 pub(super) fn attempts<'a>(
@@ -56,12 +60,18 @@ pub(super) fn earlier_attempt(
         if replication.at().is_none_or(|at| at < ended + journal::SETTLE) {
             return Some(WaitingOn::Settling(verb));
         }
+        if verb == Verb::FailBack && cancelled_since(status, claim, ended) {
+            return Some(WaitingOn::Cancelled("it was undone on request.".to_owned()));
+        }
         return Some(WaitingOn::ExternalChange(format!(
             "{verb} succeeded at {ended:.0}, and the machine is back where it was before it."
         )));
     }
     let last = attempts(status, claim, verb).next()?;
     let ended = last.ended_at.as_ref().map_or(now, |time| time.0);
+    if let Some(wait) = agent_wait(attempts(status, claim, verb), verb, now) {
+        return wait;
+    }
     let failures = with(OperationOutcome::Failed).count();
     let retry = |times, first| {
         let wait = backoff::jittered(backoff::exponential(times, first, LONGEST), &last.key);
@@ -76,4 +86,29 @@ pub(super) fn earlier_attempt(
         OperationOutcome::Failed => Some(WaitingOn::OperationFailed { verb, message: last.message.clone() }),
         OperationOutcome::Intended | OperationOutcome::Submitted | OperationOutcome::Succeeded => None,
     }
+}
+
+/// Whether this operator undid, as asked, what had succeeded at that time.
+fn cancelled_since(status: &ReplicatedItemStatus, claim: &Claim, ended: Timestamp) -> bool {
+    attempts(status, claim, Verb::Cancel).any(|cancel| {
+        cancel.outcome == OperationOutcome::Succeeded && cancel.ended_at.as_ref().is_some_and(|time| time.0 >= ended)
+    })
+}
+
+/// After attempts that failed only because the agent had not registered yet: `Some(Some)` to wait, `Some(None)` to try
+/// again now, `None` where it is another matter, or has lasted too long.
+fn agent_wait<'a>(
+    attempts: impl Iterator<Item = &'a OperationRecord>,
+    verb: Verb,
+    now: Timestamp,
+) -> Option<Option<WaitingOn>> {
+    let waited: Vec<_> = attempts.take_while(|record| record.agent_missing).collect();
+    let (last, first) = (waited.first()?, waited.last()?);
+    let ended = last.ended_at.as_ref()?.0;
+    if first.ended_at.as_ref()?.0 + AGENT_PATIENCE <= ended {
+        return None;
+    }
+    let at = ended + AFTER_AGENT;
+    let message = format!("The mobility agent had not registered yet, which takes up to 15 minutes. {}", last.message);
+    Some((at > now).then_some(WaitingOn::Retry { verb, at, message }))
 }

@@ -7,6 +7,8 @@ pub mod item;
 mod item_action;
 mod item_attempts;
 mod item_conditions;
+mod item_record;
+mod item_step;
 pub mod plan;
 pub mod target;
 
