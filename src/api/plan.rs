@@ -5,7 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::approval::ApprovalStep;
+use super::{approval::ApprovalStep, preview::PlanPreview};
 
 /// How far a plan goes. Raising it, step by step, is the first gate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -125,6 +125,7 @@ pub enum DeletionPolicy {
     printcolumn(name = "Done", type_ = "string", json_path = ".status.summary.done"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason"),
+    printcolumn(name = "ETA", type_ = "string", json_path = ".status.estimatedCompletion"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.startedAt) || {'Assessed': 0, 'Reprotected': 1, 'FailedBack': 2, 'Committed': 3, 'Protected': 4}[self.spec.desiredPhase] >= {'Assessed': 0, 'Reprotected': 1, 'FailedBack': 2, 'Committed': 3, 'Protected': 4}[oldSelf.spec.desiredPhase]")
         .message("desiredPhase only advances once the plan has started"),
@@ -249,6 +250,13 @@ pub struct FailbackPlanStatus {
     /// When all machines had reached Protected. A completed plan does nothing any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completed_at: Option<Time>,
+    /// When the machines that move, and those that follow them, should be where the plan wants them; people's consent
+    /// not counted. Absent where a part of it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub estimated_completion: Option<Time>,
+    /// What is still to be done, and what would stop it now. Kept as it was when the plan started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<PlanPreview>,
     /// The retry token that was acted on last.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub retry_token: String,

@@ -12,13 +12,14 @@ use super::{
 };
 use crate::{
     api::{
-        CheckStatus, Claim, Identity, ItemPhase, OperationOutcome, OperationRecord, Progress as ProgressStatus,
+        CheckStatus, Claim, Identity, ItemPhase, OperationOutcome, OperationRecord,
         ReplicatedItemSpec, ReplicatedItemStatus,
     },
     core::{
         action::Verb,
         checks::{self, CheckOutcome},
         conditions,
+        estimate::progress,
         facts::{HomeIdentity, ItemFacts, learned},
         guard::{Guarded, Precondition},
         journal::{self, Progress},
@@ -111,6 +112,8 @@ pub fn decide(input: &ItemInput<'_>) -> ItemDecision {
     let shown = stage_to_show(stage, running);
     let checks = checks::run(facts, shown, running, now);
     let (operation, history) = journal_lists(status, record);
+    let progress = progress::progress(status, operation.as_ref(), item, stage, &next, now);
+    let timings = progress::timings(status, operation.as_ref(), stage, now);
     let mut after = ReplicatedItemStatus {
         observed_generation: input.generation,
         phase,
@@ -123,7 +126,8 @@ pub fn decide(input: &ItemInput<'_>) -> ItemDecision {
         claim: status.claim.clone(),
         operation,
         history,
-        progress: progress(item, stage, &next),
+        progress,
+        timings,
         identity: identity(facts, &status.identity),
         target: super::item_action::target(input.spec, facts).ok().or_else(|| status.target.clone()),
         generation: item.and_then(|item| item.generation).map(|generation| format!("{generation:?}")),
@@ -408,18 +412,6 @@ fn synchronisation(item: &Replication) -> String {
         None if item.protection_state_description.is_empty() => item.protection_state.clone(),
         None => item.protection_state_description.clone(),
     }
-}
-
-fn progress(item: Option<&Replication>, stage: Stage, next: &Next) -> Option<ProgressStatus> {
-    if let Next::Wait(WaitingOn::Job { task, .. }, _) = next {
-        let text = if task.is_empty() { "job runs".to_owned() } else { task.clone() };
-        return Some(ProgressStatus { text, percent: None });
-    }
-    if !matches!(stage, Stage::SyncingToVMware | Stage::SyncingToAzure) {
-        return None;
-    }
-    let percent = item?.progress.percent?;
-    Some(ProgressStatus { text: format!("{percent}%"), percent: Some(percent.into()) })
 }
 
 /// The wait until a time, a moment longer so that it has come.

@@ -7,7 +7,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::plan::{Ceiling, PlanInput, Standing, blocking_deletion, may_go, phase_reached, spec_hash, unapproved};
 use crate::{
     api::{CheckResult, DesiredPhase, FailbackPlanStatus, Issue, Summary, WaveStatus},
-    core::conditions::{self, Draft, Truth, summary},
+    core::{
+        conditions::{self, Draft, Truth, summary},
+        preview::{self, PreviewInput},
+    },
 };
 
 /// The times of a run.
@@ -25,6 +28,9 @@ pub(super) fn status(
     let issues = issues(standings);
     let counts = counts(standings);
     let drafts = drafts(input, standings, ceiling, &counts, &issues, times.completed_at.is_some());
+    let ahead = PreviewInput { uid: input.uid, spec: input.spec, items: input.items, now: input.now };
+    let (estimated_completion, preview) =
+        preview::for_status(&ahead, input.status, times.started_at.is_some(), counts.moving > 0);
     FailbackPlanStatus {
         observed_generation: input.generation,
         phase: lowest(standings),
@@ -45,6 +51,8 @@ pub(super) fn status(
         started_at: times.started_at,
         completed_at: times.completed_at,
         retry_token: input.spec.retry_token.clone(),
+        estimated_completion,
+        preview,
     }
 }
 
