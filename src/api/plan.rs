@@ -254,7 +254,8 @@ pub struct FailbackPlanStatus {
     /// not counted. Absent where a part of it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub estimated_completion: Option<Time>,
-    /// What is still to be done, and what would stop it now. Kept as it was when the plan started.
+    /// What is still to be done, and what would stop it now. Once the plan has started, as it was then, or when
+    /// the plan was changed last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preview: Option<PlanPreview>,
     /// The retry token that was acted on last.

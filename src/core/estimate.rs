@@ -132,7 +132,8 @@ impl Measured {
             let mut add_rate = |step, rate| measured.rates.entry((step, only_changes(status))).or_default().push(rate);
             for timing in &status.timings {
                 let Some(step) = Step::parse(&timing.verb) else { continue };
-                if let Some(rate) = timing.bytes.and_then(|bytes| bytes.checked_div(timing.seconds)).filter(|r| *r > 0) {
+                if let Some(rate) = timing.bytes.and_then(|bytes| bytes.checked_div(timing.seconds)).filter(|r| *r > 0)
+                {
                     add_rate(step, rate);
                 }
                 measured.seconds.entry(step).or_default().push(timing.seconds);

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::Serialize;
 
 use super::{
@@ -242,7 +243,9 @@ fn blockers(input: &PreviewInput<'_>, name: &str, status: &ReplicatedItemStatus)
         .checks
         .iter()
         .filter(|check| check.result != CheckResult::Passed && check.waived.is_none())
-        .filter(|check| next.is_some_and(|verb| check.gates.is_empty() || check.gates.iter().any(|g| g == verb.as_str())))
+        .filter(|check| {
+            next.is_some_and(|verb| check.gates.is_empty() || check.gates.iter().any(|g| g == verb.as_str()))
+        })
         .map(|check| blocker(name, &check.name, &check.message, &check.remedy))
         .collect();
     if let Some(stalled) = conditions::find(&status.conditions, "Stalled").filter(|stalled| stalled.status == "True") {
@@ -259,7 +262,12 @@ fn next_verb(status: &ReplicatedItemStatus) -> Option<Verb> {
 
 fn blocker(item: &str, reason: &str, message: &str, remedy: &str) -> Blocker {
     let short = |text: &str, most: usize| text.chars().take(most).collect::<String>();
-    Blocker { item: item.to_owned(), reason: short(reason, 64), message: short(message, 400), remedy: short(remedy, 400) }
+    Blocker {
+        item: item.to_owned(),
+        reason: short(reason, 64),
+        message: short(message, 400),
+        remedy: short(remedy, 400),
+    }
 }
 
 fn plan_estimate(input: &PreviewInput<'_>, waves: &[WavePreview]) -> PlanEstimate {
@@ -276,7 +284,8 @@ fn plan_estimate(input: &PreviewInput<'_>, waves: &[WavePreview]) -> PlanEstimat
         .collect();
     let schedule = schedule::schedule(&work, None);
     let machines = || waves.iter().flat_map(|wave| &wave.machines);
-    let unknown: Vec<String> = machines().filter_map(|machine| Some(format!("{}: {}", machine.item, why(machine)?))).collect();
+    let unknown: Vec<String> =
+        machines().filter_map(|machine| Some(format!("{}: {}", machine.item, why(machine)?))).collect();
     let basis = machines().flat_map(|machine| &machine.steps).filter_map(|step| Some(step.time?.basis)).max();
     let seconds = schedule.seconds();
     PlanEstimate {
@@ -355,20 +364,21 @@ impl PlanEstimate {
 }
 
 /// What a plan's status says ahead: when it should be done, and what it would do. The latter stays as it was when the
-/// plan started; the former is given only while something moves.
+/// plan started or was changed last; the former is given only while something moves.
 pub fn for_status(
     input: &PreviewInput<'_>,
     before: &FailbackPlanStatus,
-    started: bool,
+    generation: Option<i64>,
     moving: bool,
-) -> (Option<k8s_openapi::apimachinery::pkg::apis::meta::v1::Time>, Option<PlanPreview>) {
-    let kept = before.preview.clone().filter(|_| started);
+) -> (Option<Time>, Option<PlanPreview>) {
+    let runs = before.started_at.is_some() && before.observed_generation == generation;
+    let kept = before.preview.clone().filter(|_| runs);
     if kept.is_some() && !moving {
         return (None, kept);
     }
     let ahead = preview(input);
     let ends = ahead.estimate.seconds.filter(|seconds| moving && *seconds > 0);
-    let ends = ends.map(|seconds| input.now + jiff::SignedDuration::from_secs(seconds));
+    let ends = ends.map(|seconds| input.now + SignedDuration::from_secs(seconds));
     let completion = ends.map(|ends| estimate::settled(before.estimated_completion.as_ref(), ends, input.now));
     (completion, kept.or_else(|| Some(ahead.totals())))
 }

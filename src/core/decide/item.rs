@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{
     api::{
-        CheckStatus, Claim, Identity, ItemPhase, OperationOutcome, OperationRecord,
-        ReplicatedItemSpec, ReplicatedItemStatus,
+        CheckStatus, Claim, Identity, ItemPhase, OperationOutcome, OperationRecord, ReplicatedItemSpec,
+        ReplicatedItemStatus,
     },
     core::{
         action::Verb,

@@ -30,7 +30,7 @@ pub(super) fn status(
     let drafts = drafts(input, standings, ceiling, &counts, &issues, times.completed_at.is_some());
     let ahead = PreviewInput { uid: input.uid, spec: input.spec, items: input.items, now: input.now };
     let (estimated_completion, preview) =
-        preview::for_status(&ahead, input.status, times.started_at.is_some(), counts.moving > 0);
+        preview::for_status(&ahead, input.status, input.generation, counts.moving > 0);
     FailbackPlanStatus {
         observed_generation: input.generation,
         phase: lowest(standings),

@@ -133,7 +133,8 @@ pub fn timings(
     now: Timestamp,
 ) -> Vec<StepTiming> {
     let mut timings = status.timings.clone();
-    for ended in [ended_synchronisation(status, stage, now), operation.and_then(ended_operation)].into_iter().flatten() {
+    for ended in [ended_synchronisation(status, stage, now), operation.and_then(ended_operation)].into_iter().flatten()
+    {
         let known = timings.iter().any(|old| old.verb == ended.verb && old.started_at == ended.started_at);
         if !known {
             timings.insert(0, ended);
