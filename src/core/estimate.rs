@@ -165,8 +165,8 @@ fn median(values: Option<&Vec<i64>>) -> Option<i64> {
 pub fn remaining(status: &ReplicatedItemStatus, desired: DesiredPhase) -> Result<Vec<(Step, bool)>, String> {
     let synchronising = !status.operation.as_ref().is_some_and(journal::is_open);
     let (from, running) = match status.phase {
-        ItemPhase::Unknown => return Err("where the machine stands has not been observed".to_owned()),
-        ItemPhase::Cancelling => return Err("its failback is being undone".to_owned()),
+        ItemPhase::Unknown => return Err("Where the machine stands has not been observed.".to_owned()),
+        ItemPhase::Cancelling => return Err("Its failback is being undone.".to_owned()),
         ItemPhase::FailedOver => (Step::Reprotect, false),
         ItemPhase::Reprotecting if synchronising => (Step::SyncToVMware, true),
         ItemPhase::Reprotecting => (Step::Reprotect, true),

@@ -276,16 +276,17 @@ fn plan_estimate(input: &PreviewInput<'_>, waves: &[WavePreview]) -> PlanEstimat
         .enumerate()
         .map(|(position, wave)| schedule::WaveWork {
             name: &wave.name,
-            // A wave waits for all those before it; through each other, for the one before.
-            after: position.checked_sub(1).into_iter().collect(),
+            // Each wave waits for all those before it.
+            after: (0..position).collect(),
             limit: usize::try_from(wave.max_concurrent).unwrap_or(1),
             machines: wave.machines.iter().map(|machine| work(input, machine)).collect(),
         })
         .collect();
     let schedule = schedule::schedule(&work, None);
     let machines = || waves.iter().flat_map(|wave| &wave.machines);
-    let unknown: Vec<String> =
-        machines().filter_map(|machine| Some(format!("{}: {}", machine.item, why(machine)?))).collect();
+    let unknown: Vec<String> = machines()
+        .filter_map(|machine| Some(format!("{}: {}.", machine.item, why(machine)?.trim_end_matches('.'))))
+        .collect();
     let basis = machines().flat_map(|machine| &machine.steps).filter_map(|step| Some(step.time?.basis)).max();
     let seconds = schedule.seconds();
     PlanEstimate {
@@ -317,7 +318,8 @@ fn work<'a>(input: &PreviewInput<'_>, machine: &'a MachinePreview) -> schedule::
     };
     let claim = input.items.get(&machine.item).and_then(|status| status.claim.as_ref());
     let first = machine.steps.first();
-    let moving = claim.is_some_and(|claim| claim.plan_uid == input.uid && claim.held_by.is_empty());
+    let ours = claim.filter(|claim| claim.plan_uid == input.uid && claim.held_by.is_empty());
+    let moving = ours.is_some_and(|claim| claim.up_to > DesiredPhase::Assessed);
     schedule::Work {
         name: &machine.item,
         moving: moving && first.is_some() || first.is_some_and(|step| step.running),
@@ -357,8 +359,8 @@ impl PlanEstimate {
     fn unknown_sentence(&self) -> String {
         match (self.unknown.first(), self.unknown_machines) {
             (None, _) => String::new(),
-            (Some(first), 1) => format!("{first}."),
-            (Some(first), many) => format!("{first}; and {} more.", many - 1),
+            (Some(first), 1) => first.clone(),
+            (Some(first), many) => format!("{first} And {} more.", many - 1),
         }
     }
 }

@@ -59,7 +59,7 @@ proptest! {
     ) {
         let waves: Vec<WaveWork<'_>> = sizes.iter().enumerate().map(|(position, (places, machines))| WaveWork {
             name: "wave",
-            after: position.checked_sub(1).into_iter().collect(),
+            after: (0..position).collect(),
             limit: *places,
             machines: machines.iter().map(|(verified, more, _)| work("m", *verified, verified + more)).collect(),
         }).collect();

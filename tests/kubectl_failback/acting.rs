@@ -220,7 +220,7 @@ async fn wrong_values_are_refused_before_anything_is_asked() {
     stage.api.clear_record();
     for (args, expected) in [
         (["approve", "web", "--step", "Launch"].as_slice(), "one of Reprotect, FailBack, Commit, Protect is expected"),
-        (&["approve", "web", "--step", "Commit", "--expires", "-1h"], "above zero"),
+        (&["approve", "web", "--step", "Commit", "--expires=-1h"], "above zero"),
         (&["approve", "web", "--step", "Commit", "--expires", "soon"], "such as 4h"),
         (&["approve", "web"], "--step"),
         (&["cancel", "web"], "--reason"),

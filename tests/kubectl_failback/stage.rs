@@ -219,6 +219,14 @@ fn claim(uid: &Value, wave: &str, up_to: &str) -> Value {
     json!({ "plan": "web", "planUid": uid, "upTo": up_to, "wave": wave, "soakSeconds": 60 })
 }
 
+/// A claim that a gate holds back.
+fn held(uid: &Value, wave: &str) -> Value {
+    let mut claim = claim(uid, wave, "Assessed");
+    claim["heldBy"] = json!("WaveNotStarted");
+    claim["heldMessage"] = json!("An earlier wave is not verified at home yet.");
+    claim
+}
+
 fn synchronising(uid: &Value) -> Value {
     json!({
         "observedGeneration": 1,
@@ -250,7 +258,7 @@ fn waiting(uid: &Value) -> Value {
         "phase": "FailedOver",
         "runsIn": "Azure",
         "generation": "Modernized",
-        "claim": claim(uid, "front", "Assessed"),
+        "claim": held(uid, "front"),
         "conditions": [condition("Ready", "False", "WaveNotStarted", "An earlier wave is not verified at home yet.")],
         "checks": [{
             "name": "ApplianceHealthy", "result": "Failed", "message": "appliance-1 sent no heartbeat for 20 min.",

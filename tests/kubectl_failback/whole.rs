@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use failback::{
-    api::{FailbackPlan, ReplicatedItem},
+    api::{FailbackPlan, ItemPhase, ReplicatedItem},
     core::{conditions, preview},
     rehearsal::{Rehearsal, Setup, documents},
 };
@@ -48,6 +48,8 @@ async fn the_calls_made_are_the_calls_previewed() {
         status.observed_generation == plan.metadata.generation && conditions::is_true(&status.conditions, "Ready")
     };
     until("the plan is assessed", ready).await;
+    let placed = async || items.get("web-01").await.unwrap().status.unwrap().phase == ItemPhase::FailedOver;
+    until("the machine is placed", placed).await;
 
     let plan = plans.get("web").await.unwrap();
     let mut spec = plan.spec.clone();

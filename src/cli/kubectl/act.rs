@@ -104,7 +104,7 @@ pub(super) async fn suspend(cluster: &Cluster, plan: &str, wanted: bool) -> Resu
 }
 
 pub(super) async fn retry(cluster: &Cluster, plan: &str) -> Result<Done, Stop> {
-    let token = format!("retry-{}", cluster.clock.now().strftime("%Y%m%dT%H%M%S%3fZ"));
+    let token = format!("retry-{}", cluster.clock.now().strftime("%Y%m%dT%H%M%S.%3fZ"));
     let (after, changed) = change(cluster, plan, |_| Ok(Some(json!({ "spec": { "retryToken": token } })))).await?;
     let uid = after.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default();
     let stalled: Vec<String> = cluster
@@ -211,9 +211,7 @@ pub(super) async fn abandon(cluster: &Cluster, plan: &str, yes: bool) -> Result<
 
 /// Asks for the plan's name.
 fn confirmed(plan: &str) -> Result<bool, Stop> {
-    let ask = format!(
-        "An abandoned plan goes when it is deleted, although machines may be failed back and not committed: they stay where they are, and nobody finishes them.\nType the name of the plan to abandon it: "
-    );
+    let ask = "An abandoned plan goes when it is deleted, although machines may be failed back and not committed: they stay where they are, and nobody finishes them.\nType the name of the plan to abandon it: ";
     let mut stderr = std::io::stderr();
     let mut typed = String::new();
     let read = stderr

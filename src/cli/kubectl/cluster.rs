@@ -15,8 +15,8 @@ use super::{
     outcome::{Asked, Stop},
 };
 use crate::{
-    api::{FailbackApproval, FailbackPlan, FailbackPlanSpec, ReplicatedItem},
-    core::decide::plan::why_invalid,
+    api::{ApprovalStep, FailbackApproval, FailbackPlan, FailbackPlanSpec, ReplicatedItem},
+    core::{action::Verb, decide::plan::why_invalid},
     ports::SharedClock,
 };
 
@@ -100,7 +100,9 @@ impl Cluster {
         }
         let approvals: Vec<FailbackApproval> = if uid.is_empty() { Vec::new() } else { self.list(APPROVALS).await? };
         let now = self.clock.now();
-        for demanded in &spec.approvals {
+        let ahead =
+            |step: &ApprovalStep| Verb::parse(step.as_str()).is_some_and(|verb| verb.leads_to() <= spec.desired_phase);
+        for demanded in spec.approvals.iter().filter(|demanded| ahead(&demanded.step)) {
             let counts = approvals.iter().map(|approval| &approval.spec).filter(|approval| {
                 approval.plan_ref.name == plan
                     && approval.step == demanded.step

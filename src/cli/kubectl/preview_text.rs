@@ -51,7 +51,7 @@ fn of_machine(machine: &MachinePreview, style: Style) -> Vec<String> {
     if !machine.calls.is_empty() {
         row("home", home(machine));
         let point = machine.recovery_point.as_ref();
-        let loses = |seconds: i64| format!(" Loses {}.", span(seconds));
+        let loses = |seconds: i64| if seconds > 0 { format!(" Loses {}.", span(seconds)) } else { String::new() };
         let point =
             point.map(|point| format!("{}{}", point.message, point.loss_seconds.map(loses).unwrap_or_default()));
         row("point", point.unwrap_or_else(|| "not decided yet".to_owned()));

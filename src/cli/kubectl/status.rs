@@ -12,12 +12,15 @@ use crate::{
     core::{conditions, estimate::span},
 };
 
+/// A machine by the name of its ReplicatedItem, with its status; `None` where there is no such object.
+type Machine = (String, Option<ReplicatedItemStatus>);
+
 /// A plan with its machines.
 #[derive(Clone, Debug)]
 pub(super) struct View {
     plan: FailbackPlan,
-    /// Per wave, in the plan's order: its machines with their status, `None` where there is no such object.
-    waves: Vec<(String, Vec<(String, Option<ReplicatedItemStatus>)>)>,
+    /// Per wave, in the plan's order.
+    waves: Vec<(String, Vec<Machine>)>,
 }
 
 impl View {
@@ -29,7 +32,7 @@ impl View {
         let mut waves = Vec::new();
         for wave in &plan.spec.waves {
             let named = wave.items.iter().filter(|name| !plan.spec.skip.contains(name));
-            let mut machines: Vec<_> = named.map(|name| (name.clone(), left.remove(name))).collect();
+            let mut machines: Vec<Machine> = named.map(|name| (name.clone(), left.remove(name))).collect();
             let claimed = |status: &ReplicatedItemStatus| {
                 status.claim.as_ref().is_some_and(|claim| claim.plan_uid == uid && claim.wave == wave.name)
             };
@@ -51,7 +54,7 @@ impl View {
     }
 
     pub(super) fn json(&self) -> Value {
-        let machine = |(name, status): &(String, Option<ReplicatedItemStatus>)| {
+        let machine = |(name, status): &Machine| {
             let Some(status) = status else { return json!({ "item": name, "found": false }) };
             let ready = conditions::find(&status.conditions, "Ready");
             json!({
@@ -130,7 +133,7 @@ impl View {
 
     /// One line per machine, as it is printed when it changes.
     pub(super) fn lines(&self) -> BTreeMap<String, String> {
-        let of = |(name, status): &(String, Option<ReplicatedItemStatus>)| {
+        let of = |(name, status): &Machine| {
             let line =
                 status.as_ref().map_or_else(|| "ItemNotFound".to_owned(), |s| format!("{:?} {}", s.phase, reason(s)));
             (name.clone(), line)

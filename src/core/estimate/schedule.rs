@@ -149,11 +149,14 @@ impl<'w, 'a> Site<'w, 'a> {
 /// From the last one to end back to one that waited for nobody.
 fn critical<'a>(waves: &[WaveWork<'a>], runs: &[Run<'a>]) -> Vec<Run<'a>> {
     let mut path: Vec<Run<'a>> = runs.iter().max_by_key(|run| run.ends).cloned().into_iter().collect();
+    // Gates form no cycle, and a place comes free only after its run began: this ends.
     while let Some(first) = path.first().filter(|run| run.starts > 0) {
         let gates = waves.get(first.of).map(|wave| wave.after.as_slice()).unwrap_or_default();
         let by_gate = runs.iter().find(|run| gates.contains(&run.of) && run.verified == first.starts);
-        let by_place = || runs.iter().find(|run| run.ends == first.starts && run.ends > run.starts);
-        let Some(before) = by_gate.or_else(by_place).filter(|run| run.starts < first.starts).cloned() else { break };
+        let frees = |run: &&Run<'_>| run.ends == first.starts && run.ends > run.starts;
+        let in_wave = || runs.iter().filter(frees).find(|run| run.of == first.of);
+        let in_plan = || runs.iter().find(frees);
+        let Some(before) = by_gate.or_else(in_wave).or_else(in_plan).cloned() else { break };
         path.insert(0, before);
     }
     path
