@@ -62,3 +62,25 @@ pub(super) fn columns(rows: &[Vec<String>], indent: &str) -> Vec<String> {
     };
     rows.iter().map(line).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Style, Tone, columns};
+
+    #[test]
+    fn bars_and_colours_are_for_terminals() {
+        let terminal = Style { terminal: true, colour: true };
+        let plain = Style { terminal: false, colour: false };
+        assert_eq!(terminal.bar(50), "[######......]  50%");
+        assert_eq!(terminal.bar(250), "[############] 100%");
+        assert_eq!(plain.bar(50), "50%");
+        assert_eq!(terminal.paint(Tone::Bad, "x"), "\x1b[31mx\x1b[0m");
+        assert_eq!(Style { colour: false, ..terminal }.paint(Tone::Bad, "x"), "x");
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let rows = [vec!["a".to_owned(), "bcd".to_owned()], vec!["äö".to_owned(), String::new()]];
+        assert_eq!(columns(&rows, " "), [" a   bcd", " äö"]);
+    }
+}
