@@ -180,7 +180,7 @@ fn names_and_columns_are_those_of_the_api() {
         "VCenter vc: Server Version VMs Ready Reason Age",
         "MasterTarget mt: Vault Kind OS Disks Ready Reason Age",
         "ReplicatedItem rpi: Machine Phase Progress Location Ready Reason Plan Age",
-        "FailbackPlan fbp: Desired Phase Done Ready Reason Age",
+        "FailbackPlan fbp: Desired Phase Done Ready Reason ETA Age",
         "FailbackApproval fba: Plan Step Approver Valid Reason Expires Age",
     ];
     assert_eq!(rows, expected);

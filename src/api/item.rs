@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     common::{CheckStatus, Reference},
     plan::DesiredPhase,
+    progress::{Progress, StepTiming},
 };
 
 /// Which recovery point a failback uses.
@@ -375,17 +376,6 @@ pub struct ClaimWaiver {
     pub reason: String,
 }
 
-/// How far the step at hand has come.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Progress {
-    /// For the PROGRESS column: a percentage, or the task at hand.
-    pub text: String,
-    /// 0–100, where Azure gives it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub percent: Option<i32>,
-}
-
 /// What was seen of the machine, and what is done for it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -422,6 +412,10 @@ pub struct ReplicatedItemStatus {
     /// How far the step at hand has come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,
+    /// How long its last steps took, newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
+    pub timings: Vec<StepTiming>,
     /// Who the machine is.
     #[serde(default)]
     pub identity: Identity,

@@ -14,6 +14,8 @@ pub mod crds;
 pub mod item;
 pub mod master_target;
 pub mod plan;
+pub mod preview;
+pub mod progress;
 pub mod vault;
 pub mod vcenter;
 
@@ -22,7 +24,7 @@ pub use common::{CheckResult, CheckStatus, Reference, SecretReference};
 pub use crds::{crds, crds_yaml};
 pub use item::{
     Claim, ClaimWaiver, DecidedLocation, Identity, ItemPhase, LocationChoice, LocationStatus, OperationOutcome,
-    OperationRecord, Progress, RecoveryPointChoice, RecoveryPointStatus, ReplicatedItem, ReplicatedItemSpec,
+    OperationRecord, RecoveryPointChoice, RecoveryPointStatus, ReplicatedItem, ReplicatedItemSpec,
     ReplicatedItemStatus, ReprotectionSpec, TargetStatus, Transfer,
 };
 pub use master_target::{
@@ -34,6 +36,8 @@ pub use plan::{
     FailbackPlanSpec, FailbackPlanStatus, Issue, LabelDemand, LabelOperator, LabelValue, OnItemFailure, OnProbeFailure,
     Results, Selector, Summary, Waiver, Wave, WaveStatus, Window,
 };
+pub use preview::{Blocker, CallCount, PlanPreview};
+pub use progress::{EstimateBasis, Progress, StepTiming};
 pub use vault::{
     AzureCloud, AzureCredential, ClientSecretCredential, CustomEndpoints, ManagedIdentityCredential, RecoveryVault,
     RecoveryVaultSpec, RecoveryVaultStatus, WorkloadIdentityCredential,

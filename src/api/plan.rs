@@ -65,6 +65,7 @@ impl DesiredPhase {
     printcolumn(name = "Done", type_ = "string", json_path = ".status.summary.done"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason"),
+    printcolumn(name = "ETA", type_ = "string", json_path = ".status.estimatedCompletion"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.startedAt) || {'Assessed': 0, 'Reprotected': 1, 'FailedBack': 2, 'Committed': 3, 'Protected': 4}[self.spec.desiredPhase] >= {'Assessed': 0, 'Reprotected': 1, 'FailedBack': 2, 'Committed': 3, 'Protected': 4}[oldSelf.spec.desiredPhase]")
         .message("desiredPhase only advances once the plan has started"),

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::DesiredPhase;
+use crate::api::preview::PlanPreview;
 
 /// Counts of machines.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -131,6 +132,14 @@ pub struct FailbackPlanStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 128))]
     pub cancelled: Vec<Cancelled>,
+    /// When the machines that move, and those that follow them, should be where the plan wants them; people's consent
+    /// not counted. Absent where a part of it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub estimated_completion: Option<Time>,
+    /// What is still to be done, and what would stop it now. Once the plan has started, as it was then, or when
+    /// the plan was changed last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<PlanPreview>,
     /// The retry token that was acted on last.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub retry_token: String,

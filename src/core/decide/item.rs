@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
     Next, SOON, item_conditions,
-    item_record::{check_rows, identity, location, progress},
+    item_record::{check_rows, identity, location},
     item_step::{Idle, idle},
 };
 use crate::{
@@ -13,6 +13,7 @@ use crate::{
     core::{
         action::Verb,
         checks, conditions,
+        estimate::progress,
         facts::{ItemFacts, Machine, is_about},
         journal::{self, Progress},
         observed::{Replication, RunsIn},
@@ -117,6 +118,8 @@ pub fn decide(input: &ItemInput<'_>) -> ItemDecision {
     let placement = placement::choose(&machine);
     let location = location(&machine, &placement);
     let (operation, history) = journal_lists(status, record);
+    let progress = progress::progress(status, operation.as_ref(), item, stage, &next, now);
+    let timings = progress::timings(status, operation.as_ref(), stage, now);
     let mut after = ReplicatedItemStatus {
         observed_generation: input.generation,
         phase,
@@ -129,7 +132,8 @@ pub fn decide(input: &ItemInput<'_>) -> ItemDecision {
         claim: status.claim.clone(),
         operation,
         history,
-        progress: progress(item, stage, &next),
+        progress,
+        timings,
         identity: identity(&machine, location.as_ref()),
         target: placement::status(&machine, &placement).ok().or_else(|| status.target.clone()),
         generation: item.and_then(|item| item.generation).map(|generation| format!("{generation:?}")),

@@ -3,17 +3,15 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::Next;
 use crate::{
-    api::{CheckStatus, DecidedLocation, Identity, LocationStatus, Progress as ProgressStatus},
+    api::{CheckStatus, DecidedLocation, Identity, LocationStatus},
     core::{
         checks::CheckOutcome,
         facts::{Machine, is_about, learned},
-        observed::{Direction, Replication},
+        observed::Direction,
         placement::Placement,
         refusal::Refusal,
         stage::Stage,
-        waiting::WaitingOn,
     },
 };
 
@@ -78,17 +76,4 @@ pub(super) fn identity(machine: &Machine<'_>, location: Option<&LocationStatus>)
         bios_uuid: known_bios.or_else(|| vm.and_then(|vm| vm.bios_uuid.clone())),
         moref: vm.map(|vm| vm.moref.clone()).or(moref),
     }
-}
-
-/// How far the step at hand has come.
-pub(super) fn progress(item: Option<&Replication>, stage: Stage, next: &Next) -> Option<ProgressStatus> {
-    if let Next::Wait(WaitingOn::Job { task, .. }, _) = next {
-        let text = if task.is_empty() { "job runs".to_owned() } else { task.clone() };
-        return Some(ProgressStatus { text, percent: None });
-    }
-    if !matches!(stage, Stage::SyncingToVMware | Stage::SyncingToAzure) {
-        return None;
-    }
-    let percent = item?.progress.percent?;
-    Some(ProgressStatus { text: format!("{percent}%"), percent: Some(percent.into()) })
 }

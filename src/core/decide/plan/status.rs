@@ -13,6 +13,7 @@ use crate::{
     api::{Cancelled, DesiredPhase, FailbackPlanStatus, Issue, Results, Summary, WaveStatus},
     core::{
         conditions::{self, Draft, Truth, summary},
+        preview::{self, PreviewInput},
         waiting::HELD_REASONS,
     },
 };
@@ -35,6 +36,14 @@ pub(super) fn status(
     let counts = counts(standings);
     let seen = Seen { input, standings, invalid, counts: &counts, issues: &issues };
     let drafts = seen.drafts(run.completed_at.is_some());
+    let found = waves.iter().filter_map(|wave| {
+        let names = wave.found.as_ref()?.iter().map(|name| (*name).to_owned()).collect();
+        Some((wave.wave.name.clone(), names))
+    });
+    let ahead =
+        PreviewInput { uid: input.uid, spec: input.spec, items: input.items, found: &found.collect(), now: input.now };
+    let (estimated_completion, preview) =
+        preview::for_status(&ahead, input.status, input.generation, counts.moving > 0);
     FailbackPlanStatus {
         observed_generation: input.generation,
         phase: lowest(standings),
@@ -48,6 +57,8 @@ pub(super) fn status(
         retry_token: input.spec.retry_token.clone(),
         summary: counts,
         issues,
+        estimated_completion,
+        preview,
     }
 }
 
