@@ -97,9 +97,11 @@ fn differing(some: &BTreeMap<String, String>, other: &BTreeMap<String, String>) 
 
 fn put(scenario: &mut Value, pointer: &str, value: Value) {
     let (parent, field) = pointer.rsplit_once('/').unwrap();
-    match scenario.pointer_mut(parent).unwrap() {
-        Value::Array(list) => list.push(value),
-        map => map[field] = value,
+    let parent = scenario.pointer_mut(parent).unwrap();
+    if let Some(list) = parent.as_array_mut() {
+        list.push(value);
+    } else {
+        parent[field] = value;
     }
 }
 
