@@ -11,6 +11,7 @@ use failback::{
             JobState, OnPremisesVm, Operation, PlannedFailoverStatus, Power, Replication, Scenario, Tools,
         },
         stage::Stage,
+        waiting::HELD_REASONS,
     },
 };
 use proptest::{prelude::*, sample::select};
@@ -189,7 +190,8 @@ fn any_facts(stage: Stage) -> impl Strategy<Value = ItemFacts> {
 }
 
 pub fn any_claim() -> impl Strategy<Value = Option<Claim>> {
-    let word = select(vec!["", "", "", "Suspended", "ApprovalRequired", "WaveNotStarted", "A word of another version"]);
+    let words = [""; 20].into_iter().chain(HELD_REASONS).chain(["A word of another version"]);
+    let word = select(words.collect::<Vec<_>>());
     let parts = (
         select(DesiredPhase::ALL.to_vec()),
         word,

@@ -62,10 +62,9 @@ impl ItemDecision {
             Next::Act(..) | Next::Again => true,
             Next::Done => false,
             Next::Wait(on, _) => match on {
-                WaitingOn::Plan
-                | WaitingOn::Held { .. }
-                | WaitingOn::Cancelled(_)
-                | WaitingOn::UnsupportedProvider(_) => false,
+                WaitingOn::Plan | WaitingOn::Cancelled(_) | WaitingOn::UnsupportedProvider(_) => false,
+                // What is seen of the machine decides when these end.
+                WaitingOn::Held { reason, .. } => matches!(*reason, "NotVerified" | "WaitingForSoak" | "StepEnding"),
                 WaitingOn::Observation(_)
                 | WaitingOn::Transition(_)
                 | WaitingOn::Checks { .. }

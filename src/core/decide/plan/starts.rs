@@ -103,6 +103,7 @@ impl<'i, 'a> OfWave<'i, 'a> {
         };
         let open =
             gate.up_to > DesiredPhase::Assessed || !matches!(gate.held_by, "Suspended" | "DryRun" | "PlanDeleted");
+        let most = gate.up_to;
         let mut held = gate.or_lower(self.next_step(machine, undo));
         if held.up_to > machine.reached {
             if machine.failed {
@@ -112,6 +113,10 @@ impl<'i, 'a> OfWave<'i, 'a> {
             {
                 held = Ceiling::new(machine.reached, held_by, message);
             }
+        }
+        if let Some(ours) = machine.ours.filter(|_| machine.unclear && undo.is_none()) {
+            // What cannot be told takes no claim back: the machine may be on its way.
+            held.up_to = held.up_to.max(ours.up_to.min(most));
         }
         if held.up_to <= machine.reached {
             // What was reached shows that its wave has begun, also while nothing may start.

@@ -24,6 +24,8 @@ pub(super) struct Standing<'a> {
     pub(super) vault: &'a str,
     /// The phase that it has reached.
     pub(super) reached: DesiredPhase,
+    /// Where it stands cannot be told now.
+    pub(super) unclear: bool,
     /// It is where the plan wants it, and was seen there.
     pub(super) arrived: bool,
     /// A person is needed.
@@ -104,6 +106,9 @@ fn standing<'a>(input: &PlanInput<'a>, wave: &'a Wave, name: &'a str) -> Standin
         status,
         vault: input.declared.get(name).map(|declared| declared.vault.as_str()).unwrap_or_default(),
         reached,
+        unclear: status
+            .and_then(|status| conditions::find(&status.conditions, "Reprotected"))
+            .is_some_and(|condition| condition.status == "Unknown"),
         arrived: observed && reached >= input.spec.desired_phase,
         stalled,
         failed: stalled && ours.is_none_or(|ours| ours.retry_token == input.spec.retry_token),
