@@ -244,7 +244,7 @@ proptest! {
 fn every_call_and_most_reasons_come_up() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let (mut calls, mut reasons) = (std::collections::BTreeMap::new(), BTreeSet::new());
-    for _ in 0..4000 {
+    for _ in 0..12_000 {
         let input = anything().new_tree(&mut runner).unwrap().current();
         match decide(&input).next {
             Next::Act(guarded, _) => *calls.entry(guarded.action.verb()).or_insert(0) += 1,

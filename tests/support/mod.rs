@@ -2,6 +2,7 @@
 //! what they are about.
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 
+pub mod classic;
 pub mod plans;
 pub mod show;
 pub mod story;

@@ -69,10 +69,17 @@ pub(super) fn earlier_attempt(
     }
     let last = attempts(status, claim, verb).next()?;
     let ended = last.ended_at.as_ref().map_or(now, |time| time.0);
-    if let Some(wait) = agent_wait(attempts(status, claim, verb), verb, now) {
-        return wait;
+    let patience_ends = agent_patience_ends(attempts(status, claim, verb));
+    let is_waiting = |record: &OperationRecord| {
+        record.agent_missing && record.ended_at.as_ref().is_some_and(|time| Some(time.0) < patience_ends)
+    };
+    if is_waiting(last) {
+        let at = ended + AFTER_AGENT;
+        let message =
+            format!("The mobility agent has not registered yet, which takes up to 15 minutes. {}", last.message);
+        return (at > now).then_some(WaitingOn::Retry { verb, at, message });
     }
-    let failures = with(OperationOutcome::Failed).count();
+    let failures = with(OperationOutcome::Failed).filter(|record| !is_waiting(record)).count();
     let retry = |times, first| {
         let wait = backoff::jittered(backoff::exponential(times, first, LONGEST), &last.key);
         let at = ended + SignedDuration::try_from(wait).unwrap_or(SignedDuration::from_mins(15));
@@ -95,20 +102,8 @@ fn cancelled_since(status: &ReplicatedItemStatus, claim: &Claim, ended: Timestam
     })
 }
 
-/// After attempts that failed only because the agent had not registered yet: `Some(Some)` to wait, `Some(None)` to try
-/// again now, `None` where it is another matter, or has lasted too long.
-fn agent_wait<'a>(
-    attempts: impl Iterator<Item = &'a OperationRecord>,
-    verb: Verb,
-    now: Timestamp,
-) -> Option<Option<WaitingOn>> {
-    let waited: Vec<_> = attempts.take_while(|record| record.agent_missing).collect();
-    let (last, first) = (waited.first()?, waited.last()?);
-    let ended = last.ended_at.as_ref()?.0;
-    if first.ended_at.as_ref()?.0 + AGENT_PATIENCE <= ended {
-        return None;
-    }
-    let at = ended + AFTER_AGENT;
-    let message = format!("The mobility agent had not registered yet, which takes up to 15 minutes. {}", last.message);
-    Some((at > now).then_some(WaitingOn::Retry { verb, at, message }))
+/// Until when attempts that fail only because the agent has not registered yet are no failures: counted from the first.
+fn agent_patience_ends<'a>(attempts: impl Iterator<Item = &'a OperationRecord>) -> Option<Timestamp> {
+    let first = attempts.filter(|record| record.agent_missing).last()?;
+    Some(first.ended_at.as_ref()?.0 + AGENT_PATIENCE)
 }
