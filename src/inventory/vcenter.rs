@@ -8,18 +8,20 @@ use std::{
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
-use super::{Key, Link, Wake, Waker, pause};
+use super::{Key, LATE, Link, Wake, Waker, age, pause};
 use crate::{
     core::{
         facts::HomeIdentity,
-        observed::{Datastore, Fact, Host, OnPremisesVm, VCenterAbout, VirtualMachine},
+        observed::{Datastore, Fact, Host, OnPremisesVm, Power, VCenterAbout, VirtualMachine},
     },
-    ports::{Failure, SharedClock, VCenterChange, VirtualCenter},
+    ports::{Failure, Reading, Remote, SharedClock, VCenterChange, VirtualCenter},
 };
 
 #[derive(Debug)]
 struct State {
     link: Link,
+    /// When it was heard of last, or the inventory opened.
+    heard_at: Timestamp,
     about: Option<VCenterAbout>,
     /// Whether everything was read since the link came up.
     complete: bool,
@@ -54,6 +56,7 @@ impl VCenterInventory {
     pub fn new(key: Key, port: Arc<dyn VirtualCenter>, clock: SharedClock, wake: Waker) -> Self {
         let state = State {
             link: Link::Connecting,
+            heard_at: clock.now(),
             about: None,
             complete: false,
             vms: HashMap::new(),
@@ -81,6 +84,18 @@ impl VCenterInventory {
             about: state.about.clone(),
             virtual_machines: state.complete.then(|| state.vms.len()),
         }
+    }
+
+    /// How long ago it was heard of last: it tells at least every five minutes that it is there.
+    pub fn reading(&self) -> Reading {
+        let age = age(self.state().heard_at, self.clock.now());
+        Reading { remote: Remote::VCenter, age, stale: age > LATE }
+    }
+
+    /// Whether the VM with this managed object id is seen running.
+    pub fn vm_runs(&self, moref: &str) -> bool {
+        let state = self.state();
+        state.complete && state.vms.get(moref).is_some_and(|vm| vm.power == Some(Power::On))
     }
 
     /// Says that an object looks at the machine with this identity.
@@ -161,6 +176,7 @@ impl VCenterInventory {
             let mut state = self.state();
             let came_up = !matches!(state.link, Link::Up { .. });
             state.link = Link::Up { at: now };
+            state.heard_at = now;
             match change {
                 VCenterChange::All { vms, hosts, datastores } => {
                     state.vms = vms.into_iter().map(|vm| (vm.moref.clone(), vm)).collect();
