@@ -72,6 +72,14 @@ impl Link {
     }
 }
 
+/// Readings older than this are late, unless they are declared to be rarer.
+const LATE: Duration = Duration::from_secs(900);
+
+/// How long ago something was; nothing for what lies ahead, after a clock was set back.
+fn age(at: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(now.duration_since(at)).unwrap_or_default()
+}
+
 /// How long to wait after failures in a row. A rejected credential is left alone for longer: retries lock accounts.
 fn pause(failures: u32, failure: &Failure, seed: &str) -> Duration {
     use crate::core::{backoff, failure::FailureClass};

@@ -9,7 +9,7 @@ use std::{
 use tokio::task::JoinHandle;
 
 use super::{Key, VCenterInventory, VaultInventory, Wake, Waker};
-use crate::ports::{Connect, Failure, SharedClock, VCenterConnection, VaultConnection};
+use crate::ports::{Connect, Failure, Reading, Remote, SharedClock, VCenterConnection, VaultConnection};
 
 struct Running<C, I> {
     connection: C,
@@ -110,6 +110,18 @@ impl Registry {
     /// The inventory of a vCenter, if it runs.
     pub fn vcenter(&self, key: &Key) -> Option<Arc<VCenterInventory>> {
         lock(&self.vcenters).get(key).map(|running| Arc::clone(&running.inventory))
+    }
+
+    /// How old everything is that was read.
+    pub fn readings(&self) -> Vec<Reading> {
+        let vaults = lock(&self.vaults).values().map(|running| running.inventory.reading()).collect::<Vec<_>>();
+        let vcenters = lock(&self.vcenters);
+        vaults.into_iter().chain(vcenters.values().map(|running| running.inventory.reading())).collect()
+    }
+
+    /// What is left to call Azure with.
+    pub fn budgets(&self) -> Vec<(Remote, &'static str, f64)> {
+        self.connect.budgets()
     }
 
     /// The object is gone.

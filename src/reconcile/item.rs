@@ -7,7 +7,7 @@ use kube::{Resource, ResourceExt, runtime::controller::Action};
 use super::{
     Error, act,
     context::{Context, key_of},
-    gather,
+    counts, gather,
     plan::hand_out,
 };
 use crate::{
@@ -108,6 +108,7 @@ pub(super) async fn record(
     // The claim has another owner.
     let ours = ReplicatedItemStatus { claim: None, ..after.clone() };
     let written = apply_status(&api, item, MANAGER, &ours).await?;
+    counts::transition(context.tally.as_ref(), &before, &after);
     context.events.publish(item.object_ref(&()), events::of_item(&before, &after));
     Ok(Some(written))
 }

@@ -3,6 +3,7 @@
 mod act;
 mod approval;
 mod context;
+mod counts;
 mod gather;
 mod item;
 mod join;

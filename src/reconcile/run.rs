@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Error, approval,
     context::{Context, Settings, Stores, key_of},
-    item, join, master_target, plan,
+    counts, item, join, master_target, plan,
     triggers::{
         Wakes, approvals_of_plan, declared, items_of_wake, plans_of_item, refs, targets_of_wake, users_of_target,
     },
@@ -30,7 +30,6 @@ use crate::{
         ABANDON_ANNOTATION, FailbackApproval, FailbackPlan, MasterTarget, REQUESTED_BY_ANNOTATION, RecoveryVault,
         ReplicatedItem, VCenter,
     },
-    core::conditions,
     inventory::{Key, Registry, Wake},
     kube_io::{
         feed::{Change, Feed, Fingerprint, fingerprint, trigger},
@@ -257,22 +256,10 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 /// How often the machines are counted.
 const COUNT: Duration = Duration::from_secs(10);
 
-/// Gauges are counted from the cache, so that a restart does not reset them.
+/// Gauges are counted from the caches, so that a restart does not reset them.
 async fn count(context: Arc<Context>) {
     loop {
-        let standing: Vec<(String, String)> = context
-            .stores
-            .items
-            .state()
-            .iter()
-            .map(|item| {
-                let status = item.status.as_ref();
-                let ready = status.and_then(|status| conditions::find(&status.conditions, "Ready"));
-                let phase = status.map_or_else(|| "Unknown".to_owned(), |status| format!("{:?}", status.phase));
-                (phase, ready.map_or_else(|| "NotObserved".to_owned(), |ready| ready.reason.clone()))
-            })
-            .collect();
-        context.tally.standing(&standing);
+        context.tally.standing(&counts::standing(&context));
         tokio::time::sleep(COUNT).await;
     }
 }

@@ -15,7 +15,7 @@ use failback::{
 };
 use jiff::Timestamp;
 
-use crate::support::{at, fabric, site};
+use crate::support::{at, fabric, site_at};
 
 pub fn spec_of(appliance: Option<&str>, server: Option<&str>) -> MasterTargetSpec {
     MasterTargetSpec {
@@ -67,7 +67,7 @@ struct World {
 
 impl World {
     fn of(spec: MasterTargetSpec, fabric: Fabric) -> Self {
-        let site = site();
+        let site = site_at(at(0));
         let disk =
             VirtualDisk { controller: Some("VirtualLsiLogicSASController".to_owned()), ..VirtualDisk::default() };
         let vm = VirtualMachine { disks: vec![disk], ..site.targets[0].machine().unwrap().clone() };

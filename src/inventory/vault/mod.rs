@@ -13,10 +13,10 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 
 use self::state::{Seen, State, Watcher, find, jobs_of};
-use super::{Key, Link, Wake, Waker, pause};
+use super::{Key, LATE, Link, Wake, Waker, age, pause};
 use crate::{
-    core::observed::{AzureVm, Fabric, Fact, Job, Replication, Vault},
-    ports::{Failure, FailureClass, SharedClock, SiteRecovery},
+    core::observed::{AzurePower, AzureVm, Fabric, Fact, Job, Replication, Vault},
+    ports::{Failure, FailureClass, Reading, Remote, SharedClock, SiteRecovery},
 };
 
 /// How often machines in motion and the vault's jobs are read.
@@ -68,7 +68,8 @@ pub struct VaultInventory {
 impl VaultInventory {
     /// An inventory that has read nothing yet; [`Self::run`] reads.
     pub fn new(key: Key, port: Arc<dyn SiteRecovery>, clock: SharedClock, interval: Duration, wake: Waker) -> Self {
-        Self { key, port, clock, interval, state: Mutex::new(State::new()), poke: Notify::new(), wake }
+        let state = Mutex::new(State::new(clock.now()));
+        Self { key, port, clock, interval, state, poke: Notify::new(), wake }
     }
 
     /// The adapter, for reads right before a call and for the call.
@@ -91,6 +92,19 @@ impl VaultInventory {
             fabrics: state.fabrics.clone(),
             listed_at: state.listed_at,
         }
+    }
+
+    /// How old the last complete round is. Three intervals without one are too many.
+    pub fn reading(&self) -> Reading {
+        let age = age(self.state().fresh_at, self.clock.now());
+        Reading { remote: Remote::Arm, age, stale: age > LATE.max(self.interval * 3) }
+    }
+
+    /// Whether the machine in Azure was seen running.
+    pub fn azure_vm_runs(&self, machine: &str) -> bool {
+        let state = self.state();
+        let seen = find(&state, machine).ok().and_then(|entry| entry.azure_vm.as_ref()).and_then(|(vm, _)| vm.value());
+        matches!(seen, Some(AzureVm::Present { power: AzurePower::Running, .. }))
     }
 
     /// Says that an object looks at a machine (friendly name or ARM id), whether it moves, and which Azure VM is meant

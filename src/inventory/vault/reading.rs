@@ -58,7 +58,8 @@ impl VaultInventory {
         let came_up = {
             let mut state = self.state();
             let was_up = matches!(state.link, Link::Up { .. });
-            state.link = Link::Up { at: self.clock.now() };
+            state.fresh_at = self.clock.now();
+            state.link = Link::Up { at: state.fresh_at };
             !was_up
         };
         self.tell(&before, came_up);

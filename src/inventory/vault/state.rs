@@ -25,6 +25,8 @@ pub(super) struct Entry {
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) link: Link,
+    /// When everything that was due was read, or the inventory opened.
+    pub(super) fresh_at: Timestamp,
     pub(super) vault: Option<Vault>,
     pub(super) listed_at: Option<Timestamp>,
     /// By ARM id in lower case.
@@ -43,9 +45,10 @@ pub(super) struct State {
 
 impl State {
     /// Nothing was read yet.
-    pub(super) fn new() -> Self {
+    pub(super) fn new(now: Timestamp) -> Self {
         Self {
             link: Link::Connecting,
+            fresh_at: now,
             vault: None,
             listed_at: None,
             entries: HashMap::new(),

@@ -9,19 +9,21 @@ use tokio::sync::mpsc;
 
 pub use self::interest::Interest;
 use self::interest::{Told, Watchers, take_in, tell_all};
-use super::{Key, Link, Wake, Waker, pause};
+use super::{Key, LATE, Link, Wake, Waker, age, pause};
 use crate::{
     core::{
         facts::HomeIdentity,
         join::Inventory,
-        observed::{Fact, OnPremisesVm, VCenterAbout},
+        observed::{Fact, OnPremisesVm, Power, VCenterAbout},
     },
-    ports::{Failure, SharedClock, VCenterChange, VirtualCenter},
+    ports::{Failure, Reading, Remote, SharedClock, VCenterChange, VirtualCenter},
 };
 
 #[derive(Debug)]
 struct State {
     link: Link,
+    /// When it was heard of last, or the inventory opened.
+    heard_at: Timestamp,
     about: Option<VCenterAbout>,
     /// Whether everything was read since the link came up.
     complete: bool,
@@ -55,6 +57,7 @@ impl VCenterInventory {
     pub fn new(key: Key, port: Arc<dyn VirtualCenter>, clock: SharedClock, wake: Waker) -> Self {
         let state = State {
             link: Link::Connecting,
+            heard_at: clock.now(),
             about: None,
             complete: false,
             inventory: Inventory::default(),
@@ -86,6 +89,18 @@ impl VCenterInventory {
             about: state.about.clone(),
             virtual_machines: state.complete.then(|| state.inventory.vms.len()),
         }
+    }
+
+    /// How long ago it was heard of last: it tells at least every five minutes that it is there.
+    pub fn reading(&self) -> Reading {
+        let age = age(self.state().heard_at, self.clock.now());
+        Reading { remote: Remote::VCenter, age, stale: age > LATE }
+    }
+
+    /// Whether the VM with this managed object id is seen running.
+    pub fn vm_runs(&self, moref: &str) -> bool {
+        let state = self.state();
+        state.complete && state.inventory.vms.get(moref).is_some_and(|vm| vm.power == Some(Power::On))
     }
 
     /// Says what an object looks at: it is woken when that changes.
@@ -173,6 +188,7 @@ impl VCenterInventory {
             let mut state = self.state();
             let came_up = !matches!(state.link, Link::Up { .. });
             state.link = Link::Up { at: now };
+            state.heard_at = now;
             match change {
                 VCenterChange::All { vms, hosts, datastores } => {
                     tell_all(&mut state.told, &datastores);
