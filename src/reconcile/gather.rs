@@ -14,7 +14,7 @@ use crate::{
         decide::target::generation,
         facts::{GroupMember, HomeIdentity, ItemFacts, SiteFacts, TargetFacts},
         join::{TargetMarks, members, namesakes},
-        observed::{Fabric, Fact, Generation, RecoveryPointSeen, Replication, ReprotectTarget},
+        observed::{Fabric, Fact, Generation, Replication, ReprotectTarget},
     },
     inventory::{Interest, Key, VCenterInventory, VaultInventory, Wake},
     kube_io::feed::lookup,
@@ -49,12 +49,9 @@ fn of_vault(context: &Context, vault: &VaultInventory, item: &ReplicatedItem) ->
         azure_vm: view.azure_vm,
         fabric: view.fabric,
         group,
-        // To be connected: `view.recovery_points`.
-        recovery_points: Fact::unknown("The vault's inventory does not read recovery points."),
-        // To be connected: `view.locks`.
-        locks: Fact::unknown("The vault's inventory does not read resource locks."),
-        // To be connected: `vault.view().policies`.
-        policies: Fact::unknown("The vault's inventory does not read policies."),
+        recovery_points: view.recovery_points,
+        locks: view.locks,
+        policies: vault.view().policies,
         ..ItemFacts::unknown("Not looked for yet.")
     }
 }
@@ -62,8 +59,8 @@ fn of_vault(context: &Context, vault: &VaultInventory, item: &ReplicatedItem) ->
 /// The other members of its consistency group; none without a group.
 fn group(
     context: &Context,
-    _vault: &VaultInventory,
-    _item: &ReplicatedItem,
+    vault: &VaultInventory,
+    item: &ReplicatedItem,
     replication: &Fact<Replication>,
 ) -> Fact<Vec<GroupMember>> {
     let own = match replication.known() {
@@ -73,10 +70,7 @@ fn group(
     if own.group.is_none() {
         return replication.map(|_| Vec::new());
     }
-    // To be connected: `vault.group(&item.spec.machine)`.
-    let shown: Fact<Vec<(Replication, Fact<Vec<RecoveryPointSeen>>)>> =
-        Fact::unknown("The vault's inventory does not tell the members of a group.");
-    shown.map(|shown| members(&own.id, shown, &context.roster()))
+    vault.group(&item.spec.machine).map(|shown| members(&own.id, shown, &context.roster()))
 }
 
 /// The machine at home, and what is around it.
