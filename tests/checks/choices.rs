@@ -155,7 +155,7 @@ fn called(case: &Case) -> Action {
     }
     match decision.next {
         Next::Act(guarded, _) => guarded.action,
-        other => panic!("it does not act: {other:?}"),
+        other @ (Next::Again | Next::Wait(..) | Next::Done) => panic!("it does not act: {other:?}"),
     }
 }
 

@@ -145,6 +145,11 @@ fn any_home() -> impl Strategy<Value = OnPremisesVm> {
 /// What can be wrong around a machine.
 fn any_trouble() -> impl Strategy<Value = fn(&mut ItemFacts)> {
     let troubles: Vec<fn(&mut ItemFacts)> = vec![
+        |facts| {
+            if let Fact::Seen { value: item, .. } = &mut facts.replication {
+                (item.log_storage_account_id, item.last_used_policy_id) = (None, None);
+            }
+        },
         |facts| facts.site = Fact::unknown("vCenter was not read."),
         |facts| facts.locks = Fact::unknown("The locks were not read."),
         |facts| facts.locks = Fact::seen(vec!["keep".to_owned()], at(0)),
