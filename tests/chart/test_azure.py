@@ -18,7 +18,7 @@ def code(path):
 def test_verbs():
     """`POST {item}/{verb}` for each verb of src/azure/bodies.rs."""
     function = re.search(r"fn request\(.*?\n\}\n", code("src/azure/bodies.rs"), re.S)[0]
-    verbs = set(re.findall(r'"([a-z]+[A-Z]\w+)"', function))
+    verbs = set(re.findall(r'\("([a-z]+[A-Z]\w+)", (?:Some|None)', function))
     assert {"reProtect", "plannedFailover", "failoverCommit", "failoverCancel"} <= verbs
     assert {a for a in ROLE["Actions"] if a.endswith("/action")} == {f"{ITEM}{verb}/action" for verb in verbs}
 
