@@ -68,6 +68,9 @@ where
     .flatten()
 }
 
+/// UID and generation of an object: they change with what is declared.
+type Declared = (Option<String>, Option<i64>);
+
 /// The same, when what is declared changed, or the object is gone; not when its status was written.
 pub(super) fn declared<K>(
     changes: mpsc::UnboundedReceiver<Change<K>>,
@@ -76,7 +79,7 @@ pub(super) fn declared<K>(
 where
     K: ResourceExt + Send + 'static,
 {
-    let seen: HashMap<(Option<String>, String), (Option<String>, Option<i64>)> = HashMap::new();
+    let seen: HashMap<(Option<String>, String), Declared> = HashMap::new();
     stream::unfold((changes, map, seen), |(mut changes, map, mut seen)| async move {
         let change = changes.recv().await?;
         let (Change::Applied(object) | Change::Deleted(object)) = &change;
