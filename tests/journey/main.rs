@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test that fails says where")]
 
 mod bad_input;
+mod cancel;
 mod deletion;
 mod examples;
 mod kubectl;

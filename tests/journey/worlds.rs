@@ -17,7 +17,7 @@ use crate::{
     stage::Stage,
 };
 
-const SPEED: f64 = 1200.0;
+const SPEED: f64 = 600.0;
 const WALL: Duration = Duration::from_secs(60);
 /// Worlds side by side: they mostly wait.
 const WORLDS: usize = 3;
@@ -100,20 +100,22 @@ async fn play(world: &World) -> Result<(), String> {
 
 async fn held_and_mended(stage: &Stage, world: &World) -> Result<(), String> {
     stage.all_ready(WALL).await?;
+    // Whole before it is broken: what has not been read yet does not pass either.
+    stage.wait(WALL, || shown(stage, world), |(shown, failing)| *shown > 0 && failing.is_empty()).await?;
     change(stage, &world.breaks)?;
     let made = stage.verbs().len();
+    let expected: BTreeSet<String> = world.with.iter().cloned().chain([world.check.clone()]).collect();
     // The world is seen broken before anything more is wanted.
     match &world.told {
         Some(told) => drop(stage.wait(WALL, || stage.reason(&world.item), |reason| reason.contains(told)).await?),
-        None => drop(stage.wait(WALL, || failing(stage, world), |failing| failing.contains(&world.check)).await?),
+        None => drop(stage.wait(WALL, || shown(stage, world), |(_, failing)| *failing == expected).await?),
     }
     stage.raise_all(world.to).await;
     // Twenty simulated minutes.
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    let failing_now = failing(stage, world).await;
-    let expected: BTreeSet<String> = world.with.iter().cloned().chain([world.check.clone()]).collect();
-    if world.told.is_none() && failing_now != expected {
-        return Err(format!("it fails with {failing_now:?}"));
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    // On a busy machine a reading may be late, so that more is unknown for a moment.
+    if world.told.is_none() {
+        stage.wait(WALL, || shown(stage, world), |(_, failing)| *failing == expected).await?;
     }
     let told = stage.reason(&world.item).await;
     if !told.contains(world.told.as_ref().unwrap_or(&world.check)) {
@@ -126,15 +128,12 @@ async fn held_and_mended(stage: &Stage, world: &World) -> Result<(), String> {
     stage.wait(WALL, || async { stage.verbs().len() }, |verbs| *verbs > made).await.map(drop)
 }
 
-/// The checks of the item's next step that do not pass.
-async fn failing(stage: &Stage, world: &World) -> BTreeSet<String> {
+/// How many checks gate something now, and those that do not pass.
+async fn shown(stage: &Stage, world: &World) -> (usize, BTreeSet<String>) {
     let status = stage.items().get(&world.item).await.unwrap().status.unwrap_or_default();
-    status
-        .checks
-        .into_iter()
-        .filter(|check| check.result != CheckResult::Passed && !check.gates.is_empty())
-        .map(|check| check.name)
-        .collect()
+    let gating: Vec<_> = status.checks.into_iter().filter(|check| !check.gates.is_empty()).collect();
+    let failing = gating.iter().filter(|check| check.result != CheckResult::Passed);
+    (gating.len(), failing.map(|check| check.name.clone()).collect())
 }
 
 fn change(stage: &Stage, change: &Value) -> Result<(), String> {
