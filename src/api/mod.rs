@@ -16,6 +16,7 @@ pub mod master_target;
 pub mod plan;
 pub mod vault;
 pub mod vcenter;
+pub mod verification;
 
 pub use approval::{ApprovalStep, FailbackApproval, FailbackApprovalSpec, FailbackApprovalStatus};
 pub use common::{CheckResult, CheckStatus, Reference, SecretReference};
@@ -35,6 +36,7 @@ pub use vault::{
     RecoveryVaultSpec, RecoveryVaultStatus, WorkloadIdentityCredential,
 };
 pub use vcenter::{VCenter, VCenterSpec, VCenterStatus};
+pub use verification::{GuestIpProbe, HttpProbe, Probe, ProbeStatus, Scheme, TcpProbe, VerificationSpec};
 
 /// The API group of all resources.
 pub const GROUP: &str = "failback.dev";

@@ -6,6 +6,7 @@ use super::observed::{
     AzureVm, Datastore, Fabric, Fact, Host, Job, OnPremisesVm, OsFamily, Policy, RecoveryPointSeen, Replication,
     ReprotectTarget, VCenterAbout, VirtualMachine,
 };
+use super::probes::ProbeFact;
 use crate::api::Identity;
 
 /// What is known of one machine at a moment.
@@ -39,6 +40,8 @@ pub struct ItemFacts {
     pub group: Fact<Vec<GroupMember>>,
     /// When the configuration server was backed up last, as declared.
     pub configuration_server_backup: Option<Timestamp>,
+    /// What the declared probes say. Empty when none is declared.
+    pub probes: Fact<Vec<ProbeFact>>,
 }
 
 /// The part of a vCenter's inventory that a machine's way home depends on.
@@ -114,6 +117,7 @@ impl ItemFacts {
             policies: Fact::unknown(why),
             group: Fact::unknown(why),
             configuration_server_backup: None,
+            probes: Fact::unknown(why),
         }
     }
 

@@ -13,5 +13,6 @@ pub mod failure;
 pub mod guard;
 pub mod journal;
 pub mod observed;
+pub mod probes;
 pub mod stage;
 pub mod waiting;

@@ -34,6 +34,8 @@ pub(super) fn facts(context: &Context, key: &Key, item: &ReplicatedItem) -> Item
         None => ItemFacts::unknown(&format!("RecoveryVault \"{}\" is not connected.", vault_key.name)),
     };
     home(context, key, item, &known, &mut facts);
+    let verification = item.spec.verification.as_ref();
+    facts.probes = context.stores.probes.facts(key, verification.map_or(&[], |asked| asked.probes.as_slice()));
     facts.appliance = appliance(context, key, item, context.clock.now());
     facts
 }

@@ -7,6 +7,7 @@ mod gather;
 mod item;
 mod master_target;
 mod plan;
+mod probes;
 mod run;
 mod triggers;
 mod vault;

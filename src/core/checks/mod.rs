@@ -4,6 +4,7 @@
 //! Failed does.
 
 mod azure;
+mod probes;
 mod replication;
 mod vcenter;
 
@@ -81,7 +82,7 @@ impl Verdict {
 }
 
 /// Every check, in the order of the catalogue.
-pub const CHECKS: [&Check; 10] = [
+pub const CHECKS: [&Check; 11] = [
     &azure::AZURE_VM_PRESENT,
     &azure::AZURE_VM_RUNNING,
     &azure::AGENT_REGISTERED,
@@ -92,7 +93,11 @@ pub const CHECKS: [&Check; 10] = [
     &azure::AZURE_VM_STOPPED,
     &vcenter::ON_PREMISES_VM_RUNNING,
     &vcenter::VMWARE_TOOLS_RUNNING,
+    &probes::PROBES_PASSED,
 ];
+
+/// The check on the declared probes: it has a reason of its own in the condition `Verified`.
+pub const PROBES_PASSED: &str = probes::PROBES_PASSED.name;
 
 /// Runs every check that means something at this stage, while `running` is open: one whose gated steps all lie behind is not shown.
 pub fn run(facts: &ItemFacts, stage: Stage, running: Option<Verb>, now: Timestamp) -> Vec<CheckOutcome> {

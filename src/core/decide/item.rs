@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{
     api::{
-        CheckStatus, Claim, Identity, ItemPhase, OperationOutcome, OperationRecord, Progress as ProgressStatus,
-        ReplicatedItemSpec, ReplicatedItemStatus,
+        CheckStatus, Claim, Identity, ItemPhase, OperationOutcome, OperationRecord, ProbeStatus,
+        Progress as ProgressStatus, ReplicatedItemSpec, ReplicatedItemStatus,
     },
     core::{
         action::Verb,
@@ -23,6 +23,7 @@ use crate::{
         guard::{Guarded, Precondition},
         journal::{self, Progress},
         observed::{AzureVm, Replication, RunsIn, Scenario},
+        probes,
         stage::{Stage, verb_of_job},
         waiting::{HELD_REASONS, WaitingOn},
     },
@@ -120,6 +121,7 @@ pub fn decide(input: &ItemInput<'_>) -> ItemDecision {
         }),
         conditions: Vec::new(),
         checks: check_rows(&status.checks, &checks, now),
+        probes: probe_rows(status, facts, now),
         claim: status.claim.clone(),
         operation,
         history,
@@ -139,6 +141,11 @@ pub fn decide(input: &ItemInput<'_>) -> ItemDecision {
     let before = if same { status.conditions.as_slice() } else { &[] };
     after.conditions = conditions::merge(before, drafts, input.generation, now);
     ItemDecision { status: after, next }
+}
+
+/// Where no probe can be told of, as after the commit or a restart, what was seen last stays.
+fn probe_rows(status: &ReplicatedItemStatus, facts: &ItemFacts, now: Timestamp) -> Vec<ProbeStatus> {
+    facts.probes.value().map_or_else(|| status.probes.clone(), |seen| probes::rows(&status.probes, seen, now))
 }
 
 /// The phase of the operation that runs or is about to, else of the resting point. Where neither is known, the phase

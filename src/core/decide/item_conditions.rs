@@ -140,7 +140,9 @@ fn verified(stage: Stage, checks: &[CheckOutcome]) -> Draft {
         return match failing.first() {
             None => Draft::new("Verified", true, "Reached", "The machine at home is the right one, runs and answers."),
             Some(first) => {
-                Draft::new("Verified", false, "ChecksFailed", format!("{}: {}", first.check.name, first.message))
+                let probes = first.check.name == checks::PROBES_PASSED;
+                let reason = if probes { "ProbesFailed" } else { "ChecksFailed" };
+                Draft::new("Verified", false, reason, format!("{}: {}", first.check.name, first.message))
             }
         };
     }
