@@ -52,7 +52,7 @@ def rows(text):
 
 
 # Values that are handed on as they are.
-WHOLE = {("resources",), ("policies", "requiredApprovals", "steps")}
+WHOLE = {("resources",), ("policies", "requiredApprovals", "steps"), ("metrics", "dashboard", "labels")}
 TEXT = (CHART / "values.yaml").read_text()
 VALUES = yaml.safe_load(TEXT)
 

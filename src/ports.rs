@@ -1,15 +1,18 @@
 //! The traits that effects hide behind. Reconcilers know these; only `cli` names what implements them.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
-use crate::api::{Probe, RecoveryVaultSpec, VCenterSpec};
+use crate::api::{CheckResult, ItemPhase, Probe, RecoveryVaultSpec, VCenterSpec};
 use crate::core::{
     action::Action,
-    observed::{AzureVm, Datastore, Fabric, Host, Job, Replication, VCenterAbout, Vault, VirtualMachine},
+    observed::{
+        AzureVm, Datastore, Fabric, Host, Job, Policy, RecoveryPointSeen, Replication, VCenterAbout, Vault,
+        VirtualMachine,
+    },
     probes::ProbeSeen,
 };
 
@@ -48,6 +51,12 @@ pub trait SiteRecovery: Send + Sync {
     async fn job(&self, id: &str) -> Result<Job, Failure>;
     /// All fabrics with their complete details.
     async fn fabrics(&self) -> Result<Listing<Fabric>, Failure>;
+    /// The vault's replication policies.
+    async fn policies(&self) -> Result<Listing<Policy>, Failure>;
+    /// An item's recovery points, newest first.
+    async fn recovery_points(&self, item_id: &str) -> Result<Listing<RecoveryPointSeen>, Failure>;
+    /// The locks that keep Azure from deleting the failed-over machine, by the machine's ARM id.
+    async fn locks(&self, azure_vm_id: &str) -> Result<Listing<String>, Failure>;
     /// The failed-over machine, by ARM id. A definite 404 is [`AzureVm::Absent`], never an error.
     async fn azure_vm(&self, id: &str) -> Result<AzureVm, Failure>;
     /// Sends a mutating call once. [`FailureClass::Lost`] when no answer came.
@@ -156,6 +165,10 @@ pub trait Connect: Send + Sync {
     /// # Errors
     /// When what is declared cannot be a vCenter's address or certificate.
     fn vcenter(&self, connection: &VCenterConnection) -> Result<Arc<dyn VirtualCenter>, Failure>;
+    /// How many calls may be made at once, by system and class of calls: the least that any subscription has left.
+    fn budgets(&self) -> Vec<(Remote, &'static str, f64)> {
+        Vec::new()
+    }
 }
 
 /// Whether this process is the one that may act. Asked right before each mutating call.
@@ -185,14 +198,67 @@ pub trait CallMeter: Send + Sync {
     fn sessions(&self, _change: i64) {}
 }
 
+/// What the caches show now, in counts. A restart changes none of it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Standing {
+    /// Phase and reason of the condition `Ready` of each machine.
+    pub items: Vec<(ItemPhase, String)>,
+    /// How many machines show which result of which check; `None` for one that does not hold and is waived.
+    pub checks: BTreeMap<(String, Option<CheckResult>), i64>,
+    /// How many objects of a kind wait for a person.
+    pub stalled: BTreeMap<&'static str, i64>,
+    /// How many connections to a system show which reason.
+    pub connections: BTreeMap<(&'static str, String), i64>,
+    /// How many master targets are healthy (`True`), not (`False`), or not known to be (`Unknown`).
+    pub master_targets: BTreeMap<String, i64>,
+    /// The disks that go through them.
+    pub disks: MasterTargetDisks,
+    /// How many machines run in Azure and at home at the same time.
+    pub both_copies: i64,
+    /// The longest time for which a machine has been waiting for an approval.
+    pub unapproved: Duration,
+    /// The longest time for which a machine has been failed back and not committed.
+    pub uncommitted: Duration,
+    /// How old the readings of Azure and vCenter are.
+    pub readings: Vec<Reading>,
+    /// What is left to call Azure with, as [`Connect::budgets`] tells.
+    pub budgets: Vec<(Remote, &'static str, f64)>,
+}
+
+/// Disks that are attached through master targets, of all of them together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MasterTargetDisks {
+    /// Disks of machines that are replicated to VMware now.
+    pub attached: i64,
+    /// Disks of claimed machines that will be.
+    pub planned: i64,
+    /// How many more the fullest master target can take; `None` without any.
+    pub fewest_free: Option<i64>,
+}
+
+/// How old the last reading of one vault or vCenter is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// What was read.
+    pub remote: Remote,
+    /// How long ago, or how long it has been tried.
+    pub age: Duration,
+    /// Whether that is longer than it should ever be.
+    pub stale: bool,
+}
+
 /// Counts what happens, without knowing of any registry.
 pub trait Tally: Send + Sync {
     /// A pass ended.
     fn reconciled(&self, kind: &'static str, outcome: &'static str);
     /// A mutating call ended, or was not made.
     fn operated(&self, verb: &'static str, outcome: &'static str);
-    /// Phase and readiness reason of every machine, now.
-    fn standing(&self, items: &[(String, String)]);
+    /// The operation that a call began has ended, this long after its intent was written.
+    fn ended(&self, _verb: &'static str, _outcome: &'static str, _took: Duration) {}
+    /// A check of a machine that had passed fails now.
+    fn check_lost(&self, _check: &str) {}
+    /// What the caches show now.
+    fn standing(&self, standing: &Standing);
 }
 
 /// A meter that counts nothing.
@@ -207,5 +273,5 @@ impl CallMeter for NoMeter {
 impl Tally for NoMeter {
     fn reconciled(&self, _: &'static str, _: &'static str) {}
     fn operated(&self, _: &'static str, _: &'static str) {}
-    fn standing(&self, _: &[(String, String)]) {}
+    fn standing(&self, _: &Standing) {}
 }

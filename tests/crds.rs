@@ -99,7 +99,8 @@ fn schemas_are_ones_that_every_server_takes() {
         if schema["type"].as_str().is_none() && !preserved && schema["x-kubernetes-int-or-string"] != true {
             odd.push(format!("{path}: no type"));
         }
-        if is_type("array") && schema.get("items").is_none() || is_type("object") && schema["properties"] == Value::Null
+        let has = |key: &str| schema.get(key).is_some();
+        if is_type("array") && !has("items") || is_type("object") && !has("properties") && !has("additionalProperties")
         {
             odd.push(format!("{path}: of what?"));
         }
@@ -177,9 +178,9 @@ fn names_and_columns_are_those_of_the_api() {
     let expected = [
         "RecoveryVault rvault: Vault Region Items Ready Reason Age",
         "VCenter vc: Server Version VMs Ready Reason Age",
-        "MasterTarget mt: Vault Appliance Items Ready Reason Age",
+        "MasterTarget mt: Vault Kind OS Disks Ready Reason Age",
         "ReplicatedItem rpi: Machine Phase Progress Location Ready Reason Plan Age",
-        "FailbackPlan fbp: Desired Phase Done Ready Reason Age",
+        "FailbackPlan fbp: Desired Phase Done Ready Reason ETA Age",
         "FailbackApproval fba: Plan Step Approver Valid Reason Expires Age",
     ];
     assert_eq!(rows, expected);
@@ -211,12 +212,18 @@ fn the_checks_are_documented() {
     let mut text = format!(
         "# Checks\n\n{GENERATED}Each check runs from the moment a machine is declared. A step starts only when all checks that \
          gate it have passed;\n`Unknown` holds it back just as `Failed` does. What was seen, and what to do about it, is in \
-         `status.checks`.\n\n| check | gates | holds when |\n|---|---|---|\n"
+         `status.checks`.\nOne that does not apply to a machine is not shown. A plan may waive a check by name, with a reason, \
+         where the table says so;\nthe others keep what must never happen from happening.\n\n\
+         | check | gates | generation | may be waived | holds when | source |\n|---|---|---|---|---|---|\n"
     );
     for check in CHECKS {
         let gates: Vec<_> = check.gates.iter().map(|verb| verb.as_str()).collect();
-        assert!(!check.holds_when.is_empty() && !gates.is_empty(), "{}", check.name);
-        writeln!(text, "| `{}` | {} | {} |", check.name, gates.join(", "), check.holds_when).unwrap();
+        let gates = if gates.is_empty() { "none, it warns".to_owned() } else { gates.join(", ") };
+        assert!(!check.holds_when.is_empty() && !check.source.is_empty(), "{}", check.name);
+        let generation = check.generation.map_or_else(|| "both".to_owned(), |of| format!("{of:?}").to_lowercase());
+        let waivable = if check.waivable { "yes" } else { "no" };
+        let (name, holds, source) = (check.name, check.holds_when, check.source);
+        writeln!(text, "| `{name}` | {gates} | {generation} | {waivable} | {holds} | {source} |").unwrap();
     }
     let names: BTreeSet<_> = CHECKS.iter().map(|check| check.name).collect();
     assert_eq!(names.len(), CHECKS.len(), "a name twice");

@@ -63,7 +63,7 @@ async fn a_redirect_is_an_answer_and_silence_is_none() {
     assert!(matches!(seen, ProbeSeen::Good(_)), "{seen:?}");
     let silent = answering("").await;
     let seen = look(json!({ "http": { "port": silent } }), Some("127.0.0.1"), true).await;
-    assert!(matches!(seen, ProbeSeen::Inconclusive(_)), "{seen:?}");
+    assert_eq!(seen, ProbeSeen::Bad("No answer within 1 s.".to_owned()));
 }
 
 #[tokio::test]
@@ -97,6 +97,9 @@ fn thresholds_count_looks_in_a_row_and_a_look_grows_old() {
     let failing = twice.after(&declared, bad(), now);
     assert_eq!(failing.result, CheckResult::Unknown, "one failure is not passed any more");
     assert_eq!(failing.after(&declared, bad(), now).result, CheckResult::Failed);
+    let third = twice.after(&declared, good(), now + SignedDuration::from_secs(30));
+    assert_eq!(third.since, Some(now), "since when it stands so, not when it looked last");
+    assert_eq!(third.sentence(), "Probe \"p\" since 1970-01-01T00:00:00Z: g");
     assert!(!twice.is_stale(now + SignedDuration::from_secs(61)));
     assert!(twice.is_stale(now + SignedDuration::from_secs(62)));
 }

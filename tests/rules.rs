@@ -250,6 +250,93 @@ async fn a_plan_names_waves_and_machines_once() {
 }
 
 #[tokio::test]
+async fn a_wave_names_machines_or_finds_them_and_waits_for_others() {
+    let cluster = Cluster::start().await;
+    let kind = "FailbackPlan";
+    let waves = |waves: Value| with(&plan(), "/waves", waves);
+    let tier = |value: &str| json!({ "matchLabels": { "tier": value } });
+    let demand = |operator: &str, values: Value| json!({ "matchExpressions": [{ "key": "tier", "operator": operator, "values": values }] });
+    for good in [
+        json!([{ "name": "one", "selector": tier("web") }]),
+        json!([{ "name": "one", "items": ["a"], "selector": demand("In", json!(["web"])) }]),
+        json!([{ "name": "one", "selector": demand("Exists", json!([])) }]),
+        json!([{ "name": "one", "items": ["a"] }, { "name": "two", "items": ["b"], "dependsOn": [] }]),
+        json!([{ "name": "one", "items": ["a"] }, { "name": "two", "items": ["b"], "dependsOn": ["one"] }]),
+    ] {
+        cluster.apply(kind, &waves(good)).await.unwrap();
+    }
+    let refused = [
+        (json!([{ "name": "one" }]), "name machines in items, or find them with selector"),
+        (json!([{ "name": "one", "items": [] }]), "name machines in items, or find them with selector"),
+        (json!([{ "name": "one", "selector": {} }]), "name at least one label"),
+        (json!([{ "name": "one", "selector": demand("In", json!([])) }]), "values go with the operators In and NotIn"),
+        (json!([{ "name": "one", "selector": demand("Exists", json!(["x"])) }]), "values go with the operators"),
+        (json!([{ "name": "one", "items": ["a"], "dependsOn": ["one"] }]), "a wave cannot depend on itself"),
+        (
+            json!([{ "name": "one", "items": ["a"], "dependsOn": ["two"] }]),
+            "dependsOn names a wave that the plan does not have",
+        ),
+    ];
+    for (wrong, message) in refused {
+        let said = cluster.apply(kind, &waves(wrong)).await.expect_err(message);
+        assert!(said.contains(message), "{said}");
+    }
+    cluster.apply(kind, &waves(json!([{ "name": "one", "selector": tier("web") }]))).await.unwrap();
+    cluster.status(kind, json!({ "startedAt": STARTED })).await;
+    let stay = "waves and their items stay";
+    for wrong in [json!([{ "name": "one", "selector": tier("db") }]), json!([{ "name": "one", "items": ["a"] }])] {
+        let said = cluster.apply(kind, &waves(wrong)).await.expect_err(stay);
+        assert!(said.contains(stay), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_started_plan_demands_no_fewer_approvals() {
+    let cluster = Cluster::start().await;
+    let kind = "FailbackPlan";
+    let demands = |approvals: Value| with(&plan(), "/approvals", approvals);
+    let two = json!([{ "step": "Commit", "count": 2, "forbidRequester": true }]);
+    cluster.apply(kind, &plan()).await.unwrap();
+    cluster.apply(kind, &demands(two)).await.unwrap();
+    cluster.status(kind, json!({ "startedAt": STARTED })).await;
+    let message = "Invalid value: once the plan has started, it demands no fewer approvals than it did";
+    for weaker in [
+        json!([]),
+        json!([{ "step": "Commit", "count": 1, "forbidRequester": true }]),
+        json!([{ "step": "Commit", "count": 2 }]),
+        json!([{ "step": "FailBack", "count": 2, "forbidRequester": true }]),
+    ] {
+        cluster.refuses(kind, &demands(weaker), "<nil>", message).await;
+    }
+    cluster.refuses(kind, &plan(), "<nil>", message).await;
+    let more = json!([{ "step": "Commit", "count": 3, "forbidRequester": true }, { "step": "FailBack" }]);
+    cluster.apply(kind, &demands(more)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_window_has_one_form() {
+    let cluster = Cluster::start().await;
+    let kind = "FailbackPlan";
+    let window = |window: Value| with(&plan(), "/window", window);
+    let (start, end) = ("2026-03-01T20:00:00Z", "2026-03-02T02:00:00Z");
+    cluster.apply(kind, &window(json!({ "start": start, "end": end }))).await.unwrap();
+    cluster.apply(kind, &window(json!({ "cron": "0 22 * * *", "durationMinutes": 60 }))).await.unwrap();
+    let message = "give start and end, or cron and durationMinutes";
+    for wrong in [
+        json!({ "timeZone": "UTC" }),
+        json!({ "start": start }),
+        json!({ "cron": "0 22 * * *" }),
+        json!({ "start": start, "end": end, "cron": "0 22 * * *", "durationMinutes": 60 }),
+    ] {
+        let said = cluster.apply(kind, &window(wrong)).await.expect_err(message);
+        assert!(said.contains(message), "{said}");
+    }
+    for asked in [json!([{ "items": ["a"] }]), json!([{ "reason": "" }])] {
+        assert!(cluster.apply(kind, &with(&plan(), "/cancel", asked)).await.is_err(), "a cancel says why");
+    }
+}
+
+#[tokio::test]
 async fn an_item_stays_the_same_machine_while_something_depends_on_it() {
     let cluster = Cluster::start().await;
     let kind = "ReplicatedItem";

@@ -14,6 +14,7 @@ peer "VMware's own simulator" "command -v go > /dev/null && [ -d /usr/share/goco
     "Debian's golang-go and golang-github-vmware-govmomi-dev"
 peer "Microsoft's and VMware's Python SDKs, Helm" "python3 -c 'import venv, ensurepip' 2> /dev/null" "python3 with venv, and PyPI"
 peer "Lua" "command -v lua5.1 > /dev/null" "Debian's lua5.1"
+peer "promtool" "command -v promtool > /dev/null" "Debian's prometheus"
 peer "a real API server" '[ -n "${KUBEBUILDER_ASSETS:-}" ]' "a directory named by KUBEBUILDER_ASSETS"
 
 step "format"

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     common::{CheckStatus, Reference},
     plan::DesiredPhase,
+    progress::{Progress, StepTiming},
     verification::{ProbeStatus, VerificationSpec},
 };
 
@@ -258,6 +259,10 @@ pub struct OperationRecord {
     /// The plan's retry token when the outcome became unknown: only another one is a person's word about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unknown_under: Option<String>,
+    /// True when it failed because the mobility agent had not registered yet, which takes up to 15 minutes after a boot:
+    /// that is waited for, and is no failure.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub agent_missing: bool,
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Time>,
@@ -375,17 +380,6 @@ pub struct ClaimWaiver {
     pub reason: String,
 }
 
-/// How far the step at hand has come.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Progress {
-    /// For the PROGRESS column: a percentage, or the task at hand.
-    pub text: String,
-    /// 0–100, where Azure gives it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub percent: Option<i32>,
-}
-
 /// What was seen of the machine, and what is done for it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -427,6 +421,10 @@ pub struct ReplicatedItemStatus {
     /// How far the step at hand has come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,
+    /// How long its last steps took, newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
+    pub timings: Vec<StepTiming>,
     /// Who the machine is.
     #[serde(default)]
     pub identity: Identity,

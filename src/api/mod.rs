@@ -14,6 +14,8 @@ pub mod crds;
 pub mod item;
 pub mod master_target;
 pub mod plan;
+pub mod preview;
+pub mod progress;
 pub mod vault;
 pub mod vcenter;
 pub mod verification;
@@ -23,14 +25,20 @@ pub use common::{CheckResult, CheckStatus, Reference, SecretReference};
 pub use crds::{crds, crds_yaml};
 pub use item::{
     Claim, ClaimWaiver, DecidedLocation, Identity, ItemPhase, LocationChoice, LocationStatus, OperationOutcome,
-    OperationRecord, Progress, RecoveryPointChoice, RecoveryPointStatus, ReplicatedItem, ReplicatedItemSpec,
+    OperationRecord, RecoveryPointChoice, RecoveryPointStatus, ReplicatedItem, ReplicatedItemSpec,
     ReplicatedItemStatus, ReprotectionSpec, TargetStatus, Transfer,
 };
-pub use master_target::{MasterTarget, MasterTargetSpec, MasterTargetStatus};
-pub use plan::{
-    Approval, CommitSpec, DeletionPolicy, DesiredPhase, FailbackPlan, FailbackPlanSpec, FailbackPlanStatus, Issue,
-    Summary, Wave, WaveStatus,
+pub use master_target::{
+    MOST_DISKS, MasterTarget, MasterTargetSpec, MasterTargetStatus, TargetDatastore, TargetDisks, TargetKind, TargetVm,
+    TargetVolume,
 };
+pub use plan::{
+    Approval, CancelRequest, Cancelled, CommitPolicy, CommitSpec, DeletionPolicy, DesiredPhase, FailbackPlan,
+    FailbackPlanSpec, FailbackPlanStatus, Issue, LabelDemand, LabelOperator, LabelValue, OnItemFailure, OnProbeFailure,
+    Results, Selector, Summary, Waiver, Wave, WaveStatus, Window,
+};
+pub use preview::{Blocker, CallCount, PlanPreview};
+pub use progress::{EstimateBasis, Progress, StepTiming};
 pub use vault::{
     AzureCloud, AzureCredential, ClientSecretCredential, CustomEndpoints, ManagedIdentityCredential, RecoveryVault,
     RecoveryVaultSpec, RecoveryVaultStatus, WorkloadIdentityCredential,
@@ -44,3 +52,6 @@ pub const GROUP: &str = "failback.dev";
 pub const FINALIZER: &str = "failback.dev/hold";
 /// `failback.dev/abandon: <plan UID>` lets a deleted plan go although its work is half done.
 pub const ABANDON_ANNOTATION: &str = "failback.dev/abandon";
+/// `failback.dev/requested-by: <user>` says who asked for a plan; the chart's admission policy holds it to the name of the
+/// requesting user.
+pub const REQUESTED_BY_ANNOTATION: &str = "failback.dev/requested-by";

@@ -1,11 +1,18 @@
 //! `FailbackPlan`: which machines come home, how far, under which gates.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+mod gates;
+mod standing;
+mod wave;
+
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::approval::ApprovalStep;
+pub use gates::{
+    Approval, CancelRequest, CommitPolicy, CommitSpec, DeletionPolicy, OnItemFailure, OnProbeFailure, Waiver, Window,
+};
+pub use standing::{Cancelled, FailbackPlanStatus, Issue, Results, Summary, WaveStatus};
+pub use wave::{LabelDemand, LabelOperator, LabelValue, Selector, Wave};
 
 /// How far a plan goes. Raising it, step by step, is the first gate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -39,73 +46,6 @@ impl DesiredPhase {
     }
 }
 
-/// Machines that go together.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Wave {
-    /// Name of the wave, unique in the plan.
-    #[schemars(length(min = 1, max = 63))]
-    pub name: String,
-    /// Names of ReplicatedItems of this namespace.
-    #[schemars(length(min = 1, max = 256), inner(length(min = 1, max = 253)))]
-    #[x_kube(merge_strategy = ListMerge::Set)]
-    pub items: Vec<String>,
-    /// How many machines of the wave may be between two resting points at the same time.
-    #[serde(default = "default_concurrency")]
-    #[schemars(range(min = 1, max = 256))]
-    pub max_concurrent: i32,
-}
-
-const fn default_concurrency() -> i32 {
-    10
-}
-
-/// A step that needs a person's consent.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Approval {
-    /// Which step.
-    pub step: ApprovalStep,
-    /// How many different people must approve it.
-    #[serde(default = "default_count")]
-    #[schemars(range(min = 1, max = 10))]
-    pub count: i32,
-}
-
-const fn default_count() -> i32 {
-    1
-}
-
-/// When a failback may be committed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct CommitSpec {
-    /// For how long verification must hold without a break before the commit, in seconds.
-    #[serde(default = "default_soak")]
-    #[schemars(range(min = 0, max = 604_800))]
-    pub soak_seconds: i32,
-}
-
-impl Default for CommitSpec {
-    fn default() -> Self {
-        Self { soak_seconds: default_soak() }
-    }
-}
-
-const fn default_soak() -> i32 {
-    60
-}
-
-/// What happens when a plan is deleted half-way.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum DeletionPolicy {
-    /// A plan with a failback that runs or is not committed stays, and says so.
-    #[default]
-    Hold,
-    /// The plan goes at once; machines stay where they are.
-    Abandon,
-}
-
 /// Brings machines home. One plan is one bounded execution; a second failback is a new plan.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[kube(
@@ -125,21 +65,40 @@ pub enum DeletionPolicy {
     printcolumn(name = "Done", type_ = "string", json_path = ".status.summary.done"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason"),
+    printcolumn(name = "ETA", type_ = "string", json_path = ".status.estimatedCompletion"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.startedAt) || {'Assessed': 0, 'Reprotected': 1, 'FailedBack': 2, 'Committed': 3, 'Protected': 4}[self.spec.desiredPhase] >= {'Assessed': 0, 'Reprotected': 1, 'FailedBack': 2, 'Committed': 3, 'Protected': 4}[oldSelf.spec.desiredPhase]")
         .message("desiredPhase only advances once the plan has started"),
-    validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.startedAt) || oldSelf.spec.waves.all(o, self.spec.waves.exists(n, n.name == o.name && n.items == o.items))")
-        .message("once the plan has started, waves and their items stay; name a machine in skip to leave it out")
+    validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.startedAt) || oldSelf.spec.waves.all(o, self.spec.waves.exists(n, n.name == o.name && n.items == o.items && has(n.selector) == has(o.selector) && (!has(n.selector) || n.selector == o.selector)))")
+        .message("once the plan has started, waves and their items stay; name a machine in skip to leave it out"),
+    validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.startedAt) || !has(oldSelf.spec.approvals) || oldSelf.spec.approvals.all(o, has(self.spec.approvals) && self.spec.approvals.exists(n, n.step == o.step && n.count >= o.count && (n.forbidRequester || !o.forbidRequester)))")
+        .message("once the plan has started, it demands no fewer approvals than it did")
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("self.waves.all(w, !has(w.dependsOn) || w.dependsOn.all(d, self.waves.exists(o, o.name == d)))")
+    .message("dependsOn names a wave that the plan does not have"))]
 pub struct FailbackPlanSpec {
     /// How far to go.
     #[serde(default)]
     pub desired_phase: DesiredPhase,
-    /// Machines, in waves. A wave starts when all machines of the waves before it are verified at home.
+    /// Machines, in waves. A wave starts when all machines of the waves that it depends on are verified at home, and is
+    /// failed back only once each of its machines has a recovery point.
     #[schemars(length(min = 1, max = 32))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub waves: Vec<Wave>,
+    /// How many machines of the plan may be between two resting points at the same time; by default as many as the
+    /// waves allow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 8192))]
+    pub max_concurrent: Option<i32>,
+    /// What follows for the others when a machine fails.
+    #[serde(default)]
+    pub on_item_failure: OnItemFailure,
+    /// With `onItemFailure` Continue or Quarantine: how many machines may fail before nothing new starts; by default
+    /// any number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 8192))]
+    pub failure_budget: Option<i32>,
     /// Items that are left where they are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256), inner(length(min = 1, max = 253)))]
@@ -148,6 +107,12 @@ pub struct FailbackPlanSpec {
     /// Start nothing new; what runs in Azure ends by itself.
     #[serde(default)]
     pub suspend: bool,
+    /// Show what would be done, and do none of it.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// When failbacks and commits may start; by default at any time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<Window>,
     /// Steps that need FailbackApproval objects.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 5))]
@@ -156,6 +121,14 @@ pub struct FailbackPlanSpec {
     /// When a failback may be committed.
     #[serde(default)]
     pub commit: CommitSpec,
+    /// Checks that hold no machine of this plan back. Those that protect data cannot be waived.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub waivers: Vec<Waiver>,
+    /// Failbacks to undo, where they are not committed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub cancel: Vec<CancelRequest>,
     /// Change it to try failed items again. Any text.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 128))]
@@ -163,93 +136,4 @@ pub struct FailbackPlanSpec {
     /// What happens when the plan is deleted half-way.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
-}
-
-/// Counts of machines.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Summary {
-    /// For the DONE column: `38/40`.
-    pub done: String,
-    /// Machines in the plan, less those skipped.
-    pub total: i32,
-    /// Machines that are where the plan wants them.
-    pub reached: i32,
-    /// Machines on their way.
-    pub moving: i32,
-    /// Machines that wait for something.
-    pub waiting: i32,
-    /// Machines that need a person.
-    pub stalled: i32,
-}
-
-/// One wave's counts.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct WaveStatus {
-    /// Name of the wave.
-    pub name: String,
-    /// Machines in it, less those skipped.
-    pub total: i32,
-    /// Machines that are where the plan wants them.
-    pub reached: i32,
-    /// Machines on their way.
-    pub moving: i32,
-    /// Machines that need a person.
-    pub stalled: i32,
-}
-
-/// What stands in the way, aggregated over machines.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Issue {
-    /// The check's name, or a condition's reason.
-    pub reason: String,
-    /// How many machines have it.
-    pub count: i32,
-    /// Some of them, at most five.
-    pub items: Vec<String>,
-    /// The first machine's message.
-    pub message: String,
-}
-
-/// Where the plan stands.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct FailbackPlanStatus {
-    /// The generation that this status describes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub observed_generation: Option<i64>,
-    /// The phase that all machines have reached.
-    #[serde(default)]
-    pub phase: DesiredPhase,
-    /// `Ready`, `Reconciling`, `Stalled`, `PreflightPassed`, `Reprotected`, `FailedBack`, `Verified`, `Committed`,
-    /// `Protected`, `Approved`, `Suspended`.
-    #[serde(default)]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
-    pub conditions: Vec<Condition>,
-    /// Counts of machines.
-    #[serde(default)]
-    pub summary: Summary,
-    /// Counts per wave.
-    #[serde(default)]
-    #[schemars(length(max = 32))]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
-    pub waves: Vec<WaveStatus>,
-    /// What stands in the way, at most twenty rows.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 20))]
-    pub issues: Vec<Issue>,
-    /// Hash of the part of the spec that an approval is for; a FailbackApproval quotes it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub spec_hash: Option<String>,
-    /// When the plan first let a machine act.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub started_at: Option<Time>,
-    /// When all machines had reached Protected. A completed plan does nothing any more.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub completed_at: Option<Time>,
-    /// The retry token that was acted on last.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub retry_token: String,
 }

@@ -89,7 +89,7 @@ pub struct TcpProbe {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub host: Option<String>,
-    /// Port.
+    /// The port to connect to.
     #[schemars(range(min = 1, max = 65535))]
     pub port: i32,
 }
@@ -119,7 +119,7 @@ pub struct HttpProbe {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = "^[A-Za-z0-9.:-]+$"))]
     pub host: Option<String>,
-    /// Port.
+    /// The port to connect to.
     #[schemars(range(min = 1, max = 65535))]
     pub port: i32,
     /// Path and query.

@@ -30,10 +30,28 @@ pub(crate) fn request(action: &Action) -> Result<Request, Failure> {
             required("a cache storage account", log_storage_account_id)?;
             ("reProtect", Some(reprotect(target_id, datastore, log_storage_account_id)))
         }
-        Action::Reprotect { target_id, datastore, with: ReprotectWith::MasterTarget { .. } } => {
-            required("a master target", target_id)?;
-            required("a datastore", datastore)?;
-            return Err(missing("the classic body"));
+        Action::Reprotect {
+            target_id,
+            datastore,
+            with:
+                ReprotectWith::MasterTarget {
+                    process_server_id,
+                    retention_drive,
+                    failback_policy_id,
+                    run_as_account_id,
+                    disks,
+                },
+        } => {
+            let mut details = reprotect_classic([
+                ("a master target", "masterTargetId", target_id),
+                ("a datastore", "datastoreName", datastore),
+                ("a process server", "processServerId", process_server_id),
+                ("a retention volume", "retentionDrive", retention_drive),
+                ("a failback policy", "profileId", failback_policy_id),
+            ])?;
+            insert(&mut details, "runAsAccountId", run_as_account_id.as_deref());
+            include(&mut details, disks.as_deref())?;
+            ("reProtect", Some(towards_primary(&details)))
         }
         Action::Protect { generation, process_server_id, policy_id, run_as_account_id } => {
             required("a process server", process_server_id)?;
@@ -51,15 +69,46 @@ pub(crate) fn request(action: &Action) -> Result<Request, Failure> {
 
 /// `InMageRcm` is the provider that the item has now, not the one that it is to get (recorded).
 fn reprotect(agent: &str, datastore: &str, log_storage_account_id: &str) -> Value {
-    json!({"properties": {
-        "failoverDirection": "RecoveryToPrimary",
-        "providerSpecificDetails": {
-            "instanceType": "InMageRcm",
-            "reprotectAgentId": agent,
-            "datastoreName": datastore,
-            "logStorageAccountId": log_storage_account_id,
+    towards_primary(&json!({
+        "instanceType": "InMageRcm",
+        "reprotectAgentId": agent,
+        "datastoreName": datastore,
+        "logStorageAccountId": log_storage_account_id,
+    }))
+}
+
+/// The provider is the one that the item is to get (recorded), the opposite of the modernized convention. The temporary
+/// disk of the Azure VM, by the label that Azure gives it, is left out: it holds nothing that belongs home.
+fn reprotect_classic(fields: [(&str, &str, &String); 5]) -> Result<Value, Failure> {
+    let mut details = json!({
+        "instanceType": "InMage",
+        "diskExclusionInput": {
+            "volumeOptions": [{"volumeLabel": "Temporary Storage", "onlyExcludeIfSingleVolume": "Yes"}]
+        },
+    });
+    for (what, key, value) in fields {
+        required(what, value)?;
+        insert(&mut details, key, Some(value));
+    }
+    Ok(details)
+}
+
+/// Without a list the service takes every disk.
+fn include(details: &mut Value, disks: Option<&[String]>) -> Result<(), Failure> {
+    match disks {
+        None => {}
+        Some([]) => return Err(missing("at least one disk")),
+        Some(disks) => {
+            if let Some(details) = details.as_object_mut() {
+                details.insert("disksToInclude".to_owned(), json!(disks));
+            }
         }
-    }})
+    }
+    Ok(())
+}
+
+fn towards_primary(details: &Value) -> Value {
+    json!({"properties": {"failoverDirection": "RecoveryToPrimary", "providerSpecificDetails": details}})
 }
 
 /// Without a direction (recorded), and without a recovery point id: the service makes a fresh point.
@@ -113,7 +162,7 @@ fn protect_classic(process_server: &str, policy: &str, account: Option<&str>) ->
         "policyId": policy,
     });
     insert(&mut details, "runAsAccountId", account);
-    json!({"properties": {"failoverDirection": "RecoveryToPrimary", "providerSpecificDetails": details}})
+    towards_primary(&details)
 }
 
 fn insert(details: &mut Value, key: &str, value: Option<&str>) {
@@ -145,6 +194,22 @@ mod tests {
         }
     }
 
+    fn reprotect_classic_action(disks: Option<Vec<String>>) -> Action {
+        let policy = "/Subscriptions/b8aef8e1-37df-4f17-a537-f10e183c8eca/resourceGroups/PwsTestRG/providers/\
+                      Microsoft.RecoveryServices/vaults/PwsTestVault/replicationPolicies/Ploicyv2a-failback";
+        Action::Reprotect {
+            target_id: "30AE6187-5869-8E44-B8AF6AA66E3ECC8F".into(),
+            datastore: "datastore1".into(),
+            with: ReprotectWith::MasterTarget {
+                process_server_id: "14968BDF-E18E-7F45-A9B0E3EFAC2DDCA2".into(),
+                retention_drive: "F".into(),
+                failback_policy_id: policy.into(),
+                run_as_account_id: Some("2".into()),
+                disks,
+            },
+        }
+    }
+
     const fn fail_back(generation: Generation, point: RecoveryPoint) -> Action {
         Action::FailBack { generation, point }
     }
@@ -170,6 +235,7 @@ mod tests {
         let fail_back = fail_back(Generation::Classic, RecoveryPoint::Latest);
         assert_eq!(request(&fail_back).unwrap().verb, "unplannedFailover");
         assert_eq!(body(&fail_back), requests["unplannedFailover_failback"]);
+        assert_eq!(body(&reprotect_classic_action(None)), requests["reProtect_azure_to_onprem"]);
         let recorded = &requests["reProtect_onprem_to_azure"];
         let policy = recorded.pointer("/properties/providerSpecificDetails/policyId").unwrap();
         let protect = Action::Protect {
@@ -208,6 +274,25 @@ mod tests {
         };
         assert_eq!(word(Generation::Modernized), "ApplicationConsistent");
         assert_eq!(word(Generation::Classic), "LatestTag");
+    }
+
+    #[test]
+    fn chosen_disks_and_a_chosen_point_are_named() {
+        let disks = body(&reprotect_classic_action(Some(vec!["{A}".into()])));
+        assert_eq!(disks.pointer("/properties/providerSpecificDetails/disksToInclude"), Some(&json!(["{A}"])));
+        let none = request(&reprotect_classic_action(Some(vec![]))).unwrap_err();
+        assert!(none.message.contains("at least one disk"), "{none}");
+        let custom = |generation| request(&fail_back(generation, RecoveryPoint::Custom("/point".into())));
+        assert_eq!(
+            custom(Generation::Classic).unwrap().body,
+            Some(json!({"properties": {
+                "failoverDirection": "PrimaryToRecovery",
+                "sourceSiteOperations": "NotRequired",
+                "providerSpecificDetails": {
+                    "instanceType": "InMage", "recoveryPointType": "Custom", "recoveryPointId": "/point"},
+            }}))
+        );
+        assert_eq!(custom(Generation::Modernized).unwrap_err().class, FailureClass::Invalid);
     }
 
     #[test]

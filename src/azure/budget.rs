@@ -22,6 +22,14 @@ pub(crate) enum CallClass {
 }
 
 impl CallClass {
+    /// The label used in metrics.
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+        }
+    }
+
     /// The header in which ARM tells what is left.
     pub(crate) const fn remaining_header(self) -> &'static str {
         match self {
@@ -54,6 +62,16 @@ impl Budgets {
     /// Empty, for a clock that runs `speed` times as fast as the wall's.
     pub(crate) fn at_speed(speed: f64) -> Self {
         Self { all: Arc::default(), speed }
+    }
+
+    /// How many calls of each class may be made at once: the least that any subscription has left.
+    pub(crate) fn left(&self) -> Vec<(&'static str, f64)> {
+        let all = lock(&self.all);
+        let least = |class| all.values().map(|budget| budget.bucket(class).left(Instant::now())).reduce(f64::min);
+        [CallClass::Read, CallClass::Write]
+            .into_iter()
+            .filter_map(|class| Some((class.label(), least(class)?)))
+            .collect()
     }
 
     /// The budget of a subscription at one ARM endpoint.
@@ -134,9 +152,18 @@ impl Bucket {
         Self { size, per_second: per_second * speed, level: size, at: now, paused_until: now }
     }
 
+    /// What it holds now; nothing while paused.
+    fn left(&self, now: Instant) -> f64 {
+        if self.paused_until > now { 0.0 } else { self.refilled(now).max(0.0) }
+    }
+
+    fn refilled(&self, now: Instant) -> f64 {
+        let since = now.saturating_duration_since(self.at).as_secs_f64();
+        (self.level + since * self.per_second).min(self.size)
+    }
+
     fn take(&mut self, now: Instant, patience: Duration) -> Result<Duration, Duration> {
-        let refilled = now.saturating_duration_since(self.at).as_secs_f64() * self.per_second;
-        self.level = (self.level + refilled).min(self.size);
+        self.level = self.refilled(now);
         self.at = now;
         let owed = (1.0 - self.level).max(0.0) / self.per_second;
         let wait = Duration::from_secs_f64(owed).max(self.paused_until.saturating_duration_since(now));
@@ -187,6 +214,18 @@ mod tests {
         assert_eq!(same.paused(CallClass::Read), Duration::from_secs(300));
         tokio::time::advance(Duration::from_secs(297)).await;
         assert_eq!(same.take(CallClass::Read, PATIENCE), Ok(Duration::from_secs(3)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_left_is_the_least_of_any_subscription() {
+        let budgets = Budgets::at_speed(1.0);
+        assert!(budgets.left().is_empty());
+        let (a, b) = (budgets.of("m", "a"), budgets.of("m", "b"));
+        a.observe(CallClass::Read, 7.0);
+        b.pause(CallClass::Write, Duration::from_secs(60));
+        assert_eq!(budgets.left(), [("read", 7.0), ("write", 0.0)]);
+        tokio::time::advance(Duration::from_secs(61)).await;
+        assert_eq!(budgets.left(), [("read", 200.0), ("write", 150.0)]);
     }
 
     #[tokio::test(start_paused = true)]

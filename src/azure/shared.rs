@@ -49,6 +49,11 @@ impl AzureShared {
         }
     }
 
+    /// How many calls to ARM may be made at once, by class of calls: the least that any subscription has left.
+    pub fn budgets_left(&self) -> Vec<(&'static str, f64)> {
+        self.budgets.left()
+    }
+
     /// Another address of the instance metadata service.
     #[must_use]
     pub fn with_metadata_service(mut self, base: impl Into<String>) -> Self {

@@ -20,9 +20,9 @@ use crate::{
         token_request::{TokenRequest, source},
     },
     core::{
-        action::Action,
+        action::{Action, RecoveryPoint},
         failure::{Failure, FailureClass, Remote},
-        observed::{AzureVm, Fabric, Job, Replication, Vault},
+        observed::{AzureVm, Fabric, Fact, Job, KnownVCenter, Policy, RecoveryPointSeen, Replication, Vault},
     },
     ports::{Listing, SiteRecovery, Submitted},
 };
@@ -30,6 +30,9 @@ use crate::{
 /// The version of the RecoveryServices API that is spoken. Newer stable ones exist; the models of failback are the same
 /// since 2022-08-01.
 const API_VERSION: &str = "2025-08-01";
+
+/// The version of Microsoft.OffAzure's API that is spoken, where a modernized fabric's vCenters are listed.
+const SITE_API_VERSION: &str = "2023-06-06";
 
 /// Jobs are read up to this many, …
 const MOST_JOBS: usize = 1000;
@@ -104,25 +107,54 @@ impl AzureVault {
         item.ok_or_else(|| invalid(format!("{id:?} is not a replicated item of this vault")))
     }
 
+    /// A list of the vault, to its end.
     async fn list<T: Send>(
         &self,
         list: &str,
-        mut enough: impl FnMut(&Listing<T>, usize) -> bool + Send,
-        mut read: impl FnMut(Value) -> Result<T, Odd> + Send,
+        read: impl FnMut(Value) -> Result<T, Odd> + Send,
     ) -> Result<Listing<T>, Failure> {
-        let mut listing = Listing { entries: Vec::new(), odd: Vec::new() };
-        pages(&self.arm, self.below([list]), |entries| {
-            let before = listing.entries.len();
-            for entry in entries {
-                match read(entry) {
-                    Ok(entry) => listing.entries.push(entry),
-                    Err(odd) => listing.odd.push(odd.to_string()),
-                }
+        listing(&self.arm, self.below([list]), |_, _| false, read).await
+    }
+
+    /// Site recovery's own word on a fabric's vCenters. Whatever keeps it from us is the reason why they are not known.
+    async fn vcenters(&self, fabric: &ArmId, details: &Value) -> Result<Listing<KnownVCenter>, Failure> {
+        let url = match observe::fabric::vmware_site(details) {
+            None => self.at(fabric, Some("replicationvCenters")),
+            Some(site) => {
+                let id = ArmId::parse(site).filter(|id| id.is_of_type("VMwareSites"));
+                let id = id.ok_or_else(|| unexpected("the fabric's VMware site"))?;
+                let segments = id.segments().iter().map(String::as_str).chain(["vcenters"]);
+                self.arm.endpoints.arm(segments, &[("api-version", SITE_API_VERSION)])
             }
-            if enough(&listing, before) { Next::Enough } else { Next::More }
-        })
-        .await?;
-        Ok(listing)
+        };
+        listing(&self.arm, url, |_, _| false, observe::around::vcenter).await
+    }
+
+    /// A fabric as it was read, with its vCenters. What is odd of them is told beside it.
+    async fn with_vcenters(&self, id: &ArmId, body: Value, odd: &mut Vec<String>) -> Result<Fabric, Odd> {
+        let at = self.arm.shared.clock.now();
+        let vcenters = match self.vcenters(id, &body).await {
+            Ok(listing) => {
+                odd.extend(listing.odd);
+                Fact::seen(listing.entries, at)
+            }
+            Err(failure) => Fact::unknown(format!("The fabric's vCenters cannot be read: {}", failure.message)),
+        };
+        Ok(Fabric { vcenters, ..observe::fabric::observe(body)? })
+    }
+
+    /// A point of this item: one of another machine would bring that one's data home. Its container may be named in
+    /// another way than the item's (recorded), hence by the item's name.
+    fn own_point(&self, item: &ArmId, id: &str) -> Result<(), Failure> {
+        let point = ArmId::parse(id).filter(|point| point.is_within(&self.id) && point.is_of_type("recoveryPoints"));
+        let of_item = |point: &ArmId| {
+            let item = item.segments().last();
+            point.segments().iter().rev().nth(2).zip(item).is_some_and(|(its, item)| its.eq_ignore_ascii_case(item))
+        };
+        match point {
+            Some(point) if of_item(&point) => Ok(()),
+            Some(_) | None => Err(invalid(format!("{id:?} is not a recovery point of this item"))),
+        }
     }
 }
 
@@ -136,7 +168,7 @@ impl SiteRecovery for AzureVault {
     }
 
     async fn items(&self) -> Result<Listing<Replication>, Failure> {
-        self.list("replicationProtectedItems", |_, _| false, |entry| observe::item::observe(entry, false)).await
+        self.list("replicationProtectedItems", |entry| observe::item::observe(entry, false)).await
     }
 
     async fn item(&self, id: &str) -> Result<Replication, Failure> {
@@ -154,7 +186,7 @@ impl SiteRecovery for AzureVault {
             let page = listing.entries.get(before..).unwrap_or_default();
             listing.entries.len() >= MOST_JOBS || (!page.is_empty() && page.iter().all(is_old))
         };
-        let mut listing = self.list("replicationJobs", enough, observe::job::observe).await?;
+        let mut listing = listing(&self.arm, self.below(["replicationJobs"]), enough, observe::job::observe).await?;
         // The order is nowhere promised. Jobs that have not started yet are the newest.
         listing.entries.sort_by_key(|job| std::cmp::Reverse(job.started.unwrap_or(Timestamp::MAX)));
         Ok(listing)
@@ -172,13 +204,13 @@ impl SiteRecovery for AzureVault {
     /// read now fails the whole: a fabric without its appliances would look as if they were gone. One that cannot be
     /// understood, or is gone since, harms only itself.
     async fn fabrics(&self) -> Result<Listing<Fabric>, Failure> {
-        let summaries = self.list("replicationFabrics", |_, _| false, Ok).await?;
+        let summaries = self.list("replicationFabrics", Ok).await?;
         let mut listing = Listing { entries: Vec::new(), odd: summaries.odd };
         for summary in summaries.entries {
             let id = summary.get("id").and_then(Value::as_str).and_then(ArmId::parse);
             let fabric = match id.filter(|id| observe::fabric::is_vmware(&summary) && id.is_within(&self.id)) {
                 Some(id) => match self.arm.read(&self.at(&id, None)).await {
-                    Ok(body) => body,
+                    Ok(body) => self.with_vcenters(&id, body, &mut listing.odd).await,
                     Err(failure) if failure.class == FailureClass::NotFound => continue,
                     Err(failure) if failure.class == FailureClass::Invalid => {
                         listing.odd.push(failure.message);
@@ -186,9 +218,9 @@ impl SiteRecovery for AzureVault {
                     }
                     Err(failure) => return Err(failure),
                 },
-                None => summary,
+                None => observe::fabric::observe(summary),
             };
-            match observe::fabric::observe(fabric) {
+            match fabric {
                 Ok(fabric) => listing.entries.push(fabric),
                 Err(odd) => listing.odd.push(odd.to_string()),
             }
@@ -196,14 +228,39 @@ impl SiteRecovery for AzureVault {
         Ok(listing)
     }
 
+    async fn policies(&self) -> Result<Listing<Policy>, Failure> {
+        self.list("replicationPolicies", observe::around::policy).await
+    }
+
+    /// Where the list has none, the classic provider towards VMware may still name points in the item itself
+    /// (recorded); whether its list has any is not recorded.
+    async fn recovery_points(&self, item_id: &str) -> Result<Listing<RecoveryPointSeen>, Failure> {
+        let item = self.own_item(item_id)?;
+        let url = self.at(&item, Some("recoveryPoints"));
+        let mut listing = listing(&self.arm, url, |_, _| false, observe::around::recovery_point).await?;
+        if listing.entries.is_empty() {
+            match observe::around::consistency_points(self.arm.read(&self.at(&item, None)).await?) {
+                Ok(points) => listing.entries = points,
+                Err(odd) => listing.odd.push(odd.to_string()),
+            }
+        }
+        listing.entries.sort_by_key(|point| std::cmp::Reverse(point.time));
+        Ok(listing)
+    }
+
+    async fn locks(&self, azure_vm_id: &str) -> Result<Listing<String>, Failure> {
+        compute::locks(&self.arm, &virtual_machine(azure_vm_id)?).await
+    }
+
     async fn azure_vm(&self, id: &str) -> Result<AzureVm, Failure> {
-        let vm = ArmId::parse(id).filter(|id| id.is_of_type("virtualMachines"));
-        let vm = vm.ok_or_else(|| invalid(format!("{id:?} is not the id of a virtual machine")))?;
-        compute::azure_vm(&self.arm, &vm).await
+        compute::azure_vm(&self.arm, &virtual_machine(id)?).await
     }
 
     async fn submit(&self, item_id: &str, action: &Action) -> Result<Submitted, Failure> {
         let item = self.own_item(item_id)?;
+        if let Action::FailBack { point: RecoveryPoint::Custom(id), .. } = action {
+            self.own_point(&item, id)?;
+        }
         let request = bodies::request(action)?;
         let url = self.at(&item, Some(request.verb));
         let submitted = self.arm.mutate(&url, request.body.as_ref()).await;
@@ -218,6 +275,33 @@ impl SiteRecovery for AzureVault {
         }
         submitted
     }
+}
+
+/// Reads a list, page by page, until there is no more or it is enough. Each odd entry is told.
+async fn listing<T: Send>(
+    arm: &Arm,
+    first: Url,
+    mut enough: impl FnMut(&Listing<T>, usize) -> bool + Send,
+    mut read: impl FnMut(Value) -> Result<T, Odd> + Send,
+) -> Result<Listing<T>, Failure> {
+    let mut listing = Listing { entries: Vec::new(), odd: Vec::new() };
+    pages(arm, first, |entries| {
+        let before = listing.entries.len();
+        for entry in entries {
+            match read(entry) {
+                Ok(entry) => listing.entries.push(entry),
+                Err(odd) => listing.odd.push(odd.to_string()),
+            }
+        }
+        if enough(&listing, before) { Next::Enough } else { Next::More }
+    })
+    .await?;
+    Ok(listing)
+}
+
+fn virtual_machine(id: &str) -> Result<ArmId, Failure> {
+    let vm = ArmId::parse(id).filter(|id| id.is_of_type("virtualMachines"));
+    vm.ok_or_else(|| invalid(format!("{id:?} is not the id of a virtual machine")))
 }
 
 fn invalid(why: String) -> Failure {

@@ -108,4 +108,8 @@ impl Connect for Adapters {
         };
         Ok(Arc::new(VCenterClient::new(config, Arc::clone(&self.clock), Arc::clone(&self.meter))?))
     }
+
+    fn budgets(&self) -> Vec<(Remote, &'static str, f64)> {
+        self.azure.budgets_left().into_iter().map(|(class, left)| (Remote::Arm, class, left)).collect()
+    }
 }

@@ -6,6 +6,7 @@ mod controller;
 mod crds;
 #[cfg(feature = "demo")]
 mod demo;
+mod kubectl;
 #[cfg(feature = "demo")]
 mod sim;
 
@@ -33,6 +34,8 @@ enum Command {
     /// Serve a simulated site: Azure Site Recovery and vCenter as one world.
     #[cfg(feature = "demo")]
     Sim(sim::Flags),
+    /// See, approve and steer plans: what `kubectl failback` runs.
+    Kubectl(kubectl::Flags),
 }
 
 /// A command that failed, in a sentence for the person who typed it.
@@ -63,7 +66,7 @@ impl Failed {
 
 /// Parses the command line and runs what it says.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let command = if is_plugin() { Command::Kubectl(kubectl::Program::parse().flags) } else { Cli::parse().command };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -72,22 +75,30 @@ pub fn main() -> ExitCode {
         }
     };
     let done = runtime.block_on(async {
-        match cli.command {
+        match command {
             Command::Controller(flags) => controller::run(*flags).await,
             Command::Crds(flags) => crds::run(&flags),
             #[cfg(feature = "demo")]
             Command::Demo(flags) => demo::run(flags).await,
             #[cfg(feature = "demo")]
             Command::Sim(flags) => sim::run(flags).await,
+            Command::Kubectl(flags) => return Ok(kubectl::run(flags).await),
         }
+        .map(|()| ExitCode::SUCCESS)
     });
     // Whatever still waits on a thread must not hold the process.
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(Failed(text)) => {
             eprintln!("failback: {text}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// Whether the binary was started under the name by which kubectl finds a plugin.
+fn is_plugin() -> bool {
+    let started_as = std::env::args_os().next().map(std::path::PathBuf::from);
+    started_as.as_deref().and_then(std::path::Path::file_stem).is_some_and(|name| name == kubectl::PROGRAM)
 }

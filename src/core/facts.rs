@@ -2,12 +2,33 @@
 
 use jiff::Timestamp;
 
-use super::observed::{
-    AzureVm, Datastore, Fabric, Fact, Host, Job, OnPremisesVm, OsFamily, Policy, RecoveryPointSeen, Replication,
-    ReprotectTarget, VCenterAbout, VirtualMachine,
+use super::{
+    action::Verb,
+    observed::{
+        AzureVm, Datastore, Fabric, Fact, Host, Job, OnPremisesVm, OsFamily, Policy, RecoveryPointSeen, Replication,
+        ReprotectTarget, VCenterAbout, VirtualMachine,
+    },
+    probes::ProbeFact,
+    stage::Stage,
 };
-use super::probes::ProbeFact;
-use crate::api::Identity;
+use crate::api::{Identity, ReplicatedItemSpec, ReplicatedItemStatus};
+
+/// A machine at a moment: what is declared, recorded and observed of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Machine<'a> {
+    /// What is declared.
+    pub spec: &'a ReplicatedItemSpec,
+    /// What was recorded.
+    pub status: &'a ReplicatedItemStatus,
+    /// What was observed.
+    pub facts: &'a ItemFacts,
+    /// Where it stands; while a call of ours is open, where that began.
+    pub stage: Stage,
+    /// The call of ours that is open.
+    pub running: Option<Verb>,
+    /// The time.
+    pub now: Timestamp,
+}
 
 /// What is known of one machine at a moment.
 #[derive(Clone, Debug, PartialEq)]
@@ -130,6 +151,42 @@ impl ItemFacts {
     }
 }
 
+impl ItemFacts {
+    /// How many disks the machine has, by the first side that tells.
+    pub fn disk_count(&self) -> Option<usize> {
+        let replicated = self.replication.value().map(|item| item.disks.len());
+        let at_home = || self.home_vm().map(|vm| vm.disks.len());
+        let in_azure = || match self.azure_vm.value() {
+            Some(AzureVm::Present { disks, .. }) => disks.as_ref().map(Vec::len),
+            Some(AzureVm::Absent) | None => None,
+        };
+        replicated.filter(|n| *n > 0).or_else(|| at_home().filter(|n| *n > 0)).or_else(|| in_azure().filter(|n| *n > 0))
+    }
+
+    /// Sum of the disks' sizes in bytes, by the first side that tells all of them.
+    pub fn disk_bytes(&self) -> Option<u64> {
+        let sum = |sizes: Vec<Option<u64>>| sizes.into_iter().sum::<Option<u64>>().filter(|bytes| *bytes > 0);
+        let replicated =
+            self.replication.value().map(|item| item.disks.iter().map(|disk| disk.capacity_bytes).collect());
+        let at_home = || self.home_vm().map(|vm| vm.disks.iter().map(|disk| disk.capacity_bytes).collect());
+        let in_azure = || match self.azure_vm.value() {
+            Some(AzureVm::Present { disks, .. }) => {
+                disks.as_ref().map(|disks| disks.iter().map(|disk| disk.capacity_bytes).collect())
+            }
+            Some(AzureVm::Absent) | None => None,
+        };
+        replicated.and_then(sum).or_else(|| at_home().and_then(sum)).or_else(|| in_azure().and_then(sum))
+    }
+}
+
+/// Whether what was learned earlier is about the item that is seen now, where one is.
+pub(super) fn is_about(known: &Identity, facts: &ItemFacts) -> bool {
+    match (facts.replication.value(), &known.item_id) {
+        (Some(item), Some(id)) => item.id.eq_ignore_ascii_case(id),
+        (Some(_) | None, None) | (None, Some(_)) => true,
+    }
+}
+
 /// What was learned earlier, as far as it is about this item: an object may name another machine by now.
 pub(super) fn learned(item: Option<&Replication>, known: &Identity) -> Identity {
     match (item, &known.item_id) {
@@ -170,13 +227,17 @@ impl HomeIdentity {
 
     /// Finds the VM by the strongest mark that is known, and by no weaker one: a clone shares a BIOS UUID, and whatever
     /// has a disk hot-added shares that disk. By disks a VM is ours only if it has all of the item's, and no other.
-    /// More than one is ambiguous, and a template is not a machine.
+    /// More than one is ambiguous. So is a template alone: the machine may have been made one, and is neither there nor
+    /// gone.
     pub fn find<'a>(&self, vms: impl Iterator<Item = &'a VirtualMachine>) -> OnPremisesVm {
-        let found: Vec<&VirtualMachine> = vms.filter(|vm| !vm.template && self.matches(vm)).collect();
-        match found.as_slice() {
-            [] => OnPremisesVm::NotFound,
-            [one] => OnPremisesVm::Found(Box::new((*one).clone())),
-            many => OnPremisesVm::Ambiguous(many.iter().map(|vm| format!("{} ({})", vm.name, vm.moref)).collect()),
+        let (templates, found): (Vec<_>, Vec<_>) = vms.filter(|vm| self.matches(vm)).partition(|vm| vm.template);
+        match (found.as_slice(), templates.as_slice()) {
+            ([], []) => OnPremisesVm::NotFound,
+            ([one], _) => OnPremisesVm::Found(Box::new((*one).clone())),
+            ([], templates) => OnPremisesVm::Ambiguous(
+                templates.iter().map(|vm| format!("{} ({}), a template", vm.name, vm.moref)).collect(),
+            ),
+            (many, _) => OnPremisesVm::Ambiguous(many.iter().map(|vm| format!("{} ({})", vm.name, vm.moref)).collect()),
         }
     }
 

@@ -67,13 +67,14 @@ impl Guarded {
             return Err(format!("Site recovery does not allow {} now.", verb.operation(*generation)));
         }
         match verb {
-            Verb::Reprotect | Verb::FailBack => match &fresh.azure_vm {
+            // A cancel returns to the Azure VM: it must still be there.
+            Verb::Reprotect | Verb::FailBack | Verb::Cancel => match &fresh.azure_vm {
                 Some(AzureVm::Present { .. }) => Ok(()),
                 Some(AzureVm::Absent) => Err("The Azure VM is gone.".to_owned()),
                 None => Err("The Azure VM was not read.".to_owned()),
             },
             Verb::Commit => self.check_commit(fresh),
-            Verb::Cancel | Verb::Protect => Ok(()),
+            Verb::Protect => Ok(()),
         }
     }
 

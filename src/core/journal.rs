@@ -67,6 +67,7 @@ pub fn intend(verb: Verb, claim: &Claim, last: Option<&OperationRecord>, now: Ti
         retry_token: claim.retry_token.clone(),
         item_id: String::new(),
         unknown_under: None,
+        agent_missing: false,
         ended_at: None,
         message: String::new(),
     }
@@ -188,7 +189,9 @@ fn follow_job(
             if job.ended.is_some_and(|at| !seen_after(&facts.replication, at, SignedDuration::ZERO)) {
                 return Progress::Open(verb, WaitingOn::Settling(verb));
             }
-            ended(record, OperationOutcome::Failed, job_message(job), now)
+            let agent_missing = matches!(verb, Verb::Reprotect | Verb::Protect) && is_agent_missing(job);
+            let record = OperationRecord { agent_missing, ..record.clone() };
+            ended(&record, OperationOutcome::Failed, job_message(job), now)
         }
         JobState::Suspended => Progress::Open(verb, WaitingOn::JobSuspended { verb, job_id: job_id.to_owned() }),
         JobState::NotStarted | JobState::InProgress | JobState::Other(_) => {
@@ -255,6 +258,18 @@ fn ended(record: &OperationRecord, outcome: OperationOutcome, message: String, n
 
 fn seen_after<T>(fact: &Fact<T>, than: Timestamp, by: SignedDuration) -> bool {
     fact.at().is_some_and(|at| at >= than + by)
+}
+
+/// Whether a reprotect failed because the agent was not there yet: by the documented code, else by the words that the
+/// vendor's documents quote, since modernized codes are not published.
+fn is_agent_missing(job: &Job) -> bool {
+    const CANNOT_REACH_THE_AGENT: &str = "95226";
+    job.errors.iter().any(|error| {
+        let told = format!("{} {}", error.message, error.causes).to_lowercase();
+        let about_agent = told.contains("agent") || told.contains("mobility");
+        let absent = ["not installed", "not registered"].iter().any(|words| told.contains(words));
+        error.code == CANNOT_REACH_THE_AGENT || about_agent && absent
+    })
 }
 
 /// A job's errors in the vendor's words.

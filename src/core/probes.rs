@@ -29,6 +29,8 @@ pub struct ProbeFact {
     pub successes: i32,
     /// Looks in a row that failed, counted up to the threshold.
     pub failures: i32,
+    /// Since when the result is what it is; `None` before the first look.
+    pub since: Option<Timestamp>,
     /// When the last look ended; `None` before the first.
     pub at: Option<Timestamp>,
     /// For how long a look counts: two intervals, and the time that a look may take.
@@ -46,6 +48,7 @@ impl ProbeFact {
             message: "It has not looked yet.".to_owned(),
             successes: 0,
             failures: 0,
+            since: None,
             at: None,
             counts_for,
         }
@@ -66,7 +69,16 @@ impl ProbeFact {
         } else {
             CheckResult::Unknown
         };
-        Self { result, message, successes, failures, at: Some(now), ..self.clone() }
+        let since = self.since.filter(|_| result == self.result).or(Some(now));
+        Self { result, message, successes, failures, since, at: Some(now), ..self.clone() }
+    }
+
+    /// What a check says of it: what was seen, and since when it stands so.
+    pub fn sentence(&self) -> String {
+        match self.since {
+            Some(since) => format!("Probe \"{}\" since {since:.0}: {}", self.name, self.message),
+            None => format!("Probe \"{}\": {}", self.name, self.message),
+        }
     }
 
     /// Whether the last look is too old to say anything.

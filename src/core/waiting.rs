@@ -96,24 +96,52 @@ pub enum WaitingOn {
     },
     /// Somebody undid what the plan had done.
     ExternalChange(String),
+    /// The failback was undone as asked, or is not to begin: why.
+    Cancelled(String),
+    /// The failback is to be undone, and cannot be.
+    CannotCancel(String),
 }
 
 /// A row of the documentation: reason, meaning, remedy, whether it stalls.
 pub type ReasonRow = (&'static str, &'static str, &'static str, bool);
 
 /// Reasons for which a plan holds an item back.
-pub const HELD_REASONS: [&str; 6] =
-    ["Suspended", "ApprovalRequired", "WaveNotStarted", "ConcurrencyLimit", "ItemFailed", "PlanDeleted"];
+pub const HELD_REASONS: [&str; 19] = [
+    "Suspended",
+    "ApprovalRequired",
+    "WaveNotStarted",
+    "ConcurrencyLimit",
+    "ItemFailed",
+    "PlanDeleted",
+    "DryRun",
+    "InvalidSpec",
+    "WindowClosed",
+    "RecoveryPointsMissing",
+    "NotVerified",
+    "WaitingForSoak",
+    "MasterTargetFull",
+    "WaveTooLarge",
+    "VaultBusy",
+    "HostBusy",
+    "Cancelled",
+    "StepEnding",
+    "Quarantined",
+];
 
 /// Every reason with its meaning and remedy; `docs/reasons.md` is generated from it.
-pub const REASONS: [ReasonRow; 24] = [
+pub const REASONS: [ReasonRow; 38] = [
     ("NotClaimed", "No plan has claimed the item; it is only observed.", "Name it in a FailbackPlan.", false),
     ("Suspended", "The plan is suspended.", "Set spec.suspend to false.", false),
     ("ApprovalRequired", "The next step needs an approval.", "Create a FailbackApproval.", false),
-    ("WaveNotStarted", "An earlier wave is not verified yet.", "None; see that wave's machines.", false),
+    (
+        "WaveNotStarted",
+        "A wave that this one depends on is not verified yet.",
+        "None; see that wave's machines.",
+        false,
+    ),
     (
         "ConcurrencyLimit",
-        "As many machines as the wave allows are on their way.",
+        "As many machines as the wave, or the plan, allows are on their way.",
         "None, or raise maxConcurrent.",
         false,
     ),
@@ -127,6 +155,48 @@ pub const REASONS: [ReasonRow; 24] = [
         "PlanDeleted",
         "The plan is being deleted, so nothing new starts.",
         "Approve the commit, or abandon the plan.",
+        false,
+    ),
+    ("DryRun", "The plan is a dry run.", "Set spec.dryRun to false.", false),
+    ("InvalidSpec", "The plan cannot be carried out as it is.", "Change the field that the message names.", false),
+    (
+        "WindowClosed",
+        "Failbacks and commits start inside the plan's window only.",
+        "None; the message says when it opens. Or change spec.window.",
+        false,
+    ),
+    (
+        "RecoveryPointsMissing",
+        "A wave is failed back only once each of its machines has a recovery point.",
+        "None; or name machines that will have none in spec.skip.",
+        false,
+    ),
+    ("NotVerified", "The commit waits until the machine is verified at home.", "See the machine's checks.", false),
+    (
+        "MasterTargetFull",
+        "The master target carries as many disks as it can.",
+        "None; or send machines through another one with spec.masterTargetRef.",
+        false,
+    ),
+    (
+        "WaveTooLarge",
+        "The wave has more disks for one master target than that one carries.",
+        "Split the wave, or send machines through another one with spec.masterTargetRef.",
+        false,
+    ),
+    ("VaultBusy", "As many calls as the vault is given at a time are in flight.", "None.", false),
+    ("HostBusy", "As many machines as the host is given at a time are being powered on.", "None.", false),
+    (
+        "Cancelled",
+        "The plan asks for the failback to be undone, or not to be made.",
+        "Take the machine out of spec.cancel; or, where probes had failed, change spec.retryToken.",
+        false,
+    ),
+    ("StepEnding", "The step before has not ended yet.", "None.", false),
+    (
+        "Quarantined",
+        "The machine failed and is set aside; the plan goes on without it.",
+        "Resolve the cause, then change the plan's spec.retryToken.",
         false,
     ),
     (
@@ -195,6 +265,18 @@ pub const REASONS: [ReasonRow; 24] = [
         "Change the plan's spec.retryToken to do it again, or name the item in spec.skip.",
         true,
     ),
+    (
+        "FailbackCancelled",
+        "The failback was undone because the plan asks for that; the machine stays in Azure.",
+        "To fail back again, take the cancellation out of the plan and change its spec.retryToken.",
+        false,
+    ),
+    (
+        "CancelNotPossible",
+        "The plan asks to undo the failback, and site recovery does not offer that.",
+        "Take the cancellation out of the plan, or end the failback in the portal. The classic generation cannot undo one.",
+        true,
+    ),
     ("ItemClaimed", "Another plan has claimed the item.", "Wait for that plan, or delete it.", false),
 ];
 
@@ -220,6 +302,8 @@ impl WaitingOn {
             Self::OperationFailed { .. } => "OperationFailed",
             Self::OperationOutcomeUnknown { .. } => "OperationOutcomeUnknown",
             Self::ExternalChange(_) => "ExternalChange",
+            Self::Cancelled(_) => "FailbackCancelled",
+            Self::CannotCancel(_) => "CancelNotPossible",
         }
     }
 
@@ -258,7 +342,8 @@ impl WaitingOn {
             Self::OperationOutcomeUnknown { verb, message } => {
                 format!("It cannot be told whether {verb} took effect: {message}")
             }
-            Self::ExternalChange(what) => what.clone(),
+            Self::ExternalChange(what) | Self::CannotCancel(what) => what.clone(),
+            Self::Cancelled(why) => format!("The failback is cancelled and does not begin again: {why}"),
         };
         match row(self.reason()).filter(|row| row.3) {
             Some((_, _, remedy, _)) => format!("{what} Remedy: {remedy}"),

@@ -9,7 +9,7 @@ mod vcenter;
 
 pub use registry::{Connection, Registry};
 pub use vault::{VaultInventory, VaultView};
-pub use vcenter::{VCenterInventory, VCenterView};
+pub use vcenter::{Interest, VCenterInventory, VCenterView};
 
 use std::time::Duration;
 
@@ -32,13 +32,15 @@ pub struct Key {
 pub enum Wake {
     /// A ReplicatedItem.
     Item(Key),
+    /// A MasterTarget.
+    Target(Key),
     /// A RecoveryVault, and the MasterTargets of it.
     Vault(Key),
     /// A VCenter.
     VCenter(Key),
     /// The ReplicatedItems of a RecoveryVault, whose inventory has just been started and knows none of them.
     VaultOpened(Key),
-    /// The same of a VCenter.
+    /// The same of a VCenter, and its MasterTargets.
     VCenterOpened(Key),
 }
 
@@ -68,6 +70,14 @@ impl Link {
             Self::Down(failure) => Fact::unknown(format!("{what} cannot be read: {}", failure.message)),
         }
     }
+}
+
+/// Readings older than this are late, unless they are declared to be rarer.
+const LATE: Duration = Duration::from_secs(900);
+
+/// How long ago something was; nothing for what lies ahead, after a clock was set back.
+fn age(at: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(now.duration_since(at)).unwrap_or_default()
 }
 
 /// How long to wait after failures in a row. A rejected credential is left alone for longer: retries lock accounts.

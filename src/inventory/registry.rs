@@ -9,7 +9,7 @@ use std::{
 use tokio::task::JoinHandle;
 
 use super::{Key, VCenterInventory, VaultInventory, Wake, Waker};
-use crate::ports::{Connect, Failure, SharedClock, VCenterConnection, VaultConnection};
+use crate::ports::{Connect, Failure, Reading, Remote, SharedClock, VCenterConnection, VaultConnection};
 
 struct Running<C, I> {
     connection: C,
@@ -112,6 +112,18 @@ impl Registry {
         lock(&self.vcenters).get(key).map(|running| Arc::clone(&running.inventory))
     }
 
+    /// How old everything is that was read.
+    pub fn readings(&self) -> Vec<Reading> {
+        let vaults = lock(&self.vaults).values().map(|running| running.inventory.reading()).collect::<Vec<_>>();
+        let vcenters = lock(&self.vcenters);
+        vaults.into_iter().chain(vcenters.values().map(|running| running.inventory.reading())).collect()
+    }
+
+    /// What is left to call Azure with.
+    pub fn budgets(&self) -> Vec<(Remote, &'static str, f64)> {
+        self.connect.budgets()
+    }
+
     /// The object is gone.
     pub fn close_vault(&self, key: &Key) {
         if let Some(old) = lock(&self.vaults).remove(key) {
@@ -131,8 +143,13 @@ impl Registry {
         for running in lock(&self.vaults).values() {
             running.inventory.unwatch(item);
         }
+        self.unwatch_vcenters(&Wake::Item(item.clone()));
+    }
+
+    /// Whoever it is looks at no vCenter any more.
+    pub fn unwatch_vcenters(&self, reader: &Wake) {
         for running in lock(&self.vcenters).values() {
-            running.inventory.unwatch(item);
+            running.inventory.unwatch(reader);
         }
     }
 

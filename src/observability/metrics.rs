@@ -11,7 +11,11 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::ports::{CallMeter, FailureClass, Remote, Tally};
+use super::gauges::Gauges;
+use crate::{
+    core::{action::Verb, checks::CHECKS},
+    ports::{CallMeter, FailureClass, Remote, Standing, Tally},
+};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Pass {
@@ -37,16 +41,23 @@ struct Api {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Phase {
-    phase: String,
+struct OfVerb {
+    verb: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Waiting {
-    waiting_on: String,
+struct OfCheck {
+    check: &'static str,
 }
 
 type Count = Counter<u64, AtomicU64>;
+type Seconds<L> = Family<L, Histogram, fn() -> Histogram>;
+
+/// Calls: from 10 ms to beyond the timeout.
+const CALL_SECONDS: [f64; 9] = [0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0];
+/// Operations: from a minute to the 48 hours after which a person is asked.
+const OPERATION_SECONDS: [f64; 11] =
+    [60.0, 300.0, 900.0, 1800.0, 3600.0, 7200.0, 14_400.0, 28_800.0, 57_600.0, 86_400.0, 172_800.0];
 
 /// All metrics of the process, with the prefix `failback_`.
 #[derive(Debug)]
@@ -54,11 +65,12 @@ pub struct Metrics {
     registry: Registry,
     reconciles: Family<Pass, Count>,
     operations: Family<Operation, Count>,
+    operation_seconds: Seconds<OfVerb>,
     calls: Family<Call, Count>,
-    call_seconds: Family<Api, Histogram, fn() -> Histogram>,
+    call_seconds: Seconds<Api>,
     throttled: Family<Api, Count>,
-    items: Family<Phase, Gauge<i64, AtomicI64>>,
-    waiting: Family<Waiting, Gauge<i64, AtomicI64>>,
+    checks_lost: Family<OfCheck, Count>,
+    gauges: Gauges,
     leader: Gauge<i64, AtomicI64>,
     outcome_unknown: Count,
     vcenter_sessions: Gauge<i64, AtomicI64>,
@@ -73,33 +85,51 @@ impl Default for Metrics {
 impl Metrics {
     /// All at zero.
     pub fn new() -> Self {
-        let buckets: fn() -> Histogram = || Histogram::new([0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0]);
+        let mut registry = Registry::with_prefix("failback");
         let mut metrics = Self {
-            registry: Registry::with_prefix("failback"),
+            gauges: Gauges::new(&mut registry),
+            registry,
             reconciles: Family::default(),
             operations: Family::default(),
+            operation_seconds: Family::new_with_constructor(|| Histogram::new(OPERATION_SECONDS)),
             calls: Family::default(),
-            call_seconds: Family::new_with_constructor(buckets),
+            call_seconds: Family::new_with_constructor(|| Histogram::new(CALL_SECONDS)),
             throttled: Family::default(),
-            items: Family::default(),
-            waiting: Family::default(),
+            checks_lost: Family::default(),
             leader: Gauge::default(),
             outcome_unknown: Count::default(),
             vcenter_sessions: Gauge::default(),
         };
         let all = &mut metrics.registry;
         all.register("reconcile", "Passes over objects", metrics.reconciles.clone());
-        all.register("operations", "Mutating calls, and how each was answered", metrics.operations.clone());
+        let operations = "Mutating calls by how each was answered, and accepted ones again by how they ended";
+        all.register("operations", operations, metrics.operations.clone());
+        let lasted = "From the intent to the end of each operation that Azure accepted";
+        all.register("operation_duration_seconds", lasted, metrics.operation_seconds.clone());
         all.register("remote_requests", "Calls to Azure and vCenter; code 0 is no answer", metrics.calls.clone());
         all.register("remote_request_duration_seconds", "How long they took", metrics.call_seconds.clone());
         all.register("throttled", "How often we were asked to pause", metrics.throttled.clone());
-        all.register("items", "Machines by phase", metrics.items.clone());
-        all.register("waiting", "Machines by what they wait for", metrics.waiting.clone());
+        let lost = "Checks of machines that had passed and failed later, without the machine moving on";
+        all.register("checks_lost", lost, metrics.checks_lost.clone());
         all.register("leader", "1 while this process holds the lease", metrics.leader.clone());
         let lost = "Mutating calls that were sent and never answered";
         all.register("outcome_unknown", lost, metrics.outcome_unknown.clone());
         all.register("vcenter_sessions", "Sessions open in vCenters", metrics.vcenter_sessions.clone());
+        metrics.start_at_zero();
         metrics
+    }
+
+    /// A counter that appears with its first event would hide that event from `increase()`.
+    fn start_at_zero(&self) {
+        for remote in [Remote::Entra, Remote::Arm, Remote::VCenter] {
+            drop(self.throttled.get_or_create(&Api { api: remote.label() }));
+        }
+        for check in CHECKS {
+            drop(self.checks_lost.get_or_create(&OfCheck { check: check.name }));
+        }
+        for verb in Verb::ALL {
+            drop(self.operation_seconds.get_or_create(&OfVerb { verb: verb.as_str() }));
+        }
     }
 
     /// Whether this process leads.
@@ -146,13 +176,19 @@ impl Tally for Metrics {
         }
     }
 
-    fn standing(&self, items: &[(String, String)]) {
-        self.items.clear();
-        self.waiting.clear();
-        for (phase, waiting_on) in items {
-            self.items.get_or_create(&Phase { phase: phase.clone() }).inc();
-            self.waiting.get_or_create(&Waiting { waiting_on: waiting_on.clone() }).inc();
+    fn ended(&self, verb: &'static str, outcome: &'static str, took: Duration) {
+        self.operations.get_or_create(&Operation { verb, outcome }).inc();
+        self.operation_seconds.get_or_create(&OfVerb { verb }).observe(took.as_secs_f64());
+    }
+
+    fn check_lost(&self, check: &str) {
+        if let Some(known) = CHECKS.iter().find(|known| known.name == check) {
+            self.checks_lost.get_or_create(&OfCheck { check: known.name }).inc();
         }
+    }
+
+    fn standing(&self, standing: &Standing) {
+        self.gauges.set(standing);
     }
 }
 
@@ -173,14 +209,21 @@ mod tests {
         metrics.sessions(1);
         metrics.sessions(1);
         metrics.sessions(-1);
-        metrics.standing(&[("FailedOver".to_owned(), "NotClaimed".to_owned())]);
-        metrics.standing(&[("Protected".to_owned(), "PhaseReached".to_owned())]);
+        metrics.ended("Reprotect", "succeeded", Duration::from_hours(3));
+        metrics.check_lost("VCenterConnected");
+        metrics.check_lost("NoSuchCheck");
         metrics.set_leader(true);
         let text = metrics.text();
         for line in [
             "failback_operations_total{verb=\"Commit\",outcome=\"submitted\"} 1",
             "failback_remote_requests_total{api=\"arm\",code=\"202\"} 1",
-            "failback_items{phase=\"Protected\"} 1",
+            "failback_operations_total{verb=\"Reprotect\",outcome=\"succeeded\"} 1",
+            "failback_operation_duration_seconds_bucket{le=\"7200.0\",verb=\"Reprotect\"} 0",
+            "failback_operation_duration_seconds_bucket{le=\"14400.0\",verb=\"Reprotect\"} 1",
+            "failback_operation_duration_seconds_count{verb=\"Commit\"} 0",
+            "failback_checks_lost_total{check=\"VCenterConnected\"} 1",
+            "failback_checks_lost_total{check=\"AzureVmPresent\"} 0",
+            "failback_throttled_total{api=\"entra\"} 0",
             "failback_leader 1",
             "failback_outcome_unknown_total 1",
             "failback_vcenter_sessions 1",
@@ -188,10 +231,9 @@ mod tests {
             "failback_remote_request_duration_seconds_count{api=\"arm\"} 1",
             "failback_throttled_total{api=\"arm\"} 1",
             "failback_reconcile_total{kind=\"VCenter\",outcome=\"ok\"} 1",
-            "failback_waiting{waiting_on=\"PhaseReached\"} 1",
         ] {
             assert!(text.contains(line), "{line} in\n{text}");
         }
-        assert!(!text.contains("FailedOver"), "a gauge follows what is: {text}");
+        assert!(!text.contains("NoSuchCheck"), "labels are a closed set: {text}");
     }
 }

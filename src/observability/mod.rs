@@ -1,5 +1,6 @@
 //! What the process tells of itself: logs, metrics, health.
 
+mod gauges;
 pub mod health;
 mod heartbeat;
 pub mod logging;

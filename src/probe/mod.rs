@@ -12,10 +12,13 @@ use std::{
 };
 
 use async_trait::async_trait;
-use tokio::net::{TcpStream, lookup_host};
+use tokio::{
+    net::{TcpStream, lookup_host},
+    time::{Instant, timeout_at},
+};
 
 use crate::{
-    api::{GuestIpProbe, Probe, TcpProbe},
+    api::{GuestIpProbe, HttpProbe, Probe},
     core::probes::ProbeSeen,
     ports::Prober,
 };
@@ -31,36 +34,51 @@ pub struct NetworkProber {
 impl Prober for NetworkProber {
     async fn look(&self, probe: &Probe, guest_ip: Option<&str>) -> ProbeSeen {
         let seconds = u64::try_from(probe.timeout_seconds).unwrap_or(1).max(1);
-        let limit = Duration::from_secs(seconds);
-        match tokio::time::timeout(limit, self.look_once(probe, guest_ip)).await {
-            Ok(Ok(seen)) | Ok(Err(seen)) => seen,
-            Err(_) => ProbeSeen::Inconclusive(format!("No answer within {seconds} s.")),
-        }
+        let limit = Instant::now() + Duration::from_secs(seconds);
+        let looked = async {
+            let target = timeout_at(limit, self.target(probe, guest_ip)).await;
+            // Names are resolved on this side: that it took too long says nothing about the machine.
+            let slow = |_| ProbeSeen::Inconclusive(format!("Its name was not resolved within {seconds} s."));
+            let seen = timeout_at(limit, ask(target.map_err(slow)??)).await;
+            // Silence is how a firewall, or a machine that hangs, says no.
+            seen.unwrap_or_else(|_| Ok(ProbeSeen::Bad(format!("No answer within {seconds} s."))))
+        };
+        looked.await.unwrap_or_else(|seen| seen)
+    }
+}
+
+/// What one look is about, once it is known where to look.
+enum Target<'a> {
+    GuestIp(&'a GuestIpProbe, &'a str),
+    Tcp(SocketAddr),
+    Http(&'a HttpProbe, &'a str, SocketAddr),
+}
+
+async fn ask(target: Target<'_>) -> Result<ProbeSeen, ProbeSeen> {
+    match target {
+        Target::GuestIp(wanted, seen) => guest_address(wanted, seen),
+        Target::Tcp(address) => Ok(match TcpStream::connect(address).await {
+            Ok(_) => ProbeSeen::Good(format!("{address} accepts connections.")),
+            Err(error) => ProbeSeen::Bad(format!("{address} cannot be connected to: {error}.")),
+        }),
+        Target::Http(wanted, host, address) => http::get(wanted, host, address).await,
     }
 }
 
 impl NetworkProber {
-    async fn look_once(&self, probe: &Probe, guest_ip: Option<&str>) -> Result<ProbeSeen, ProbeSeen> {
+    async fn target<'a>(&self, probe: &'a Probe, guest_ip: Option<&'a str>) -> Result<Target<'a>, ProbeSeen> {
         if let Some(wanted) = &probe.guest_ip {
-            return guest_address(wanted, guest_ip);
+            return Ok(Target::GuestIp(wanted, host(None, guest_ip)?));
         }
-        if let Some(tcp) = &probe.tcp {
-            return self.tcp(tcp, guest_ip).await;
+        if let Some(wanted) = &probe.tcp {
+            let host = host(wanted.host.as_deref(), guest_ip)?;
+            return Ok(Target::Tcp(self.resolve(host, wanted.port).await?));
         }
         if let Some(wanted) = &probe.http {
             let host = host(wanted.host.as_deref(), guest_ip)?;
-            let address = self.resolve(host, wanted.port).await?;
-            return http::get(wanted, host, address).await;
+            return Ok(Target::Http(wanted, host, self.resolve(host, wanted.port).await?));
         }
         Err(ProbeSeen::Inconclusive("The probe says neither guestIp, nor tcp, nor http.".to_owned()))
-    }
-
-    async fn tcp(&self, wanted: &TcpProbe, guest_ip: Option<&str>) -> Result<ProbeSeen, ProbeSeen> {
-        let address = self.resolve(host(wanted.host.as_deref(), guest_ip)?, wanted.port).await?;
-        Ok(match TcpStream::connect(address).await {
-            Ok(_) => ProbeSeen::Good(format!("{address} accepts connections.")),
-            Err(error) => ProbeSeen::Bad(format!("{address} cannot be connected to: {error}.")),
-        })
     }
 
     /// The address to talk to. One that is refused among several refuses all: a name must not be half inside.
@@ -86,8 +104,7 @@ fn host<'a>(declared: Option<&'a str>, guest_ip: Option<&'a str>) -> Result<&'a 
     declared.or(guest_ip).ok_or_else(unknown)
 }
 
-fn guest_address(wanted: &GuestIpProbe, guest_ip: Option<&str>) -> Result<ProbeSeen, ProbeSeen> {
-    let text = host(None, guest_ip)?;
+fn guest_address(wanted: &GuestIpProbe, text: &str) -> Result<ProbeSeen, ProbeSeen> {
     let unreadable = |what: &str| ProbeSeen::Inconclusive(format!("\"{what}\" is neither an address nor a network."));
     let seen: IpAddr = text.parse().map_err(|_| unreadable(text))?;
     for expected in &wanted.expected {

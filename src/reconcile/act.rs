@@ -10,7 +10,9 @@ use kube::{ResourceExt, api::ListParams};
 
 use super::{Error, context::Context, gather, item::record};
 use crate::{
-    api::{FailbackApproval, FailbackPlan, FailbackPlanStatus, OperationRecord, ReplicatedItem, ReplicatedItemStatus},
+    api::{
+        FailbackApproval, FailbackPlan, OperationRecord, REQUESTED_BY_ANNOTATION, ReplicatedItem, ReplicatedItemStatus,
+    },
     core::{
         action::Verb,
         checks,
@@ -18,9 +20,11 @@ use crate::{
             item::push_record,
             plan::{PlanInput, permits},
         },
+        facts::Machine,
         guard::{Fresh, Guarded},
         journal,
         observed::{Fact, OnPremisesVm},
+        schedule::load::Load,
         stage::Stage,
     },
     inventory::{Key, VaultInventory},
@@ -124,10 +128,13 @@ async fn consent(context: &Context, key: &Key, item: &ReplicatedItem, verb: Verb
         uid: &claim.plan_uid,
         generation: plan.metadata.generation,
         spec: &plan.spec,
-        status: &FailbackPlanStatus::default(),
+        status: &plan.status.clone().unwrap_or_default(),
         deleting: plan.metadata.deletion_timestamp.is_some(),
         abandon: None,
+        requester: plan.annotations().get(REQUESTED_BY_ANNOTATION).map(String::as_str),
         items: &BTreeMap::new(),
+        declared: &BTreeMap::new(),
+        load: &Load::default(),
         approvals: &approvals,
         now: context.clock.now(),
     };
@@ -145,7 +152,10 @@ fn recheck(context: &Context, key: &Key, item: &ReplicatedItem, verb: Verb, fres
     if let Some(Some(vm)) = &fresh.home_vm {
         facts.on_premises = Fact::seen(OnPremisesVm::Found(Box::new(vm.clone())), now);
     }
-    let outcomes = checks::run(&facts, Stage::of(&fresh.item), None, now);
+    let status = item.status.clone().unwrap_or_default();
+    let stage = Stage::of(&fresh.item);
+    let machine = Machine { spec: &item.spec, status: &status, facts: &facts, stage, running: None, now };
+    let outcomes = checks::run(&machine);
     match checks::blocking(&outcomes, verb).first() {
         None => Ok(()),
         Some(failing) => Err(format!("{}: {}", failing.check.name, failing.message)),

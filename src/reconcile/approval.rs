@@ -9,10 +9,13 @@ use super::{
     context::{Context, key_of},
 };
 use crate::{
-    api::{FailbackApproval, FailbackApprovalStatus},
+    api::{FailbackApproval, FailbackApprovalStatus, REQUESTED_BY_ANNOTATION},
     core::{
         conditions::{self, Draft},
-        decide::{RESYNC, events, plan::why_invalid},
+        decide::{
+            RESYNC, events,
+            plan::{Asked, why_invalid},
+        },
     },
     kube_io::feed::lookup,
 };
@@ -26,10 +29,17 @@ pub(super) async fn reconcile(approval: Arc<FailbackApproval>, context: Arc<Cont
             let message = format!("spec.planRef: there is no FailbackPlan \"{plan_name}\" in this namespace.");
             Draft::new("Valid", false, "PlanNotFound", message)
         }
-        Some(plan) => match why_invalid(&approval.spec, &plan.uid().unwrap_or_default(), &plan.spec, now) {
-            Some((reason, message)) => Draft::new("Valid", false, reason, message),
-            None => Draft::new("Valid", true, "Valid", format!("It counts until {:.0}.", approval.spec.expires_at.0)),
-        },
+        Some(plan) => {
+            let uid = plan.uid().unwrap_or_default();
+            let requester = plan.annotations().get(REQUESTED_BY_ANNOTATION).map(String::as_str);
+            match why_invalid(&approval.spec, &Asked { uid: &uid, spec: &plan.spec, requester }, now) {
+                Some((reason, message)) => Draft::new("Valid", false, reason, message),
+                None => {
+                    let until = format!("It counts until {:.0}.", approval.spec.expires_at.0);
+                    Draft::new("Valid", true, "Valid", until)
+                }
+            }
+        }
     };
     let before = approval.status.clone().unwrap_or_default();
     let after = FailbackApprovalStatus {

@@ -3,17 +3,17 @@
 use std::{
     collections::HashMap,
     fmt::Debug,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use kube::{Api, Client, Resource, ResourceExt, core::NamespaceResourceScope, runtime::reflector::Store};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Error, probes::Board};
+use super::{Error, ledger::Ledger, probes::Board};
 use crate::{
     api::{FailbackApproval, FailbackPlan, MasterTarget, RecoveryVault, ReplicatedItem, VCenter},
-    core::backoff,
+    core::{backoff, roster::Roster},
     inventory::{Key, Registry},
     kube_io::{
         report::Events,
@@ -53,7 +53,9 @@ pub struct Context {
     pub(super) events: Events,
     pub(super) stores: Stores,
     pub(super) tally: Arc<dyn Tally>,
+    pub(super) roster: Mutex<Roster>,
     failures: Mutex<HashMap<(&'static str, Key), u32>>,
+    ledger: Mutex<Ledger>,
 }
 
 impl Context {
@@ -67,7 +69,18 @@ impl Context {
         stores: Stores,
         tally: Arc<dyn Tally>,
     ) -> Self {
-        Self { client, clock, registry, leadership, events, stores, tally, failures: Mutex::default() }
+        Self {
+            client,
+            clock,
+            registry,
+            leadership,
+            events,
+            stores,
+            tally,
+            failures: Mutex::default(),
+            ledger: Mutex::default(),
+            roster: Mutex::default(),
+        }
     }
 
     pub(super) fn api<K>(&self, namespace: &str) -> Api<K>
@@ -104,6 +117,11 @@ impl Context {
                 backoff::jittered(backoff::exponential(*count, Duration::from_secs(1), Duration::from_secs(120)), &seed)
             }
         }
+    }
+
+    /// The claims that the caches do not show yet. Held while a plan is decided, and never across a wait.
+    pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn succeeded(&self, kind: &'static str, key: &Key) {

@@ -7,7 +7,7 @@ use kube::{Resource, ResourceExt, runtime::controller::Action};
 use super::{
     Error, act,
     context::{Context, key_of},
-    gather,
+    counts, gather,
     plan::hand_out,
     probes,
 };
@@ -90,7 +90,8 @@ async fn orphaned(context: &Context, key: &Key, status: &ReplicatedItemStatus) -
 fn watch(context: &Context, key: &Key, item: &ReplicatedItem, decision: &ItemDecision) {
     let vault = Key { namespace: key.namespace.clone(), name: item.spec.vault_ref.name.clone() };
     if let Some(vault) = context.registry.vault(&vault) {
-        let azure_vm = decision.status.identity.azure_vm_id.as_deref();
+        // What a person declares goes before what was learned, which may be a derived name.
+        let azure_vm = item.spec.azure_vm_id.as_deref().or(decision.status.identity.azure_vm_id.as_deref());
         vault.watch(key, &item.spec.machine, azure_vm, decision.in_motion());
     }
 }
@@ -109,6 +110,7 @@ pub(super) async fn record(
     // The claim has another owner.
     let ours = ReplicatedItemStatus { claim: None, ..after.clone() };
     let written = apply_status(&api, item, MANAGER, &ours).await?;
+    counts::transition(context.tally.as_ref(), &before, &after);
     context.events.publish(item.object_ref(&()), events::of_item(&before, &after));
     Ok(Some(written))
 }

@@ -3,8 +3,11 @@
 mod act;
 mod approval;
 mod context;
+mod counts;
 mod gather;
 mod item;
+mod join;
+mod ledger;
 mod master_target;
 mod plan;
 mod probes;

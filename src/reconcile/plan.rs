@@ -1,6 +1,10 @@
 //! A plan: gather its machines, decide, record, hand out claims.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use kube::{
     Resource, ResourceExt,
@@ -12,19 +16,21 @@ use serde_json::json;
 use super::{
     Error,
     context::{Context, key_of},
+    ledger::vault_of,
 };
 use crate::{
     api::{
-        ABANDON_ANNOTATION, Claim, FINALIZER, FailbackApprovalSpec, FailbackPlan, FailbackPlanStatus, ReplicatedItem,
-        ReplicatedItemStatus,
+        ABANDON_ANNOTATION, Claim, FINALIZER, FailbackApprovalSpec, FailbackPlan, FailbackPlanSpec, FailbackPlanStatus,
+        REQUESTED_BY_ANNOTATION, ReplicatedItem, ReplicatedItemStatus, Wave,
     },
     core::{
         conditions,
         decide::{
             RESYNC,
             events::EventDraft,
-            plan::{PlanDecision, PlanInput, decide},
+            plan::{Declared, PlanDecision, PlanInput, decide, names_item},
         },
+        schedule::load::Limits,
     },
     inventory::Key,
     kube_io::write::{CLAIMS, WriteError, hold},
@@ -33,21 +39,8 @@ use crate::{
 pub(super) async fn reconcile(plan: Arc<FailbackPlan>, context: Arc<Context>) -> Result<Action, Error> {
     let key = key_of(plan.as_ref())?;
     let uid = plan.uid().ok_or(Error::Malformed("uid"))?;
-    let (objects, items) = items(&context, &key, &plan, &uid);
-    let approvals = approvals(&context, &key);
     let before = plan.status.clone().unwrap_or_default();
-    let PlanDecision { status, claims, release, recheck } = decide(&PlanInput {
-        name: &key.name,
-        uid: &uid,
-        generation: plan.metadata.generation,
-        spec: &plan.spec,
-        status: &before,
-        deleting: plan.metadata.deletion_timestamp.is_some(),
-        abandon: plan.annotations().get(ABANDON_ANNOTATION).map(String::as_str),
-        items: &items,
-        approvals: &approvals,
-        now: context.clock.now(),
-    });
+    let (PlanDecision { status, claims, release, recheck }, objects) = decided(&context, &key, &plan, &uid, &before);
     let api = context.api::<FailbackPlan>(&key.namespace);
     let claiming = claims.iter().any(|(_, claim)| claim.is_some());
     if claiming
@@ -60,14 +53,22 @@ pub(super) async fn reconcile(plan: Arc<FailbackPlan>, context: Arc<Context>) ->
     if context.write_status(&key, plan.as_ref(), &before, &status).await? {
         context.events.publish(plan.object_ref(&()), events(&before, &status));
     }
-    let mut again = false;
+    let (mut again, mut failed) = (false, None);
     for (name, claim) in claims {
         let Some(object) = objects.get(&name) else { continue };
         match hand_out(&context, &key, object, claim.as_ref()).await {
-            Ok(()) => {}
-            Err(WriteError::Conflict | WriteError::Gone) => again = true,
-            Err(error) => return Err(error.into()),
+            Ok(()) => context.ledger().written(object),
+            Err(error) => {
+                context.ledger().forget(object);
+                match error {
+                    WriteError::Conflict | WriteError::Gone => again = true,
+                    WriteError::Kube(_) => failed = Some(error),
+                }
+            }
         }
+    }
+    if let Some(error) = failed {
+        return Err(error.into());
     }
     if (release || status.completed_at.is_some()) && !again {
         let current = api.get_opt(&key.name).await.map_err(WriteError::from)?;
@@ -90,28 +91,84 @@ pub(super) async fn reconcile(plan: Arc<FailbackPlan>, context: Arc<Context>) ->
 
 type Objects = BTreeMap<String, Arc<ReplicatedItem>>;
 
-/// The items that the plan names, and those that it has claimed and no longer names.
-fn items(
+/// Gathers and decides in one go: what is handed out is told to the next plan before it decides.
+fn decided(
     context: &Context,
     key: &Key,
     plan: &FailbackPlan,
     uid: &str,
-) -> (Objects, BTreeMap<String, ReplicatedItemStatus>) {
-    let named = |name: &str| plan.spec.waves.iter().any(|wave| wave.items.iter().any(|item| item == name));
-    let objects: Objects = context
-        .stores
-        .items
-        .state()
-        .into_iter()
+    before: &FailbackPlanStatus,
+) -> (PlanDecision, Objects) {
+    let now = Instant::now();
+    let mut ledger = context.ledger();
+    let all = context.stores.items.state();
+    ledger.settle(&all, now);
+    let objects = objects_of(&all, key, plan, uid);
+    let with_claim = |(name, item): (&String, &Arc<ReplicatedItem>)| {
+        let claim = ledger.claim(uid, item).cloned();
+        (name.clone(), ReplicatedItemStatus { claim, ..item.status.clone().unwrap_or_default() })
+    };
+    let items: BTreeMap<_, _> = objects.iter().map(with_claim).collect();
+    let declared = objects.iter().map(|(name, item)| (name.clone(), declared(item))).collect();
+    let load = ledger.load(uid, &all, Limits::default(), &older_plans(context, plan));
+    let decision = decide(&PlanInput {
+        name: &key.name,
+        uid,
+        generation: plan.metadata.generation,
+        spec: &plan.spec,
+        status: before,
+        deleting: plan.metadata.deletion_timestamp.is_some(),
+        abandon: plan.annotations().get(ABANDON_ANNOTATION).map(String::as_str),
+        requester: plan.annotations().get(REQUESTED_BY_ANNOTATION).map(String::as_str),
+        items: &items,
+        declared: &declared,
+        load: &load,
+        approvals: &approvals(context, key),
+        now: context.clock.now(),
+    });
+    for (name, claim) in &decision.claims {
+        if let Some(item) = objects.get(name) {
+            ledger.promise(uid, item, claim.clone(), now);
+        }
+    }
+    (decision, objects)
+}
+
+fn declared(item: &ReplicatedItem) -> Declared {
+    Declared { labels: item.labels().clone(), vault: vault_of(item) }
+}
+
+/// UIDs of the plans that come first where several want the same: those that started earlier, then those that were
+/// made earlier.
+fn older_plans(context: &Context, plan: &FailbackPlan) -> BTreeSet<String> {
+    let rank = |plan: &FailbackPlan| {
+        let started = plan.status.as_ref().and_then(|status| status.started_at.as_ref()).map(|time| time.0);
+        let made = plan.metadata.creation_timestamp.as_ref().map(|time| time.0);
+        (started.is_none(), started, made, plan.namespace(), plan.name_any())
+    };
+    let own = rank(plan);
+    context.stores.plans.state().iter().filter(|other| rank(other) < own).filter_map(|other| other.uid()).collect()
+}
+
+/// The items that the plan names or finds by their labels, and those that it has claimed and no longer names.
+fn objects_of(all: &[Arc<ReplicatedItem>], key: &Key, plan: &FailbackPlan, uid: &str) -> Objects {
+    let empty = FailbackPlanStatus::default();
+    let status = plan.status.as_ref().unwrap_or(&empty);
+    let concerns = |item: &ReplicatedItem| {
+        let claim = item.status.as_ref().and_then(|status| status.claim.as_ref());
+        concerns(&plan.spec, status, item) || claim.is_some_and(|claim| claim.plan_uid == uid)
+    };
+    all.iter()
         .filter(|item| item.namespace().as_deref() == Some(key.namespace.as_str()))
-        .filter(|item| {
-            let claim = item.status.as_ref().and_then(|status| status.claim.as_ref());
-            named(&item.name_any()) || claim.is_some_and(|claim| claim.plan_uid == uid)
-        })
-        .map(|item| (item.name_any(), item))
-        .collect();
-    let statuses = objects.iter().map(|(name, item)| (name.clone(), item.status.clone().unwrap_or_default())).collect();
-    (objects, statuses)
+        .filter(|item| concerns(item))
+        .map(|item| (item.name_any(), Arc::clone(item)))
+        .collect()
+}
+
+/// Whether a plan names an item, or finds it by its labels.
+pub(super) fn concerns(spec: &FailbackPlanSpec, status: &FailbackPlanStatus, item: &ReplicatedItem) -> bool {
+    let found = |wave: &Wave| wave.selector.as_ref().is_some_and(|selector| selector.finds(item.labels()));
+    names_item(spec, status, &item.name_any()) || spec.waves.iter().any(found)
 }
 
 fn approvals(context: &Context, key: &Key) -> Vec<FailbackApprovalSpec> {

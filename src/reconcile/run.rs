@@ -19,14 +19,18 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Error, approval,
     context::{Context, Settings, Stores, key_of},
-    item, master_target, plan,
+    counts, item, join, master_target, plan,
     probes::Board,
-    triggers::{Wakes, approvals_of_plan, items_of_wake, plans_of_item, refs, targets_of_vault, users_of_target},
+    triggers::{
+        Wakes, approvals_of_plan, declared, items_of_wake, plans_of_item, refs, targets_of_wake, users_of_target,
+    },
     vault, vcenter,
 };
 use crate::{
-    api::{ABANDON_ANNOTATION, FailbackApproval, FailbackPlan, MasterTarget, RecoveryVault, ReplicatedItem, VCenter},
-    core::conditions,
+    api::{
+        ABANDON_ANNOTATION, FailbackApproval, FailbackPlan, MasterTarget, REQUESTED_BY_ANNOTATION, RecoveryVault,
+        ReplicatedItem, VCenter,
+    },
     inventory::{Key, Registry, Wake},
     kube_io::{
         feed::{Change, Feed, Fingerprint, fingerprint, trigger},
@@ -68,7 +72,7 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
 
     let (wake, woken) = mpsc::unbounded_channel();
     let probes = Board::new(prober, Arc::clone(&clock), Arc::clone(&leadership), wake.clone());
-    let registry = Registry::new(connect, Arc::clone(&clock), wake);
+    let registry = Registry::new(connect, Arc::clone(&clock), wake.clone());
     let events = Events::new(client.clone(), &settings.instance);
     let stores = Stores {
         vaults: vaults.store(),
@@ -90,7 +94,9 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
         context.stores.vaults.clone(),
         wakes.of(|wake| match wake {
             Wake::Vault(key) => vec![key],
-            Wake::Item(_) | Wake::VCenter(_) | Wake::VaultOpened(_) | Wake::VCenterOpened(_) => vec![],
+            Wake::Item(_) | Wake::Target(_) | Wake::VCenter(_) | Wake::VaultOpened(_) | Wake::VCenterOpened(_) => {
+                vec![]
+            }
         }),
         vault::reconcile,
     ));
@@ -100,7 +106,7 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
         context.stores.vcenters.clone(),
         wakes.of(|wake| match wake {
             Wake::VCenter(key) => vec![key],
-            Wake::Item(_) | Wake::Vault(_) | Wake::VaultOpened(_) | Wake::VCenterOpened(_) => vec![],
+            Wake::Item(_) | Wake::Target(_) | Wake::Vault(_) | Wake::VaultOpened(_) | Wake::VCenterOpened(_) => vec![],
         }),
         vcenter::reconcile,
     ));
@@ -108,7 +114,7 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
         "MasterTarget",
         trigger(targets.listen(), |object| own_changes(object, &[])),
         context.stores.targets.clone(),
-        wakes.of(targets_of_vault(Arc::clone(&context))),
+        wakes.of(targets_of_wake(Arc::clone(&context))),
         master_target::reconcile,
     ));
     running.push(start.controller(
@@ -121,14 +127,15 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
         context.stores.items.clone(),
         stream::select(
             wakes.of(items_of_wake(Arc::clone(&context))),
-            refs(targets.listen(), users_of_target(Arc::clone(&context))),
+            declared(targets.listen(), users_of_target(Arc::clone(&context))),
         ),
         item::reconcile,
     ));
     running.push(start.controller(
         "FailbackPlan",
         trigger(plans.listen(), |object: &FailbackPlan| {
-            own_changes(object, &[&object.annotations().get(ABANDON_ANNOTATION)])
+            let annotations = object.annotations();
+            own_changes(object, &[&annotations.get(ABANDON_ANNOTATION), &annotations.get(REQUESTED_BY_ANNOTATION)])
         }),
         context.stores.plans.clone(),
         stream::select(
@@ -147,9 +154,10 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
         approval::reconcile,
     ));
     running.push(
-        forget(Arc::clone(&context), vaults.listen(), vcenters.listen(), items.listen())
+        forget(Arc::clone(&context), vaults.listen(), vcenters.listen(), targets.listen(), items.listen())
             .take_until_stopped(stop.clone()),
     );
+    running.push(join::follow(Arc::clone(&context), items.listen(), wake).take_until_stopped(stop.clone()));
 
     running.push(count(Arc::clone(&context)).take_until_stopped(stop.clone()));
 
@@ -167,6 +175,7 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
     // A plan that is judged before its machines were listed would find none: no pass before everything is known.
     let everything = listed.map(|mut listed| async move { listed.wait_for(|listed| *listed).await.is_ok() });
     if stop.run_until_cancelled(futures::future::join_all(everything)).await.is_some() {
+        join::list(&context);
         on_ready();
         futures::future::join_all(running).await;
     }
@@ -252,22 +261,10 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 /// How often the machines are counted.
 const COUNT: Duration = Duration::from_secs(10);
 
-/// Gauges are counted from the cache, so that a restart does not reset them.
+/// Gauges are counted from the caches, so that a restart does not reset them.
 async fn count(context: Arc<Context>) {
     loop {
-        let standing: Vec<(String, String)> = context
-            .stores
-            .items
-            .state()
-            .iter()
-            .map(|item| {
-                let status = item.status.as_ref();
-                let ready = status.and_then(|status| conditions::find(&status.conditions, "Ready"));
-                let phase = status.map_or_else(|| "Unknown".to_owned(), |status| format!("{:?}", status.phase));
-                (phase, ready.map_or_else(|| "NotObserved".to_owned(), |ready| ready.reason.clone()))
-            })
-            .collect();
-        context.tally.standing(&standing);
+        context.tally.standing(&counts::standing(&context));
         tokio::time::sleep(COUNT).await;
     }
 }
@@ -277,12 +274,16 @@ async fn forget(
     context: Arc<Context>,
     mut vaults: mpsc::UnboundedReceiver<Change<RecoveryVault>>,
     mut vcenters: mpsc::UnboundedReceiver<Change<VCenter>>,
+    mut targets: mpsc::UnboundedReceiver<Change<MasterTarget>>,
     mut items: mpsc::UnboundedReceiver<Change<ReplicatedItem>>,
 ) {
     loop {
         let gone = tokio::select! {
             Some(change) = vaults.recv() => deleted(change).map(|key| context.registry.close_vault(&key)),
             Some(change) = vcenters.recv() => deleted(change).map(|key| context.registry.close_vcenter(&key)),
+            Some(change) = targets.recv() => {
+                deleted(change).map(|key| context.registry.unwatch_vcenters(&Wake::Target(key)))
+            }
             Some(change) = items.recv() => deleted(change).map(|key| {
                 context.stores.probes.watch(&key, None);
                 context.registry.unwatch(&key);

@@ -1,14 +1,14 @@
 //! What wakes a controller besides its own objects: inventories, and objects of other kinds.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use futures::{Stream, StreamExt, stream};
 use kube::ResourceExt;
 use tokio::sync::{broadcast, mpsc};
 
-use super::context::Context;
+use super::{context::Context, plan::concerns};
 use crate::{
-    api::{FailbackPlan, MasterTarget, ReplicatedItem},
+    api::{FailbackPlan, FailbackPlanStatus, Issue, MasterTarget, ReplicatedItem},
     inventory::{Key, Wake},
     kube_io::feed::Change,
 };
@@ -68,24 +68,65 @@ where
     .flatten()
 }
 
+/// By namespace and name: the object's UID and generation when it was seen last.
+type Declared = HashMap<(Option<String>, String), (Option<String>, Option<i64>)>;
+
+/// The same, when what is declared changed, or the object is gone; not when its status was written.
+pub(super) fn declared<K>(
+    changes: mpsc::UnboundedReceiver<Change<K>>,
+    map: impl Fn(&K) -> Vec<(String, String)> + Send + 'static,
+) -> impl Stream<Item = (String, String)> + Send + 'static
+where
+    K: ResourceExt + Send + 'static,
+{
+    let seen: Declared = HashMap::new();
+    stream::unfold((changes, map, seen), |(mut changes, map, mut seen)| async move {
+        let change = changes.recv().await?;
+        let (Change::Applied(object) | Change::Deleted(object)) = &change;
+        let key = (object.namespace(), object.name_any());
+        let before = match &change {
+            Change::Applied(object) => {
+                let now = (object.uid(), object.meta().generation);
+                seen.insert(key, now.clone()).filter(|before| *before == now)
+            }
+            Change::Deleted(_) => {
+                seen.remove(&key);
+                None
+            }
+        };
+        let names = if before.is_some() { Vec::new() } else { map(object) };
+        Some((stream::iter(names), (changes, map, seen)))
+    })
+    .flatten()
+}
+
 pub(super) fn plans_of_item(context: Arc<Context>) -> impl Fn(&ReplicatedItem) -> Vec<(String, String)> + Send {
     move |item| {
+        let empty = FailbackPlanStatus::default();
         let namespace = item.namespace().unwrap_or_default();
-        let name = item.name_any();
         let claimed = item.status.as_ref().and_then(|status| status.claim.as_ref()).map(|claim| claim.plan.clone());
         context
             .stores
             .plans
             .state()
             .into_iter()
-            .filter(|plan| plan.namespace().as_deref() == Some(namespace.as_str()))
             .filter(|plan| {
-                claimed.as_deref() == Some(plan.name_any().as_str())
-                    || plan.spec.waves.iter().any(|wave| wave.items.contains(&name))
+                let status = plan.status.as_ref().unwrap_or(&empty);
+                let ours = plan.namespace().as_deref() == Some(namespace.as_str())
+                    && (claimed.as_deref() == Some(plan.name_any().as_str()) || concerns(&plan.spec, status, item));
+                // What this machine lets go of may be what another plan waits for.
+                ours || waits_for_others(status)
             })
-            .map(|plan| (namespace.clone(), plan.name_any()))
+            .map(|plan| (plan.namespace().unwrap_or_default(), plan.name_any()))
             .collect()
     }
+}
+
+/// Whether a plan waits for something that plans share.
+fn waits_for_others(status: &FailbackPlanStatus) -> bool {
+    let shared =
+        |issue: &Issue| matches!(issue.reason.as_str(), "MasterTargetFull" | "VaultBusy" | "HostBusy" | "ItemClaimed");
+    status.completed_at.is_none() && status.issues.iter().any(shared)
 }
 
 pub(super) fn approvals_of_plan(context: Arc<Context>) -> impl Fn(&FailbackPlan) -> Vec<(String, String)> + Send {
@@ -103,34 +144,43 @@ pub(super) fn approvals_of_plan(context: Arc<Context>) -> impl Fn(&FailbackPlan)
     }
 }
 
+/// The machines of a target's vault: those that name it, and those that may choose it.
 pub(super) fn users_of_target(context: Arc<Context>) -> impl Fn(&MasterTarget) -> Vec<(String, String)> + Send {
     move |target| {
         let namespace = target.namespace().unwrap_or_default();
         let name = target.name_any();
+        let is_named =
+            |item: &ReplicatedItem| item.spec.master_target_ref.as_ref().map(|reference| reference.name == name);
         context
             .stores
             .items
             .state()
             .into_iter()
             .filter(|item| item.namespace().as_deref() == Some(namespace.as_str()))
-            .filter(|item| item.spec.master_target_ref.as_ref().is_some_and(|reference| reference.name == name))
+            .filter(|item| is_named(item).unwrap_or(item.spec.vault_ref == target.spec.vault_ref))
             .map(|item| (namespace.clone(), item.name_any()))
             .collect()
     }
 }
 
-pub(super) fn targets_of_vault(context: Arc<Context>) -> impl Fn(Wake) -> Vec<Key> + Send {
-    move |wake| match wake {
-        Wake::Vault(vault) => context
+pub(super) fn targets_of_wake(context: Arc<Context>) -> impl Fn(Wake) -> Vec<Key> + Send {
+    let naming = move |namespace: &str, named: &dyn Fn(&MasterTarget) -> bool| -> Vec<Key> {
+        context
             .stores
             .targets
             .state()
             .into_iter()
-            .filter(|target| target.namespace().as_deref() == Some(vault.namespace.as_str()))
-            .filter(|target| target.spec.vault_ref.name == vault.name)
-            .map(|target| Key { namespace: vault.namespace.clone(), name: target.name_any() })
-            .collect(),
-        Wake::Item(_) | Wake::VCenter(_) | Wake::VaultOpened(_) | Wake::VCenterOpened(_) => vec![],
+            .filter(|target| target.namespace().as_deref() == Some(namespace) && named(target))
+            .map(|target| Key { namespace: namespace.to_owned(), name: target.name_any() })
+            .collect()
+    };
+    move |wake| match wake {
+        Wake::Target(key) => vec![key],
+        Wake::Vault(vault) => naming(&vault.namespace, &|target| target.spec.vault_ref.name == vault.name),
+        Wake::VCenterOpened(vcenter) => naming(&vcenter.namespace, &|target| {
+            target.spec.vcenter_ref.as_ref().is_none_or(|reference| reference.name == vcenter.name)
+        }),
+        Wake::Item(_) | Wake::VCenter(_) | Wake::VaultOpened(_) => vec![],
     }
 }
 
@@ -149,6 +199,6 @@ pub(super) fn items_of_wake(context: Arc<Context>) -> impl Fn(Wake) -> Vec<Key> 
         Wake::Item(key) => vec![key],
         Wake::VaultOpened(vault) => naming(&vault.namespace, &|item| item.spec.vault_ref.name == vault.name),
         Wake::VCenterOpened(vcenter) => naming(&vcenter.namespace, &|item| item.spec.vcenter_ref.name == vcenter.name),
-        Wake::Vault(_) | Wake::VCenter(_) => vec![],
+        Wake::Target(_) | Wake::Vault(_) | Wake::VCenter(_) => vec![],
     }
 }

@@ -5,7 +5,13 @@ use crate::core::observed::VirtualDisk;
 
 /// The disks among an `ArrayOfVirtualDevice`.
 pub(super) fn disks(devices: &Element) -> Vec<VirtualDisk> {
-    devices.all("VirtualDevice").filter(|d| d.kind() == "VirtualDisk").map(disk).collect()
+    let controller = |disk: &Element| {
+        let key = disk.text_at("controllerKey")?;
+        let device = devices.all("VirtualDevice").find(|d| d.text_at("key") == Some(key))?;
+        Some(device.kind().to_owned()).filter(|kind| !kind.is_empty())
+    };
+    let of_disk = |d| VirtualDisk { controller: controller(d), ..disk(d) };
+    devices.all("VirtualDevice").filter(|d| d.kind() == "VirtualDisk").map(of_disk).collect()
 }
 
 fn disk(device: &Element) -> VirtualDisk {

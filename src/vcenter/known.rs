@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     collector::Update,
-    properties::{DATASTORE, HOST, Object, VM},
-    rows::Row,
+    properties::{CLUSTER, DATASTORE, HOST, Object, VM},
+    rows::{Cluster, Row},
     xml::MoRef,
 };
 use crate::{
@@ -18,6 +18,7 @@ pub(super) struct Known {
     vms: BTreeMap<String, VirtualMachine>,
     hosts: BTreeMap<String, Host>,
     datastores: BTreeMap<String, Datastore>,
+    clusters: BTreeMap<String, Cluster>,
 }
 
 /// What a batch of updates did.
@@ -38,11 +39,21 @@ impl Known {
             kind if kind == VM.kind => replace(&mut self.vms, object),
             kind if kind == HOST.kind => replace(&mut self.hosts, object),
             kind if kind == DATASTORE.kind => replace(&mut self.datastores, object),
+            kind if kind == CLUSTER.kind => replace(&mut self.clusters, object),
             _ => false,
         };
         touched.gone.remove(id);
         if differs {
-            touched.changed.insert(id.clone());
+            self.touch(id, touched);
+        }
+    }
+
+    /// A cluster is shown by its hosts alone.
+    fn touch(&self, id: &str, touched: &mut Touched) {
+        let members = self.hosts.values().filter(|host| host.cluster.as_deref() == Some(id));
+        touched.changed.extend(members.map(|host| host.moref.clone()));
+        if !self.clusters.contains_key(id) {
+            touched.changed.insert(id.to_owned());
         }
     }
 
@@ -55,11 +66,12 @@ impl Known {
                     kind if kind == VM.kind => modify(&mut self.vms, &object),
                     kind if kind == HOST.kind => modify(&mut self.hosts, &object),
                     kind if kind == DATASTORE.kind => modify(&mut self.datastores, &object),
+                    kind if kind == CLUSTER.kind => modify(&mut self.clusters, &object),
                     _ => Modified::Same,
                 };
                 match outcome {
                     Modified::Same => {}
-                    Modified::Differs => drop(touched.changed.insert(object.reference.id)),
+                    Modified::Differs => self.touch(&object.reference.id, touched),
                     Modified::Unclear => touched.unclear.push(object.reference),
                 }
             }
@@ -71,6 +83,8 @@ impl Known {
         let known = self.vms.remove(&object.id).is_some()
             | self.hosts.remove(&object.id).is_some()
             | self.datastores.remove(&object.id).is_some();
+        // Its hosts have left it, and say so themselves.
+        self.clusters.remove(&object.id);
         touched.changed.remove(&object.id);
         if known {
             touched.gone.insert(object.id.clone());
@@ -80,9 +94,16 @@ impl Known {
     pub(super) fn all(&self) -> VCenterChange {
         VCenterChange::All {
             vms: self.vms.values().cloned().collect(),
-            hosts: self.hosts.values().cloned().collect(),
+            hosts: self.hosts.values().map(|host| self.named(host)).collect(),
             datastores: self.datastores.values().cloned().collect(),
         }
+    }
+
+    /// A host with the name of its cluster; with the cluster's id where the name may not be read.
+    fn named(&self, host: &Host) -> Host {
+        let name = |id: &String| self.clusters.get(id).and_then(|cluster| cluster.name.clone());
+        let cluster = host.cluster.as_ref().map(|id| name(id).unwrap_or_else(|| id.clone()));
+        Host { cluster, ..host.clone() }
     }
 
     /// The messages that tell what was touched; that all is well when nothing was.
@@ -91,7 +112,7 @@ impl Known {
         if !touched.changed.is_empty() {
             messages.push(VCenterChange::Changed {
                 vms: pick(&self.vms, &touched.changed),
-                hosts: pick(&self.hosts, &touched.changed),
+                hosts: pick(&self.hosts, &touched.changed).iter().map(|host| self.named(host)).collect(),
                 datastores: pick(&self.datastores, &touched.changed),
             });
         }

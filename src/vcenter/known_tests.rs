@@ -100,3 +100,26 @@ fn leaving_and_coming_back_in_one_batch() {
         applied(&mut known, vec![Update::Modify(renamed), Update::Leave(reference), Update::Leave(never_known)]);
     assert!(matches!(&known.tell(&touched)[..], [VCenterChange::Gone(ids)] if ids == &["vm-1"]));
 }
+
+#[test]
+fn hosts_are_shown_with_the_name_of_their_cluster() {
+    let mut known = Known::default();
+    let parent =
+        "<changeSet><name>parent</name><op>assign</op><val type=\"ClusterComputeResource\">domain-c7</val></changeSet>";
+    let host = object("HostSystem", "host-1", &(assign("name", "esx1") + parent));
+    let alone = object("HostSystem", "host-2", &assign("name", "esx2"));
+    applied(&mut known, vec![Update::Enter(host), Update::Enter(alone)]);
+    let clusters = |change: VCenterChange| match change {
+        VCenterChange::All { hosts, .. } | VCenterChange::Changed { hosts, .. } => {
+            hosts.into_iter().map(|host| host.cluster).collect::<Vec<_>>()
+        }
+        VCenterChange::Gone(_) | VCenterChange::Alive => Vec::new(),
+    };
+    assert_eq!(clusters(known.all()), [Some("domain-c7".to_owned()), None], "its id while the name is not known");
+    let named = |name: &str| object("ClusterComputeResource", "domain-c7", &assign("name", name));
+    let touched = applied(&mut known, vec![Update::Enter(named("east"))]);
+    assert_eq!(known.tell(&touched).into_iter().flat_map(clusters).collect::<Vec<_>>(), [Some("east".to_owned())]);
+    let touched = applied(&mut known, vec![Update::Modify(named("west"))]);
+    assert_eq!(known.tell(&touched).into_iter().flat_map(clusters).collect::<Vec<_>>(), [Some("west".to_owned())]);
+    assert_eq!(clusters(known.all()), [Some("west".to_owned()), None]);
+}

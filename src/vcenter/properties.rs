@@ -38,15 +38,18 @@ pub(super) const VM: Wanted = Wanted {
 
 pub(super) const HOST: Wanted = Wanted {
     kind: "HostSystem",
-    paths: &["name", "runtime.connectionState", "runtime.inMaintenanceMode", "datastore"],
+    paths: &["name", "runtime.connectionState", "runtime.inMaintenanceMode", "datastore", "parent"],
 };
 
 pub(super) const DATASTORE: Wanted = Wanted {
     kind: "Datastore",
-    paths: &["name", "summary.type", "summary.accessible", "summary.freeSpace", "summary.capacity"],
+    paths: &["name", "summary.type", "summary.accessible", "summary.freeSpace", "summary.capacity", "host"],
 };
 
-pub(super) const ALL: [&Wanted; 3] = [&VM, &HOST, &DATASTORE];
+/// Clusters are read for their names alone, which hosts are shown with.
+pub(super) const CLUSTER: Wanted = Wanted { kind: "ClusterComputeResource", paths: &["name"] };
+
+pub(super) const ALL: [&Wanted; 4] = [&VM, &HOST, &DATASTORE, &CLUSTER];
 
 /// What a read or an update says of one property.
 #[derive(Clone, Copy, Debug)]

@@ -7,7 +7,7 @@ use super::{
     properties::{self, Object, Told},
     xml::Element,
 };
-use crate::core::observed::{Datastore, Host, Power, Tools, VirtualMachine};
+use crate::core::observed::{Datastore, Host, Mount, Power, Tools, VirtualMachine};
 
 /// Something of the inventory that is followed.
 pub(super) trait Row: Default {
@@ -98,9 +98,14 @@ impl Row for Host {
             CONNECTION => self.connection = told.text(),
             "runtime.inMaintenanceMode" => self.maintenance = told.value().and_then(Element::boolean),
             "datastore" => self.datastores = told.references(),
+            // Its id until `known` puts the name in its place. A standalone host lies in a `ComputeResource` of its own.
+            "parent" => {
+                let parent = told.value().and_then(Element::moref);
+                self.cluster = parent.filter(|p| p.kind == properties::CLUSTER.kind).map(|p| p.id);
+            }
             _ => return false,
         }
-        note(&mut self.unreadable, path, told, matches!(path, "name" | "datastore"));
+        note(&mut self.unreadable, path, told, matches!(path, "name" | "datastore" | "parent"));
         true
     }
 }
@@ -119,8 +124,43 @@ impl Row for Datastore {
             "summary.accessible" => self.accessible = told.value().and_then(Element::boolean),
             "summary.freeSpace" => self.free_bytes = told.value().and_then(Element::number),
             "summary.capacity" => self.capacity_bytes = told.value().and_then(Element::number),
+            "host" => self.mounts = told.value().map(|v| v.all("DatastoreHostMount").filter_map(mount).collect()),
             _ => return false,
         }
+        true
+    }
+}
+
+/// One `DatastoreHostMount`. Unset means true for `mounted` and `accessible` (vSphere API, `HostMountInfo`).
+fn mount(element: &Element) -> Option<Mount> {
+    let info = element.child("mountInfo")?;
+    let unless_denied = |name: &str| info.child(name).and_then(Element::boolean).unwrap_or(true);
+    Some(Mount {
+        host: element.child("key")?.moref()?.id,
+        writable: info.text_at("accessMode") == Some("readWrite"),
+        usable: unless_denied("mounted") && unless_denied("accessible"),
+    })
+}
+
+/// A cluster of hosts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Cluster {
+    /// `None` when the account may not read it.
+    pub(super) name: Option<String>,
+}
+
+impl Row for Cluster {
+    const WANTED: &'static properties::Wanted = &properties::CLUSTER;
+
+    fn of(_moref: &str) -> Self {
+        Self::default()
+    }
+
+    fn tell(&mut self, path: &str, told: Told<'_>) -> bool {
+        if path != "name" {
+            return false;
+        }
+        self.name = told.text().map(|name| unescape(&name));
         true
     }
 }

@@ -20,10 +20,11 @@ fn vm(properties: &[String]) -> VirtualMachine {
 
 const DISKS: &str = "\
 <VirtualDevice xsi:type=\"ParaVirtualSCSIController\"><key>1000</key></VirtualDevice>\
-<VirtualDevice xsi:type=\"VirtualDisk\"><key>2000</key><deviceInfo><label>Hard disk 1</label></deviceInfo>\
+<VirtualDevice xsi:type=\"VirtualLsiLogicSASController\"><key>1001</key></VirtualDevice>\
+<VirtualDevice xsi:type=\"VirtualDisk\"><key>2000</key><controllerKey>1001</controllerKey><deviceInfo><label>Hard disk 1</label></deviceInfo>\
 <backing xsi:type=\"VirtualDiskFlatVer2BackingInfo\"><fileName>[ds] a.vmdk</fileName><datastore type=\"Datastore\">datastore-59</datastore>\
 <uuid>6000C298-3A27-1A5C-5B9B-5A2D8BD6B8AB</uuid></backing><capacityInKB>1</capacityInKB><capacityInBytes>17179869184</capacityInBytes></VirtualDevice>\
-<VirtualDevice xsi:type=\"VirtualDisk\"><deviceInfo><label>Hard disk 2</label></deviceInfo>\
+<VirtualDevice xsi:type=\"VirtualDisk\"><controllerKey>1000</controllerKey><deviceInfo><label>Hard disk 2</label></deviceInfo>\
 <backing xsi:type=\"VirtualDiskRawDiskMappingVer1BackingInfo\"><datastore type=\"Datastore\">datastore-60</datastore><uuid/></backing>\
 <capacityInKB>2048</capacityInKB></VirtualDevice>\
 <VirtualDevice xsi:type=\"VirtualDisk\"><backing xsi:type=\"VirtualDiskSparseVer2BackingInfo\"><parent><uuid>x</uuid></parent></backing></VirtualDevice>";
@@ -66,8 +67,15 @@ fn a_vm_with_everything() {
         datastore: datastore.map(str::to_owned),
         ..VirtualDisk::default()
     };
-    let flat = disk("Hard disk 1", Some("6000c298-3a27-1a5c-5b9b-5a2d8bd6b8ab"), Some(16 << 30), Some("datastore-59"));
-    let mapped = VirtualDisk { raw_device: true, ..disk("Hard disk 2", None, Some(2 << 20), Some("datastore-60")) };
+    let flat = VirtualDisk {
+        controller: Some("VirtualLsiLogicSASController".into()),
+        ..disk("Hard disk 1", Some("6000c298-3a27-1a5c-5b9b-5a2d8bd6b8ab"), Some(16 << 30), Some("datastore-59"))
+    };
+    let mapped = VirtualDisk {
+        raw_device: true,
+        controller: Some("ParaVirtualSCSIController".into()),
+        ..disk("Hard disk 2", None, Some(2 << 20), Some("datastore-60"))
+    };
     let delta = VirtualDisk { delta: true, ..disk("", None, None, None) };
     let expected = VirtualMachine {
         moref: "vm-62".into(),
@@ -148,6 +156,7 @@ fn hosts_and_datastores() {
     let properties = set("name", "esx1.example.com")
         + &set("runtime.connectionState", "connected")
         + &set("runtime.inMaintenanceMode", "true")
+        + "<propSet><name>parent</name><val type=\"ClusterComputeResource\">domain-c7</val></propSet>"
         + &missing("datastore");
     let host = Host::complete(&object("HostSystem", "host-21", &properties));
     let expected = Host {
@@ -156,15 +165,18 @@ fn hosts_and_datastores() {
         connection: Some("connected".into()),
         maintenance: Some(true),
         datastores: Vec::new(),
+        cluster: Some("domain-c7".into()),
         unreadable: vec!["datastore".into()],
-        ..Host::default()
     };
     assert_eq!(host, expected);
+    let standalone = "<propSet><name>parent</name><val type=\"ComputeResource\">domain-s7</val></propSet>";
+    assert_eq!(Host::complete(&object("HostSystem", "host-22", standalone)).cluster, None);
     let properties = set("name", "ds")
         + &set("summary.type", "VMFS")
         + &set("summary.accessible", "1")
         + &set("summary.freeSpace", "5")
-        + &set("summary.capacity", "x");
+        + &set("summary.capacity", "x")
+        + &set("host", MOUNTS);
     let datastore = Datastore::complete(&object("Datastore", "datastore-1", &properties));
     let expected = Datastore {
         moref: "datastore-1".into(),
@@ -173,9 +185,30 @@ fn hosts_and_datastores() {
         accessible: Some(true),
         free_bytes: Some(5),
         capacity_bytes: None,
-        ..Datastore::default()
+        mounts: Some(vec![
+            mount("host-21", true, true),
+            mount("host-22", false, true),
+            mount("host-23", true, false),
+            mount("host-24", true, false),
+        ]),
     };
     assert_eq!(datastore, expected);
+    assert_eq!(datastore.writable_on("host-21"), Some(true));
+    assert_eq!(datastore.writable_on("host-22"), Some(false), "read-only");
+    assert_eq!(datastore.writable_on("host-99"), Some(false));
+    let withheld = Datastore::complete(&object("Datastore", "datastore-1", &missing("host")));
+    assert_eq!(withheld.writable_on("host-21"), None, "not to be read is not unmounted");
+}
+
+const MOUNTS: &str = "\
+<DatastoreHostMount><key type=\"HostSystem\">host-21</key><mountInfo><accessMode>readWrite</accessMode></mountInfo></DatastoreHostMount>\
+<DatastoreHostMount><key type=\"HostSystem\">host-22</key><mountInfo><accessMode>readOnly</accessMode>\
+<mounted>true</mounted><accessible>true</accessible></mountInfo></DatastoreHostMount>\
+<DatastoreHostMount><key type=\"HostSystem\">host-23</key><mountInfo><accessMode>readWrite</accessMode><mounted>false</mounted></mountInfo></DatastoreHostMount>\
+<DatastoreHostMount><key type=\"HostSystem\">host-24</key><mountInfo><accessMode>readWrite</accessMode><accessible>false</accessible></mountInfo></DatastoreHostMount>";
+
+fn mount(host: &str, writable: bool, usable: bool) -> Mount {
+    Mount { host: host.into(), writable, usable }
 }
 
 #[test]

@@ -115,6 +115,17 @@ VARIANTS = {
         "metrics": {"service": {"enabled": True}, "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}}}
     },
     "pod-monitor": {"metrics": {"podMonitor": {"enabled": True}}},
+    "alerts": {
+        "metrics": {
+            "podMonitor": {"enabled": True},
+            "prometheusRule": {
+                "enabled": True,
+                "labels": {"release": "prometheus"},
+                "runbookBaseUrl": "https://git.example.com/dr/failback/docs/runbooks/",
+            },
+            "dashboard": {"enabled": True, "labels": {"grafana_folder": "dr"}},
+        }
+    },
     "all-policies": {
         "policies": {
             "requester": {"enabled": True},

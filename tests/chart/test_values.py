@@ -32,6 +32,7 @@ CONTRADICTIONS = [
         {"metrics": {"service": {"enabled": True}, "serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}}},
         "read twice",
     ),
+    ({"metrics": {"prometheusRule": {"enabled": True}}}, "alerts would lead nowhere"),
     (
         {"networkPolicy": {"enabled": True}, "metrics": {"podMonitor": {"enabled": True}}},
         "Prometheus could not reach the pods",
@@ -88,6 +89,7 @@ WRONG = [
     {"policies": {"deletionGuard": {"exemptUsers": ["a'] || true || ['"]}}},
     {"policies": {"inFlightLock": True}},
     {"metrics": {"serviceMonitor": {"interval": "often"}}},
+    {"metrics": {"prometheusRule": {"runbookBaseUrl": "docs/runbooks"}}},
     {"extraEnv": [{"value": "nameless"}]},
     {"podLabels": {"a": 1}},
     {"resources": {"limit": {}}},

@@ -6,3 +6,4 @@ mod plans;
 mod stories;
 #[path = "../support/mod.rs"]
 mod support;
+mod ways;

@@ -1,7 +1,7 @@
 //! What happens to one machine over time, told pass by pass.
 
 use failback::{
-    api::{Claim, DesiredPhase, OperationOutcome, ReplicatedItemStatus},
+    api::{Claim, DesiredPhase, LocationChoice, OperationOutcome, ReplicatedItemStatus},
     core::{
         action::Verb,
         failure::FailureClass,
@@ -13,7 +13,8 @@ use failback::{
 };
 
 use crate::support::{
-    AZURE_VM, at, change_home, change_item, claim, held, job, job_of, list_job, run_job, status, story::Story,
+    AZURE_VM, at, change_home, change_item, change_targets, claim, held, job, job_of, list_job, run_job, status,
+    story::Story,
 };
 
 fn to(phase: DesiredPhase) -> Option<Claim> {
@@ -195,7 +196,8 @@ fn what_keeps_a_machine_from_its_next_step() {
         let twins = vec!["web-01 (vm-62)".to_owned(), "web-01-copy (vm-70)".to_owned()];
         story.facts.on_premises = Fact::seen(OnPremisesVm::Ambiguous(twins), at(0));
     });
-    tell("no VM at home", Stage::FailedOver, DesiredPhase::Reprotected, &|story| {
+    tell("the original VM is asked for, and is gone", Stage::FailedOver, DesiredPhase::Reprotected, &|story| {
+        story.spec.location = LocationChoice::Original;
         story.facts.on_premises = Fact::seen(OnPremisesVm::NotFound, at(0));
     });
     tell("the agent has not registered", Stage::FailedOver, DesiredPhase::Reprotected, &|story| {
@@ -205,9 +207,7 @@ fn what_keeps_a_machine_from_its_next_step() {
         story.facts.home_datastores = vec!["vsan-1".to_owned()];
     });
     tell("no appliance works", Stage::FailedOver, DesiredPhase::Reprotected, &|story| {
-        let mut fabric = crate::support::fabric();
-        fabric.targets[0].health = Health::Critical;
-        story.facts.fabric = Fact::seen(fabric, at(0));
+        change_targets(&mut story.facts, |target| target.target.health = Health::Critical);
     });
     tell("vCenter cannot be reached", Stage::ReadyToFailBack, DesiredPhase::FailedBack, &|story| {
         story.facts.vcenter = Fact::unknown("vCenter does not answer.");

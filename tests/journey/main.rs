@@ -4,8 +4,11 @@
 
 mod bad_input;
 mod deletion;
+mod examples;
 mod kubectl;
+mod probes;
 mod restarts;
 mod stage;
 mod steps;
 mod whole;
+mod worlds;

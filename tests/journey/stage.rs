@@ -12,7 +12,7 @@ use failback::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{
-    Api, Client,
+    Api, Client, ResourceExt,
     api::{Patch, PatchParams},
 };
 use serde_json::{Value, json};
@@ -44,6 +44,16 @@ impl Stage {
         let controller = rehearsal.controller().await.unwrap();
         let stage = Self { controller: Some(controller), ..Self::without_controller(rehearsal).await };
         stage.apply(manifests(change)).await;
+        stage
+    }
+
+    /// A scenario with manifests of its own.
+    pub(crate) async fn playing(scenario: &str, speed: f64, manifests: Vec<Value>) -> Self {
+        install_tls();
+        let rehearsal = Rehearsal::start(&Setup::new(scenario, speed)).await.unwrap();
+        let controller = rehearsal.controller().await.unwrap();
+        let stage = Self { controller: Some(controller), ..Self::without_controller(rehearsal).await };
+        stage.apply(manifests).await;
         stage
     }
 
@@ -89,6 +99,54 @@ impl Stage {
             status.observed_generation == plan.metadata.generation && conditions::is_true(&status.conditions, "Ready")
         })
         .await;
+    }
+
+    /// Raises every plan.
+    pub(crate) async fn raise_all(&self, phase: DesiredPhase) {
+        let patch = Patch::Merge(json!({ "spec": { "desiredPhase": phase } }));
+        for plan in self.plans().list(&Default::default()).await.unwrap() {
+            self.plans().patch(&plan.name_any(), &PatchParams::default(), &patch).await.unwrap();
+        }
+    }
+
+    /// Waits until every plan is ready for the spec that it has now.
+    pub(crate) async fn all_ready(&self, wall: Duration) -> Result<(), String> {
+        let waiting = || async {
+            let plans = self.plans().list(&Default::default()).await.unwrap().items;
+            let waits = |plan: &FailbackPlan| {
+                let status = plan.status.clone().unwrap_or_default();
+                status.observed_generation != plan.metadata.generation
+                    || !conditions::is_true(&status.conditions, "Ready")
+            };
+            plans.into_iter().filter(waits).map(|plan| plan.status).collect::<Vec<_>>()
+        };
+        self.wait(wall, waiting, Vec::is_empty).await.map(drop)
+    }
+
+    /// Waits until what is read is as wanted; else tells what was read last.
+    pub(crate) async fn wait<T: std::fmt::Debug, F: Future<Output = T>>(
+        &self,
+        wall: Duration,
+        read: impl Fn() -> F,
+        wanted: impl Fn(&T) -> bool,
+    ) -> Result<T, String> {
+        let began = Instant::now();
+        loop {
+            let seen = read().await;
+            if wanted(&seen) {
+                return Ok(seen);
+            }
+            if began.elapsed() > wall {
+                return Err(format!("not within {wall:?}; seen last: {seen:#?}"));
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// What the item's Ready condition says.
+    pub(crate) async fn reason(&self, item: &str) -> String {
+        let status = self.items().get(item).await.unwrap().status.unwrap_or_default();
+        conditions::find(&status.conditions, "Ready").map(|ready| ready.message.clone()).unwrap_or_default()
     }
 
     /// Waits for something to be true, and shows what is there if it does not become true.

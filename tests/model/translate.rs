@@ -1,9 +1,11 @@
 //! Between the explored state and the types that the real core decides on.
 
+use std::collections::BTreeMap;
+
 use failback::{
     api::{Claim, DesiredPhase, FailbackPlanStatus, OperationRecord, ReplicatedItemSpec, ReplicatedItemStatus},
     core::{
-        action::{Action, RecoveryPoint, Verb},
+        action::{Action, RecoveryPoint, ReprotectWith, Verb},
         conditions::{self, Draft},
         decide::{
             item::{ItemDecision, ItemInput},
@@ -12,9 +14,10 @@ use failback::{
         facts::{HomeIdentity, ItemFacts},
         guard::{Fresh, Guarded, Precondition},
         observed::{
-            AzurePower, AzureVm, CurrentScenario, Fact, Generation, Job, JobState, OnPremisesVm, PlannedFailoverStatus,
-            Power, Replication, Tools, VirtualMachine,
+            AzureDisk, AzurePower, AzureVm, CurrentScenario, Fact, Generation, Job, JobState, OnPremisesVm,
+            PlannedFailoverStatus, Power, Replication, Tools, VirtualMachine,
         },
+        schedule::load::Load,
     },
 };
 use jiff::{SignedDuration, Timestamp};
@@ -143,7 +146,8 @@ fn item(seen: &Seen, permissive: bool) -> Replication {
 }
 
 fn azure_vm(seen: &Seen) -> AzureVm {
-    let on = |power| AzureVm::Present { id: AZURE_VM.to_owned(), power };
+    let disks = Some(vec![AzureDisk { name: "web-01-os".to_owned(), capacity_bytes: None }]);
+    let on = |power| AzureVm::Present { id: AZURE_VM.to_owned(), power, disks };
     match seen.azure {
         AzureSide::Running => on(AzurePower::Running),
         AzureSide::Off => on(AzurePower::Deallocated),
@@ -201,10 +205,9 @@ pub fn guarded(verb: Verb) -> Guarded {
     let identity = HomeIdentity { instance_uuid: Some(UUID.to_owned()), ..HomeIdentity::default() };
     let action = match verb {
         Verb::Reprotect => Action::Reprotect {
-            generation,
             target_id: "appliance-1".to_owned(),
             datastore: "datastore1".to_owned(),
-            log_storage_account_id: "/storageAccounts/cache".to_owned(),
+            with: ReprotectWith::Appliance { log_storage_account_id: "/storageAccounts/cache".to_owned() },
         },
         Verb::FailBack => Action::FailBack { generation, point: RecoveryPoint::Latest },
         Verb::Commit => Action::Commit,
@@ -244,7 +247,10 @@ pub fn claims(state: &State, names: &[String]) -> Vec<(usize, Option<(DesiredPha
         status: &FailbackPlanStatus::default(),
         deleting: false,
         abandon: None,
+        requester: None,
         items: &items,
+        declared: &BTreeMap::new(),
+        load: &Load::default(),
         approvals: &[],
         now: time(state.now),
     });

@@ -1,20 +1,24 @@
 //! Anything that a machine's world and records can look like, sane or not.
 
 use failback::{
-    api::{Claim, DesiredPhase, OperationOutcome, OperationRecord, ReplicatedItemStatus},
+    api::{Claim, ClaimWaiver, DesiredPhase, OperationOutcome, OperationRecord, ReplicatedItemStatus},
     core::{
         action::Verb,
-        facts::ItemFacts,
+        checks::CHECKS,
+        facts::{GroupMember, ItemFacts},
         observed::{
-            ActiveLocation, AzurePower, AzureVm, CurrentScenario, Direction, Fact, Generation, Health, Job, JobState,
-            OnPremisesVm, Operation, PlannedFailoverStatus, Power, Replication, Scenario, Tools,
+            ActiveLocation, AzureDisk, AzurePower, AzureVm, CurrentScenario, Direction, Fact, Generation, Health, Job,
+            JobState, OnPremisesVm, Operation, PlannedFailoverStatus, Power, Replication, Scenario, Tools,
         },
         stage::Stage,
+        waiting::HELD_REASONS,
     },
 };
 use proptest::{prelude::*, sample::select};
 
-use crate::support::{AZURE_VM, PHASES, at, claim, facts, home_vm, job_of, record, status};
+use crate::support::{
+    AZURE_VM, PHASES, at, change_site, change_targets, claim, facts, home_vm, job_of, record, status,
+};
 
 /// What goes into a decision.
 #[derive(Clone, Debug)]
@@ -78,7 +82,7 @@ fn any_item(stage: Stage) -> impl Strategy<Value = Replication> {
     prop::collection::vec(change, 0..3).prop_map(move |changes| {
         let mut item = crate::support::replication(stage);
         for (field, words, minute, yes) in changes {
-            match field % 16 {
+            match field % 20 {
                 0 => item.allowed = words.into_iter().map(Operation::from).collect(),
                 1 => item.complete = false,
                 2 => item.generation = yes.then_some(Generation::Classic),
@@ -97,6 +101,10 @@ fn any_item(stage: Stage) -> impl Strategy<Value = Replication> {
                 12 => item.log_storage_account_id = None,
                 13 => item.last_used_policy_id = None,
                 14 => item.appliance_id = None,
+                16 => item.physical = Some(yes),
+                17 => item.os_name = Some("Microsoft Windows Server 2008 R2".to_owned()),
+                18 => item.group = Some("group".to_owned()),
+                19 => item.azure_vm_id_named = yes,
                 _ => item.id = "/another".to_owned(),
             }
         }
@@ -112,7 +120,10 @@ fn any_azure_vm() -> impl Strategy<Value = AzureVm> {
         AzurePower::Between("deallocating".to_owned()),
     ]);
     prop_oneof![
-        4 => power.prop_map(|power| AzureVm::Present { id: AZURE_VM.to_owned(), power, disks: None }),
+        4 => power.prop_map(|power| {
+            let disk = AzureDisk { name: "web-01-os".to_owned(), capacity_bytes: None };
+            AzureVm::Present { id: AZURE_VM.to_owned(), power, disks: Some(vec![disk]) }
+        }),
         1 => Just(AzureVm::Absent),
     ]
 }
@@ -131,6 +142,28 @@ fn any_home() -> impl Strategy<Value = OnPremisesVm> {
     ]
 }
 
+/// What can be wrong around a machine.
+fn any_trouble() -> impl Strategy<Value = fn(&mut ItemFacts)> {
+    let troubles: Vec<fn(&mut ItemFacts)> = vec![
+        |facts| {
+            if let Fact::Seen { value: item, .. } = &mut facts.replication {
+                (item.log_storage_account_id, item.last_used_policy_id) = (None, None);
+            }
+        },
+        |facts| facts.site = Fact::unknown("vCenter was not read."),
+        |facts| facts.locks = Fact::unknown("The locks were not read."),
+        |facts| facts.locks = Fact::seen(vec!["keep".to_owned()], at(0)),
+        |facts| facts.group = Fact::seen(vec![GroupMember::default()], at(0)),
+        |facts| facts.home_datastores = vec!["another".to_owned()],
+        |facts| change_site(facts, |site| site.targets.clear()),
+        |facts| change_site(facts, |site| site.datastores.clear()),
+        |facts| change_targets(facts, |target| target.disks_attached = 60),
+        |facts| change_targets(facts, |target| target.target.heartbeat = None),
+        |facts| change_targets(facts, |target| target.vm = Fact::seen(OnPremisesVm::NotFound, at(0))),
+    ];
+    select(troubles)
+}
+
 /// A healthy world in which some things are something else.
 fn any_facts(stage: Stage) -> impl Strategy<Value = ItemFacts> {
     let seldom = || prop::bool::weighted(0.2);
@@ -139,9 +172,9 @@ fn any_facts(stage: Stage) -> impl Strategy<Value = ItemFacts> {
         prop::option::weighted(0.4, fact(prop::collection::vec(any_job(), 0..3))),
         prop::option::weighted(0.2, fact(any_azure_vm())),
         prop::option::weighted(0.2, fact(any_home())),
-        (seldom(), seldom()),
+        (seldom(), seldom(), prop::option::weighted(0.2, any_trouble())),
     );
-    parts.prop_map(move |(item, jobs, azure_vm, home, (fabric, vcenter))| {
+    parts.prop_map(move |(item, jobs, azure_vm, home, (fabric, vcenter, trouble))| {
         let mut facts = facts(stage, at(0));
         facts.replication = item.unwrap_or(facts.replication);
         facts.jobs = jobs.unwrap_or(facts.jobs);
@@ -154,17 +187,30 @@ fn any_facts(stage: Stage) -> impl Strategy<Value = ItemFacts> {
         if vcenter {
             facts.vcenter = Fact::unknown("vCenter does not answer.");
         }
+        if let Some(spoil) = trouble {
+            spoil(&mut facts);
+        }
         facts
     })
 }
 
 pub fn any_claim() -> impl Strategy<Value = Option<Claim>> {
-    let word = select(vec!["", "", "", "Suspended", "ApprovalRequired", "WaveNotStarted", "A word of another version"]);
-    let parts =
-        (select(DesiredPhase::ALL.to_vec()), word, select(vec!["", "again"]), select(vec![0, 600]), any::<bool>());
+    let words = [""; 20].into_iter().chain(HELD_REASONS).chain(["A word of another version"]);
+    let word = select(words.collect::<Vec<_>>());
+    let parts = (
+        select(DesiredPhase::ALL.to_vec()),
+        word,
+        select(vec!["", "again"]),
+        select(vec![0, 600]),
+        any::<bool>(),
+        prop::option::weighted(0.2, Just("It does not work.".to_owned())),
+        any_waivers(),
+    );
     prop::option::weighted(
         0.9,
-        parts.prop_map(|(up_to, held_by, token, soak, ours)| Claim {
+        parts.prop_map(|(up_to, held_by, token, soak, ours, cancel, waivers)| Claim {
+            cancel,
+            waivers,
             plan_uid: if ours { claim(up_to).plan_uid } else { "another".to_owned() },
             held_by: held_by.to_owned(),
             retry_token: token.to_owned(),
@@ -172,6 +218,17 @@ pub fn any_claim() -> impl Strategy<Value = Option<Claim>> {
             ..claim(up_to)
         }),
     )
+}
+
+/// Mostly none; else some checks, whether they may be waived or not.
+fn any_waivers() -> impl Strategy<Value = Vec<ClaimWaiver>> {
+    let names: Vec<_> = CHECKS.iter().map(|check| check.name).collect();
+    let waive = |check: &str| ClaimWaiver { check: check.to_owned(), reason: "It is known.".to_owned() };
+    let some = prop::sample::subsequence(names, 1..10);
+    prop_oneof![
+        4 => Just(Vec::new()),
+        1 => some.prop_map(move |names| names.into_iter().map(waive).collect()),
+    ]
 }
 
 fn any_record() -> impl Strategy<Value = OperationRecord> {

@@ -2,6 +2,7 @@
 //! what they are about.
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 
+pub mod classic;
 pub mod plans;
 pub mod show;
 pub mod story;
@@ -17,10 +18,10 @@ use failback::{
         facts::{ItemFacts, SiteFacts, TargetFacts},
         journal,
         observed::{
-            ActiveLocation, AzureDisk, AzurePower, AzureVm, CurrentScenario, Datastore, Direction, Fabric, Fact,
-            Generation, Health, Host, Job, JobState, Mount, OnPremisesVm, Operation, OsFamily, PlannedFailoverStatus,
-            Power, ProcessServer, Replication, ReplicationProgress, ReprotectTarget, Scenario, Tools, VCenterAbout,
-            VirtualMachine,
+            ActiveLocation, AzureDisk, AzurePower, AzureVm, Component, CurrentScenario, Datastore, Direction, Fabric,
+            Fact, Generation, Health, Host, Job, JobState, KnownVCenter, Mount, OnPremisesVm, Operation, OsFamily,
+            PlannedFailoverStatus, Power, ProcessServer, ReplicatedDisk, Replication, ReplicationProgress,
+            ReprotectTarget, Scenario, Tools, VCenterAbout, VirtualDisk, VirtualMachine,
         },
         stage::Stage,
     },
@@ -31,6 +32,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 pub const ITEM: &str = "/Subscriptions/s/vaults/v/replicationFabrics/f/replicationProtectedItems/web-01";
 pub const AZURE_VM: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/virtualMachines/web-01";
 pub const UUID: &str = "5013a427-875d-d00f-8488-ae04c6780453";
+/// UUID of its virtual disk at home.
+pub const DISK: &str = "6000c29a-0000-4000-8000-000000000001";
 pub const PLAN: &str = "c0ffee00-0000-4000-8000-000000000001";
 
 /// Minutes after the beginning of a test's time.
@@ -99,10 +102,15 @@ pub fn replication(stage: Stage) -> Replication {
         os: Some(OsFamily::Linux),
         azure_vm_id: Some(AZURE_VM.to_owned()),
         instance_uuid: (direction == ToAzure).then(|| UUID.to_owned()),
-        vcenter_name: None,
+        vcenter_name: Some("vcenter01".to_owned()),
         target_vm_name: Some("web-01".to_owned()),
         datastores: vec!["datastore1".to_owned()],
-        disks: Vec::new(),
+        disks: vec![ReplicatedDisk {
+            id: "disk-0".to_owned(),
+            name: "web-01-os".to_owned(),
+            capacity_bytes: Some(40 << 30),
+            vmdk_uuid: (direction == ToVMware).then(|| DISK.to_owned()),
+        }],
         log_storage_account_id: Some("/storageAccounts/cache".to_owned()),
         last_used_policy_id: Some("/replicationPolicies/forward".to_owned()),
         policy_id: Some("/replicationPolicies/current".to_owned()),
@@ -120,7 +128,8 @@ pub fn azure_vm(stage: Stage) -> AzureVm {
         Stage::FailedBack | Stage::InTransition => AzurePower::Deallocated,
         Stage::HomeCommitted | Stage::SyncingToAzure | Stage::ProtectedToAzure => return AzureVm::Absent,
     };
-    AzureVm::Present { id: AZURE_VM.to_owned(), power, disks: Some(vec![AzureDisk::default()]) }
+    let disk = AzureDisk { name: "web-01-os".to_owned(), capacity_bytes: Some(40 << 30) };
+    AzureVm::Present { id: AZURE_VM.to_owned(), power, disks: Some(vec![disk]) }
 }
 
 /// The VM at home as it is at a stage.
@@ -132,12 +141,41 @@ pub fn home_vm(stage: Stage) -> VirtualMachine {
         instance_uuid: Some(UUID.to_owned()),
         power: Some(if runs { Power::On } else { Power::Off }),
         tools: Some(if runs { Tools::Running } else { Tools::NotRunning }),
+        host: Some("host-1".to_owned()),
+        datastores: vec!["datastore-1".to_owned()],
+        disks: vec![VirtualDisk {
+            label: "Hard disk 1".to_owned(),
+            uuid: Some(DISK.to_owned()),
+            capacity_bytes: Some(40 << 30),
+            datastore: Some("datastore-1".to_owned()),
+            ..VirtualDisk::default()
+        }],
         ..VirtualMachine::default()
     }
 }
 
-/// The fabric with one appliance in it.
+/// The fabric with one appliance in it, at the beginning of a test's time.
 pub fn fabric() -> Fabric {
+    fabric_at(at(0))
+}
+
+/// The fabric, whose parts were heard a minute before.
+pub fn fabric_at(now: Timestamp) -> Fabric {
+    let heard = Some(now - SignedDuration::from_mins(1));
+    let component = |kind| Component {
+        kind,
+        name: "appliance01".to_owned(),
+        health: Health::Normal,
+        health_errors: Vec::new(),
+        heartbeat: heard,
+    };
+    let vcenter = KnownVCenter {
+        name: "vcenter01".to_owned(),
+        address: "vcenter01.example.com".to_owned(),
+        instance_uuid: Some("vc-1".to_owned()),
+        heartbeat: heard,
+        ..KnownVCenter::default()
+    };
     Fabric {
         id: "/replicationFabrics/f".to_owned(),
         name: "fabric".to_owned(),
@@ -148,25 +186,27 @@ pub fn fabric() -> Fabric {
             name: "appliance01".to_owned(),
             health: Health::Normal,
             health_errors: Vec::new(),
-            heartbeat: Some(at(-1)),
+            heartbeat: heard,
             version: "9.1".to_owned(),
             datastores: vec!["datastore1".to_owned()],
             protected_items: Some(1),
+            vcenter_name: Some("vcenter01".to_owned()),
+            components: vec![component("process server"), component("reprotect agent")],
             ..ReprotectTarget::default()
         }],
         process_servers: vec![ProcessServer {
             id: "appliance-1".to_owned(),
             name: "appliance01".to_owned(),
             health: Health::Normal,
-            heartbeat: Some(at(-1)),
+            heartbeat: heard,
         }],
-        vcenters: Fact::seen(Vec::new(), at(0)),
+        vcenters: Fact::seen(vec![vcenter], now),
         ..Fabric::default()
     }
 }
 
 /// What vCenter has around the machine: one host with one datastore, the appliance's VM on it.
-pub fn site() -> SiteFacts {
+pub fn site_at(now: Timestamp) -> SiteFacts {
     let datastore = Datastore {
         moref: "datastore-1".to_owned(),
         name: "datastore1".to_owned(),
@@ -195,9 +235,9 @@ pub fn site() -> SiteFacts {
         ..VirtualMachine::default()
     };
     let target = TargetFacts {
-        target: fabric().targets.remove(0),
+        target: fabric_at(now).targets.remove(0),
         object: None,
-        vm: Fact::seen(OnPremisesVm::Found(Box::new(appliance)), at(0)),
+        vm: Fact::seen(OnPremisesVm::Found(Box::new(appliance)), now),
         disks_attached: 0,
         disk_limit: 60,
     };
@@ -215,9 +255,9 @@ pub fn facts(stage: Stage, now: Timestamp) -> ItemFacts {
         vcenter: Fact::seen(about, now),
         on_premises: Fact::seen(OnPremisesVm::Found(Box::new(home_vm(stage))), now),
         home_datastores: vec!["datastore1".to_owned()],
-        fabric: Fact::seen(fabric(), now),
+        fabric: Fact::seen(fabric_at(now), now),
         appliance: Fact::seen(None, now),
-        site: Fact::seen(site(), now),
+        site: Fact::seen(site_at(now), now),
         recovery_points: Fact::seen(Vec::new(), now),
         locks: Fact::seen(Vec::new(), now),
         policies: Fact::seen(Vec::new(), now),
@@ -225,6 +265,23 @@ pub fn facts(stage: Stage, now: Timestamp) -> ItemFacts {
         configuration_server_backup: None,
         probes: Fact::seen(Vec::new(), now),
     }
+}
+
+/// Changes the targets of the fabric as they were seen, everywhere.
+pub fn change_targets(facts: &mut ItemFacts, change: impl Fn(&mut TargetFacts)) {
+    change_site(facts, |site| site.targets.iter_mut().for_each(change));
+}
+
+/// Changes what vCenter has around the machine.
+pub fn change_site(facts: &mut ItemFacts, change: impl FnOnce(&mut SiteFacts)) {
+    let Fact::Seen { value, .. } = &mut facts.site else { panic!("the site was not seen") };
+    change(value);
+}
+
+/// Changes the fabric as it was seen.
+pub fn change_fabric(facts: &mut ItemFacts, change: impl FnOnce(&mut Fabric)) {
+    let Fact::Seen { value, .. } = &mut facts.fabric else { panic!("the fabric was not seen") };
+    change(value);
 }
 
 /// Changes the item as it was seen.
@@ -326,7 +383,17 @@ pub fn status(stage: Stage, claim: Option<Claim>) -> ReplicatedItemStatus {
 
 /// Decides.
 pub fn decide_on(status: &ReplicatedItemStatus, facts: &ItemFacts, now: Timestamp) -> ItemDecision {
-    decide(&ItemInput { spec: &spec(), status, generation: Some(1), facts, now })
+    decide_with(&spec(), status, facts, now)
+}
+
+/// Decides on what is declared beside that.
+pub fn decide_with(
+    spec: &ReplicatedItemSpec,
+    status: &ReplicatedItemStatus,
+    facts: &ItemFacts,
+    now: Timestamp,
+) -> ItemDecision {
+    decide(&ItemInput { spec, status, generation: Some(1), facts, now })
 }
 
 /// Every phase that an item can show.

@@ -8,8 +8,10 @@ use failback::{
         ReplicatedItemStatus,
     },
     core::{
+        action::Verb,
         conditions,
-        decide::plan::{PlanDecision, PlanInput, decide, spec_hash},
+        decide::plan::{Declared, PlanDecision, PlanInput, decide, permits, spec_hash},
+        schedule::load::{Limits, Load, Machine},
         stage::Stage,
     },
 };
@@ -25,6 +27,13 @@ pub struct Case {
     pub spec: FailbackPlanSpec,
     pub status: FailbackPlanStatus,
     pub items: BTreeMap<String, ReplicatedItemStatus>,
+    pub labels: BTreeMap<String, BTreeMap<String, String>>,
+    /// Machines of other plans, of the same vault.
+    pub others: Vec<ReplicatedItemStatus>,
+    /// Plans that come before this one.
+    pub older: Vec<String>,
+    pub limits: Limits,
+    pub requester: Option<String>,
     pub approvals: Vec<FailbackApprovalSpec>,
     pub deleting: bool,
     pub abandon: Option<String>,
@@ -52,6 +61,11 @@ impl Case {
             spec: plan_spec(json!({ "desiredPhase": desired, "waves": named })),
             status: FailbackPlanStatus::default(),
             items: waves.iter().flat_map(|items| items.iter().map(at_stage)).collect(),
+            labels: BTreeMap::new(),
+            others: Vec::new(),
+            older: Vec::new(),
+            limits: Limits::default(),
+            requester: None,
             approvals: Vec::new(),
             deleting: false,
             abandon: None,
@@ -60,7 +74,21 @@ impl Case {
     }
 
     pub fn decide(&self) -> PlanDecision {
-        decide(&PlanInput {
+        self.with_input(decide)
+    }
+
+    /// Asks for consent, as is done right before a call.
+    pub fn permits(&self, item: &str, verb: Verb) -> Result<(), String> {
+        self.with_input(|input| permits(input, item, verb))
+    }
+
+    pub fn with_input<T>(&self, ask: impl FnOnce(&PlanInput<'_>) -> T) -> T {
+        let labels = |name: &String| self.labels.get(name).cloned().unwrap_or_default();
+        let declare = |name: &String| (name.clone(), Declared { labels: labels(name), vault: "ns/vault".to_owned() });
+        let declared = self.items.keys().map(declare).collect();
+        let machines: Vec<Machine<'_>> = self.items.values().chain(&self.others).map(of_vault).collect();
+        let older = self.older.iter().map(String::as_str).collect();
+        ask(&PlanInput {
             name: "plan",
             uid: PLAN,
             generation: Some(1),
@@ -68,7 +96,10 @@ impl Case {
             status: &self.status,
             deleting: self.deleting,
             abandon: self.abandon.as_deref(),
+            requester: self.requester.as_deref(),
             items: &self.items,
+            declared: &declared,
+            load: &Load::of(self.limits.clone(), &machines, &older),
             approvals: &self.approvals,
             now: self.now,
         })
@@ -136,6 +167,10 @@ impl Case {
         }
         lines.join("\n") + "\n"
     }
+}
+
+fn of_vault(status: &ReplicatedItemStatus) -> Machine<'_> {
+    Machine { vault: "ns/vault", status, claim: status.claim.as_ref() }
 }
 
 fn claim_text(claim: Option<&Claim>) -> String {

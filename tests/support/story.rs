@@ -1,7 +1,7 @@
 //! A machine's story, told pass by pass: the status is recorded as the reconciler would, and the log is the golden file.
 
 use failback::{
-    api::{ItemPhase, ReplicatedItemStatus},
+    api::{ItemPhase, ReplicatedItemSpec, ReplicatedItemStatus},
     core::{
         conditions,
         decide::{Next, events, item::push_record},
@@ -13,10 +13,11 @@ use failback::{
 };
 use jiff::Timestamp;
 
-use super::{at, decide_on, facts, show};
+use super::{at, decide_with, facts, show, spec};
 
 /// A machine, its world, and what was told so far.
 pub struct Story {
+    pub spec: ReplicatedItemSpec,
     pub status: ReplicatedItemStatus,
     pub facts: ItemFacts,
     pub minute: i64,
@@ -26,7 +27,7 @@ pub struct Story {
 impl Story {
     /// Begins with a machine at a stage, seen before, and its claim.
     pub fn begin(stage: Stage, status: ReplicatedItemStatus) -> Self {
-        Self { status, facts: facts(stage, at(0)), minute: 0, log: Vec::new() }
+        Self { spec: spec(), status, facts: facts(stage, at(0)), minute: 0, log: Vec::new() }
     }
 
     pub fn now(&self) -> Timestamp {
@@ -46,7 +47,7 @@ impl Story {
     pub fn pass(&mut self, what: &str) -> bool {
         self.log.push(format!("{:>4} min: {what}", self.minute));
         for _ in 0..4 {
-            let decision = decide_on(&self.status, &self.facts, self.now());
+            let decision = decide_with(&self.spec, &self.status, &self.facts, self.now());
             for event in events::of_item(&self.status, &decision.status) {
                 self.log.push(format!("          event {}: {}", event.reason, event.note));
             }

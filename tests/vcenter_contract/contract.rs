@@ -111,6 +111,9 @@ pub async fn the_first_message_is_everything(site: &Site) {
     let disk = vm.disks.first().expect("a disk");
     assert!(disk.capacity_bytes.unwrap() > 0 && !disk.label.is_empty() && !disk.delta && !disk.raw_device);
     assert!(known_datastores.contains(disk.datastore.as_deref().unwrap()));
+    assert!(disk.controller.as_deref().is_some_and(|kind| kind.ends_with("Controller")), "{disk:?}");
+    assert!(hosts.iter().any(|host| host.cluster.is_none()), "a standalone host");
+    assert!(hosts.iter().filter_map(|host| host.cluster.as_deref()).any(|name| !name.starts_with("domain-")));
     for host in &hosts {
         assert!(!host.name.is_empty() && host.maintenance == Some(false) && host.unreadable.is_empty(), "{host:?}");
         assert_eq!(host.connection.as_deref(), Some("connected"));
@@ -119,6 +122,8 @@ pub async fn the_first_message_is_everything(site: &Site) {
     for datastore in &datastores {
         assert!(!datastore.name.is_empty() && datastore.kind.is_some() && datastore.accessible == Some(true));
         assert!(datastore.free_bytes <= datastore.capacity_bytes && datastore.capacity_bytes.unwrap() > 0);
+        let mounts = datastore.mounts.as_ref().unwrap();
+        assert!(!mounts.is_empty() && mounts.iter().all(|m| known_hosts.contains(m.host.as_str()) && m.writable));
     }
     following.client.close().await;
 }

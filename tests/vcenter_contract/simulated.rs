@@ -19,10 +19,10 @@ const SCENARIO: &str = "
 vcenters:
   - name: vcenter.example.com
     hosts: [{name: esx01, cluster: c1}, {name: esx02, cluster: c1}, {name: esx03}]
-    datastores: [{name: ds1}, {name: nfs1, kind: NFS}]
+    datastores: [{name: ds1}, {name: nfs1, kind: NFS}, {name: local3, hosts: [esx03]}]
     vms:
       - {name: app-1, diskEnableUuid: true}
-      - {name: app-2, host: esx02, diskEnableUuid: false}
+      - {name: app-2, host: esx02, diskEnableUuid: false, controller: pvscsi}
       - {name: snapped, snapshots: [before, after], poweredOn: false}
       - {name: mapped, disks: [{size: 8GB, kind: rdmPhysical}], poweredOn: false}
       - {name: orphan, withoutConfig: true, poweredOn: false}
@@ -130,7 +130,7 @@ fn named<'a>(vms: &'a [VirtualMachine], name: &str) -> &'a VirtualMachine {
 async fn simulated_shows_what_matters_for_failback() {
     let (site, _) = start(SCENARIO).await;
     let mut following = Following::of(site.client());
-    let (vms, _, datastores) = following.all().await;
+    let (vms, hosts, datastores) = following.all().await;
     let app = named(&vms, "app-1");
     assert_eq!((app.power, app.tools, app.disk_enable_uuid), (Some(Power::On), Some(Tools::Running), Some(true)));
     assert!(app.ip_address.is_some());
@@ -139,11 +139,18 @@ async fn simulated_shows_what_matters_for_failback() {
     let snapped = named(&vms, "snapped");
     assert_eq!((snapped.snapshots, snapped.disks[0].delta), (Some(2), true));
     assert!(named(&vms, "mapped").disks[0].raw_device);
+    assert_eq!(app.disks[0].controller.as_deref(), Some("VirtualLsiLogicSASController"));
+    assert_eq!(named(&vms, "app-2").disks[0].controller.as_deref(), Some("ParaVirtualSCSIController"));
     assert!(named(&vms, "golden").template);
     let orphan = named(&vms, "orphan");
     assert_eq!((orphan.bios_uuid.as_deref(), orphan.snapshots, orphan.disk_enable_uuid), (None, None, None));
     assert!(orphan.unreadable.contains(&"config.hardware.device".to_owned()), "{orphan:?}");
     assert!(datastores.iter().any(|d| d.kind.as_deref() == Some("NFS")));
+    let cluster = |name: &str| hosts.iter().find(|h| h.name == name).unwrap().cluster.as_deref();
+    assert_eq!((cluster("esx01"), cluster("esx03")), (Some("c1"), None));
+    let local = datastores.iter().find(|d| d.name == "local3").unwrap();
+    let host = |name: &str| hosts.iter().find(|h| h.name == name).unwrap().moref.as_str();
+    assert_eq!((local.writable_on(host("esx01")), local.writable_on(host("esx03"))), (Some(false), Some(true)));
     following.client.close().await;
 }
 

@@ -130,7 +130,7 @@ async fn everything_is_rebuilt_after_the_session_was_lost() {
         followed.world.batch(2, &powered("poweredOff"));
         assert_eq!(followed.all().await, Some(Power::On), "everything anew");
         assert_eq!(followed.changed().await.1, Some(Power::Off));
-        assert_eq!(followed.server.count("CreateContainerView"), 6);
+        assert_eq!(followed.server.count("CreateContainerView"), 8);
         assert_eq!(followed.server.count("CreatePropertyCollector"), 2);
     }
 }
@@ -193,7 +193,7 @@ async fn it_ends_when_nobody_listens_and_cleans_up() {
     drop(followed.changes);
     let failure = timeout(Duration::from_secs(10), followed.end).await.unwrap().unwrap();
     assert_eq!(failure.class, FailureClass::Transient);
-    assert_eq!((followed.server.count("DestroyPropertyCollector"), followed.server.count("DestroyView")), (1, 3));
+    assert_eq!((followed.server.count("DestroyPropertyCollector"), followed.server.count("DestroyView")), (1, 4));
 }
 
 #[tokio::test]

@@ -55,6 +55,9 @@
 {{- if and $m.serviceMonitor.enabled $m.podMonitor.enabled }}
 {{- fail "metrics.serviceMonitor and metrics.podMonitor are both enabled: every pod would be read twice. Enable one." }}
 {{- end }}
+{{- if and $m.prometheusRule.enabled (not $m.prometheusRule.runbookBaseUrl) }}
+{{- fail "metrics.prometheusRule is enabled and metrics.prometheusRule.runbookBaseUrl is empty: alerts would lead nowhere. Set it to where docs/runbooks can be read." }}
+{{- end }}
 {{- $n := $v.networkPolicy }}
 {{- if $n.enabled }}
 {{- if and (or $m.serviceMonitor.enabled $m.podMonitor.enabled) (not $n.metricsFrom) }}

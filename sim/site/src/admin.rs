@@ -4,11 +4,12 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use crate::arm;
-use crate::fault::{Armed, Effect, Fault, Mend};
+use crate::fault::{Armed, Effect, Fault};
+use crate::mend::{Mend, mend};
 use crate::site::Site;
 use crate::snapshot;
 use crate::wire::{Answer, Request};
-use crate::world::{AzurePower, Snapshot, World};
+use crate::world::World;
 
 fn bad(message: impl std::fmt::Display) -> Answer {
     Answer::json(400, &json!({"error": message.to_string()}))
@@ -131,176 +132,6 @@ pub(crate) fn inject(world: &mut World, fault: Fault) -> Result<(), String> {
         | Effect::SoapFault { .. }
         | Effect::JobFails { .. }
         | Effect::JobStuck { .. } => world.faults.armed.push(Armed { fault, seen: 0, struck: 0, frozen: None }),
-    }
-    Ok(())
-}
-
-/// Changes the world's facts.
-pub(crate) fn mend(world: &mut World, change: &Mend) -> Result<(), String> {
-    if let Some(name) = &change.machine {
-        let index = world.machine_named(name).ok_or_else(|| format!("there is no machine `{name}`"))?;
-        mend_machine(world, index, change);
-    }
-    let vcenter = match &change.vcenter {
-        None => 0,
-        Some(name) => world
-            .vcenters
-            .iter()
-            .position(|vcenter| &vcenter.name == name)
-            .ok_or_else(|| format!("there is no vCenter `{name}`"))?,
-    };
-    mend_vcenter(world, vcenter, change)?;
-    if let Some(name) = &change.component {
-        let now = world.now;
-        let mut found = false;
-        for server in
-            world.fabrics.iter_mut().flat_map(|fabric| &mut fabric.servers).filter(|server| &server.name == name)
-        {
-            found = true;
-            if let Some(health) = &change.component_health {
-                server.health = health.clone();
-            }
-            if let Some(heartbeat) = change.component_heartbeat {
-                server.heartbeat = heartbeat;
-                server.silent_since = (!heartbeat).then_some(now);
-            }
-        }
-        if !found {
-            return Err(format!("there is no component `{name}`"));
-        }
-    }
-    if let Some(name) = &change.add_lock {
-        world.locks.push(crate::scenario::ResourceLock {
-            name: name.clone(),
-            level: "CanNotDelete".to_owned(),
-            vm: None,
-        });
-    }
-    if let Some(name) = &change.remove_lock {
-        world.locks.retain(|lock| &lock.name != name);
-    }
-    if change.expire_tokens == Some(true) {
-        world.token_epoch += 1;
-    }
-    if let Some(secret) = &change.client_secret {
-        world.azure.client_secret = secret.clone();
-    }
-    if change.release_jobs == Some(true) {
-        let stuck: Vec<String> =
-            world.jobs.values().filter(|job| job.stuck_at.is_some()).map(|job| job.id.clone()).collect();
-        for id in stuck {
-            world.release_job(&id);
-        }
-    }
-    if change.clear_faults == Some(true) {
-        world.faults.armed.clear();
-    }
-    world.revision += 1;
-    Ok(())
-}
-
-fn mend_machine(world: &mut World, index: usize, change: &Mend) {
-    if let Some(machine) = world.machines.get_mut(index) {
-        if let Some(never) = change.agent_never {
-            machine.agent_never = never;
-            if never {
-                machine.agent_registered = false;
-            }
-        }
-        if let Some(exists) = change.azure_vm_exists {
-            machine.azure.exists = exists;
-        }
-        if let Some(group) = &change.azure_vm_moved_to {
-            machine.azure.resource_group = group.clone();
-        }
-        if let Some(health) = &change.replication_health {
-            machine.health = health.clone();
-        }
-        if let Some(bytes) = change.disk_added_in_azure {
-            machine.added_in_azure.push(bytes);
-        }
-    }
-    if change.agent_never == Some(false) {
-        let boot = world.machines.get(index).map(|machine| {
-            if machine.stage.runs_in_azure() {
-                machine.azure.boots
-            } else {
-                world.on_prem(machine).map_or(0, |vm| vm.boots)
-            }
-        });
-        world.agent_boots(index, boot.unwrap_or(0));
-    }
-    if let Some(running) = change.azure_vm_running {
-        world.set_azure_power(index, if running { AzurePower::Running } else { AzurePower::Deallocated });
-    }
-    if let Some(key) = world.machines.get(index).and_then(|machine| machine.vm) {
-        if change.on_prem_exists == Some(false) {
-            world.delete_vm(key);
-        }
-        match change.on_prem_running {
-            Some(true) => world.power_on(key),
-            Some(false) => world.power_off(key),
-            None => {}
-        }
-        if let (Some(tools), Some(vcenter)) = (change.tools_running, world.vcenters.get_mut(key.vcenter)) {
-            vcenter.change_vm(key.vm, |vm| {
-                vm.tools = tools && vm.powered_on;
-                vm.tools_start = tools;
-            });
-        }
-    }
-    // Last, because a boot above makes the agent unknown.
-    if let (Some(registered), Some(machine)) = (change.agent_registered, world.machines.get_mut(index)) {
-        machine.agent_registered = registered;
-    }
-    world.watch_copies(index);
-}
-
-fn mend_vcenter(world: &mut World, index: usize, change: &Mend) -> Result<(), String> {
-    let now = world.now;
-    let Some(vcenter) = world.vcenters.get_mut(index) else { return Ok(()) };
-    if let Some(connected) = change.vcenter_connected {
-        vcenter.connected = connected;
-    }
-    if change.kill_sessions == Some(true) {
-        vcenter.session_epoch += 1;
-        vcenter.next_revision();
-    }
-    if let Some(name) = &change.host {
-        let host = vcenter.host_named(name).ok_or_else(|| format!("there is no host `{name}`"))?;
-        let revision = vcenter.next_revision();
-        let mut lost_or_found = false;
-        if let Some(host) = vcenter.hosts.get_mut(host) {
-            lost_or_found = change.host_connected.is_some_and(|connected| connected != host.connected);
-            host.connected = change.host_connected.unwrap_or(host.connected);
-            host.maintenance = change.host_maintenance.unwrap_or(host.maintenance);
-            host.changed = revision;
-        }
-        // Its VMs show it in their `runtime.connectionState`.
-        if lost_or_found {
-            vcenter.vms.values_mut().filter(|vm| vm.host == host).for_each(|vm| vm.changed = revision);
-        }
-    }
-    if let Some(name) = &change.datastore {
-        let datastore = vcenter.datastore_named(name).ok_or_else(|| format!("there is no datastore `{name}`"))?;
-        let revision = vcenter.next_revision();
-        if let Some(datastore) = vcenter.datastores.get_mut(datastore) {
-            datastore.free = change.datastore_free.unwrap_or(datastore.free).min(datastore.capacity);
-            datastore.accessible = change.datastore_accessible.unwrap_or(datastore.accessible);
-            datastore.changed = revision;
-        }
-    }
-    if let Some(name) = &change.vm {
-        let vm = vcenter.vm_named(name).ok_or_else(|| format!("there is no VM `{name}`"))?;
-        if let Some(names) = &change.vm_snapshots {
-            vcenter.change_vm(vm, |vm| {
-                vm.snapshots = names
-                    .iter()
-                    .enumerate()
-                    .map(|(number, name)| Snapshot { id: number as u32 + 1, name: name.clone(), made: now })
-                    .collect();
-            });
-        }
     }
     Ok(())
 }

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::mend::Mend;
+
 /// A fault and the calls that it strikes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -101,74 +103,6 @@ pub enum Effect {
         /// The change.
         change: Box<Mend>,
     },
-}
-
-/// A change of the world's facts, to break it or to mend it. Each absent field is left alone.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct Mend {
-    /// The machine that the machine fields below are about.
-    pub machine: Option<String>,
-    /// The mobility agent is registered.
-    pub agent_registered: Option<bool>,
-    /// The mobility agent never registers.
-    pub agent_never: Option<bool>,
-    /// The Azure VM exists.
-    pub azure_vm_exists: Option<bool>,
-    /// The Azure VM runs.
-    pub azure_vm_running: Option<bool>,
-    /// The Azure VM was moved to this resource group.
-    pub azure_vm_moved_to: Option<String>,
-    /// The on-premises VM is powered on.
-    pub on_prem_running: Option<bool>,
-    /// The on-premises VM exists.
-    pub on_prem_exists: Option<bool>,
-    /// VMware Tools run in the on-premises VM.
-    pub tools_running: Option<bool>,
-    /// The item's replication health: Normal, Warning or Critical.
-    pub replication_health: Option<String>,
-    /// A disk of so many bytes was added in Azure.
-    pub disk_added_in_azure: Option<u64>,
-    /// The vCenter that the vCenter fields below are about; absent: the first.
-    pub vcenter: Option<String>,
-    /// ASR and its appliances reach vCenter.
-    pub vcenter_connected: Option<bool>,
-    /// All its sessions die now.
-    pub kill_sessions: Option<bool>,
-    /// A host of that vCenter, for the host fields.
-    pub host: Option<String>,
-    /// The host is connected.
-    pub host_connected: Option<bool>,
-    /// The host is in maintenance mode.
-    pub host_maintenance: Option<bool>,
-    /// A datastore of that vCenter, for the datastore fields.
-    pub datastore: Option<String>,
-    /// Its free bytes.
-    pub datastore_free: Option<u64>,
-    /// It can be reached.
-    pub datastore_accessible: Option<bool>,
-    /// A VM of that vCenter, for the VM fields (master targets too).
-    pub vm: Option<String>,
-    /// Snapshots of that VM, by name, oldest first.
-    pub vm_snapshots: Option<Vec<String>>,
-    /// An appliance, process server or master target, for the component fields.
-    pub component: Option<String>,
-    /// Its health: Normal, Warning or Critical.
-    pub component_health: Option<String>,
-    /// Its heartbeats arrive.
-    pub component_heartbeat: Option<bool>,
-    /// Put a CanNotDelete lock of this name on the resource group.
-    pub add_lock: Option<String>,
-    /// Take the lock of this name away.
-    pub remove_lock: Option<String>,
-    /// All access tokens that were handed out are void.
-    pub expire_tokens: Option<bool>,
-    /// The client secret changes.
-    pub client_secret: Option<String>,
-    /// Stuck jobs go on.
-    pub release_jobs: Option<bool>,
-    /// Disarm all faults.
-    pub clear_faults: Option<bool>,
 }
 
 /// An armed fault and how often it has matched.

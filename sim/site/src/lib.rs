@@ -13,6 +13,7 @@ mod call;
 mod clock;
 mod exchange;
 mod fault;
+mod mend;
 pub mod scenario;
 mod site;
 mod snapshot;
@@ -23,7 +24,8 @@ mod world;
 
 pub use call::Call;
 pub use clock::Clock;
-pub use fault::{Effect, Fault, Mend};
+pub use fault::{Effect, Fault};
+pub use mend::Mend;
 pub use scenario::{Scenario, ScenarioError};
 pub use site::{FaultError, Options, Site};
 pub use wire::{SelfSigned, TlsError};

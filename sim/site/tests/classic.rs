@@ -161,7 +161,9 @@ async fn the_modernized_alternate_location_uses_the_appliances_host() {
 
 #[tokio::test]
 async fn classic_points_can_be_chosen() {
-    let running = start(MIXED, 0.0).await;
+    // At the full hour the newest point of all is app-consistent.
+    let origin = "2026-01-05T08:30:00Z".parse().unwrap();
+    let running = common::start_with(MIXED, sim_site::Options::at_speed(0.0).with_origin(origin)).await;
     let arm = Arm::login(&running).await;
     let points = arm.get(&format!("{}/recoveryPoints", arm.item_id("ready-01"))).await;
     let points = points["value"].as_array().unwrap().clone();

@@ -6,6 +6,7 @@ use super::{Odd, decode, health};
 use crate::{
     azure::{
         ids::{before_type, discovered_machine, last_segment},
+        quote::quote,
         wire::{
             item::{Disk, Item, Properties, Provider, Scenario, SyncDetails},
             lenient::{Count, Part, Text},
@@ -34,6 +35,7 @@ pub(crate) fn observe(value: Value, complete: bool) -> Result<Replication, Odd> 
     let provider = properties.provider_specific_details.get().unwrap_or(&none);
     let instance_type = provider.instance_type.or_empty();
     let (generation, direction) = provider_kind(&instance_type).unzip();
+    let azure_vm_id = azure_vm_id(&instance_type, provider);
     let machine = provider.fabric_discovery_machine_id.get().and_then(discovered_machine);
     Ok(Replication {
         id: id.to_owned(),
@@ -58,7 +60,6 @@ pub(crate) fn observe(value: Value, complete: bool) -> Result<Replication, Odd> 
         last_failover: properties.last_successful_failover_time.0,
         progress: progress(provider),
         os: os(provider),
-        azure_vm_id: azure_vm_id(&instance_type, provider),
         instance_uuid: machine.as_ref().map(|(_, uuid)| uuid.clone()),
         vcenter_name: vcenter_name(provider).or(machine.map(|(vcenter, _)| vcenter)),
         target_vm_name: match direction {
@@ -74,9 +75,21 @@ pub(crate) fn observe(value: Value, complete: bool) -> Result<Replication, Odd> 
         appliance_id: appliance_id(&instance_type, provider).owned(),
         run_as_account_id: provider.run_as_account_id.owned(),
         group: group(provider),
+        os_name: os_name(provider),
+        physical: physical(direction, provider),
+        master_target_id: match instance_type.as_str() {
+            "InMage" => provider.master_target_id.owned(),
+            _ => None,
+        },
+        process_server_id: match generation {
+            Some(Generation::Classic) => provider.process_server_id.owned(),
+            Some(Generation::Modernized) | None => None,
+        },
+        rpo_seconds: provider.last_rpo_in_seconds.get().or(provider.rpo_in_seconds.get()),
+        azure_vm_id_named: names_azure_vm(&instance_type) && azure_vm_id.is_some(),
+        azure_vm_id,
         fabric_id: before_type(id, "replicationProtectionContainers").unwrap_or_default().to_owned(),
         instance_type,
-        ..Replication::default()
     })
 }
 
@@ -165,13 +178,23 @@ fn progress(provider: &Provider) -> ReplicationProgress {
 
 fn os(provider: &Provider) -> Option<OsFamily> {
     let nested = provider.os_details.get().and_then(|details| details.os_type.get());
-    let word = provider.os_type.get().or(nested)?;
-    if word.eq_ignore_ascii_case("windows") {
-        Some(OsFamily::Windows)
-    } else if word.eq_ignore_ascii_case("linux") {
-        Some(OsFamily::Linux)
-    } else {
-        None
+    super::os_family(provider.os_type.get().or(nested)?)
+}
+
+fn os_name(provider: &Provider) -> Option<String> {
+    let discovered = provider.discovered_vm_details.get().and_then(|vm| vm.os_name.get());
+    let told = [provider.os_name.get(), provider.os_version.get(), discovered].into_iter().flatten().next();
+    told.map(quote)
+}
+
+/// In the direction towards VMware the classic provider calls the machine `Physical` because it now protects the VM in
+/// Azure (recorded): that tells nothing of the machine at home. The modernized one tells nothing at all.
+fn physical(direction: Option<Direction>, provider: &Provider) -> Option<bool> {
+    match (direction?, provider.discovery_type.get()?) {
+        (Direction::ToVMware, _) => None,
+        (Direction::ToAzure, word) if word.eq_ignore_ascii_case("physical") => Some(true),
+        (Direction::ToAzure, word) if word.eq_ignore_ascii_case("vcenter") => Some(false),
+        (Direction::ToAzure, _) => None,
     }
 }
 
@@ -188,6 +211,11 @@ fn azure_vm_id(instance_type: &str, provider: &Provider) -> Option<String> {
         _ => None,
     };
     named.filter(|id| last_segment(id).is_some())
+}
+
+/// Whether this provider names the VM in Azure, rather than letting its name be derived.
+fn names_azure_vm(instance_type: &str) -> bool {
+    matches!(instance_type, "InMageRcmFailback" | "InMageAzureV2")
 }
 
 fn vcenter_name(provider: &Provider) -> Option<String> {

@@ -3,6 +3,7 @@
 //! Lenient where a field is for people, strict where a decision hangs on it: an item whose scenario or permitted
 //! operations cannot be read is not shown at all, since "nothing runs" must never be guessed.
 
+pub(crate) mod around;
 pub(crate) mod fabric;
 pub(crate) mod health;
 pub(crate) mod item;
@@ -15,7 +16,7 @@ mod recorded_tests;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::azure::quote::quote;
+use crate::{azure::quote::quote, core::observed::OsFamily};
 
 /// An entry that cannot be shown: its id, where it has one, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +34,16 @@ impl Odd {
 impl std::fmt::Display for Odd {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}: {}", self.id, self.why)
+    }
+}
+
+fn os_family(word: &str) -> Option<OsFamily> {
+    if word.eq_ignore_ascii_case("windows") {
+        Some(OsFamily::Windows)
+    } else if word.eq_ignore_ascii_case("linux") {
+        Some(OsFamily::Linux)
+    } else {
+        None
     }
 }
 

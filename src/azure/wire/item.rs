@@ -1,6 +1,8 @@
 //! Replicated items of both generations in both directions, in one flat model of provider details: the names of the
 //! four providers do not collide, and a field that a provider lacks is simply absent.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 use super::lenient::{Count, Flag, Many, Part, Text, When};
@@ -104,8 +106,20 @@ pub(crate) struct Provider {
     pub(crate) multi_vm_group_id: Text,
     pub(crate) multi_vm_group_name: Text,
 
+    /// `VCenter`, `Physical`; in the classic direction towards VMware it tells of the VM in Azure (recorded).
+    pub(crate) discovery_type: Text,
+
     // How it is doing.
     pub(crate) os_type: Text,
+    pub(crate) os_name: Text,
+    /// Classic.
+    pub(crate) os_version: Text,
+    /// Classic.
+    pub(crate) rpo_in_seconds: Count,
+    /// InMageRcm.
+    pub(crate) last_rpo_in_seconds: Count,
+    /// InMage: tag → time.
+    pub(crate) consistency_points: Part<BTreeMap<String, When>>,
     pub(crate) os_details: Part<OsDetails>,
     pub(crate) is_agent_registration_successful_after_failover: Flag,
     pub(crate) mobility_agent_details: Part<MobilityAgent>,
@@ -130,6 +144,7 @@ pub(crate) struct Provider {
 pub(crate) struct DiscoveredVm {
     pub(crate) v_center_id: Text,
     pub(crate) datastores: Many<Text>,
+    pub(crate) os_name: Text,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -4,6 +4,7 @@
 //! numbers as strings, dates in four notations with sentinels. Nothing in here fails to decode; what is odd is
 //! remembered as odd, and the observers decide what that means.
 
+pub(crate) mod around;
 pub(crate) mod dates;
 pub(crate) mod fabric;
 pub(crate) mod item;

@@ -2,92 +2,183 @@
 
 use jiff::SignedDuration;
 
-use super::{Check, Verdict, View};
+use super::{Check, FAILBACK, PRACTICE, REPROTECT, Verdict, View, judged};
 use crate::core::{
     action::Verb,
-    observed::{AzurePower, AzureVm, Direction},
+    observed::{AzureDisk, AzurePower, AzureVm, Direction, Generation},
     stage::Stage,
 };
 
 /// How long an agent may take to register after its machine booted (vendor documents: up to 15 minutes).
-pub(super) const REGISTRATION: SignedDuration = SignedDuration::from_mins(15);
+const REGISTRATION: SignedDuration = SignedDuration::from_mins(15);
 
 pub(super) const AZURE_VM_PRESENT: Check = Check {
     name: "AzureVmPresent",
+    source: FAILBACK,
+    generation: None,
     gates: &[Verb::Reprotect, Verb::FailBack],
+    // It is the only copy of the workload.
+    waivable: false,
+    early: false,
     holds_when: "The failed-over Azure VM exists, in the resource group that it was created in: one that was deleted or moved to another group cannot be failed back.",
-    rule: |view| match view.facts.azure_vm.known() {
-        Ok(AzureVm::Present { id, .. }) => Verdict::passed(format!("Azure VM {} exists.", vm_name(id))),
-        Ok(AzureVm::Absent) => Verdict::failed(
+    rule: |view| judged(azure_vm_present(view)),
+};
+
+fn azure_vm_present(view: &View<'_>) -> Result<Verdict, Verdict> {
+    Ok(match azure_vm(view)? {
+        AzureVm::Present { id, .. } => Verdict::passed(format!("Azure VM {} exists.", vm_name(id))),
+        AzureVm::Absent => Verdict::failed(
             "The failed-over Azure VM does not exist in its resource group.",
             "Move the VM back to the resource group that it was created in. A deleted VM cannot be failed back.",
         ),
-        Err(why) => Verdict::unknown(
+    })
+}
+
+/// The VM. That it is absent counts only where somebody named it: site recovery renames on a clash of names, so that
+/// nothing follows from the absence of a VM by a derived name.
+fn azure_vm<'a>(view: &View<'a>) -> Result<&'a AzureVm, Verdict> {
+    let seen = view.facts.azure_vm.known().map_err(|why| {
+        Verdict::unknown(
             why,
             "See the RecoveryVault's conditions; reading VMs needs Microsoft.Compute/virtualMachines/read.",
-        ),
-    },
-};
+        )
+    })?;
+    let named =
+        view.spec.azure_vm_id.is_some() || view.facts.replication.value().is_none_or(|item| item.azure_vm_id_named);
+    match seen {
+        AzureVm::Absent if !named => {
+            let derived =
+                view.facts.replication.value().and_then(|item| item.azure_vm_id.as_deref()).unwrap_or_default();
+            Err(Verdict::unknown(
+                format!(
+                    "The vault does not name the Azure VM, and there is none by the derived name \"{}\".",
+                    vm_name(derived)
+                ),
+                "Set spec.azureVmId to the ARM id of the failed-over VM: site recovery renames it on a clash of names.",
+            ))
+        }
+        AzureVm::Absent | AzureVm::Present { .. } => Ok(seen),
+    }
+}
 
 pub(super) const AZURE_VM_RUNNING: Check = Check {
     name: "AzureVmRunning",
+    source: REPROTECT,
+    generation: None,
     gates: &[Verb::Reprotect],
+    waivable: true,
+    early: false,
     holds_when: "The Azure VM is running, so that its agent can answer.",
-    rule: |view| match view.facts.azure_vm.known() {
-        Ok(AzureVm::Present { power: AzurePower::Running, .. }) => Verdict::passed("The Azure VM is running."),
-        Ok(AzureVm::Present { id, power, .. }) => {
+    rule: |view| judged(azure_vm_running(view)),
+};
+
+fn azure_vm_running(view: &View<'_>) -> Result<Verdict, Verdict> {
+    Ok(match azure_vm(view)? {
+        AzureVm::Present { power: AzurePower::Running, .. } => Verdict::passed("The Azure VM is running."),
+        AzureVm::Present { id, power, .. } => {
             Verdict::failed(format!("Azure VM {} is {power}.", vm_name(id)), "Start the VM in Azure.")
         }
-        Ok(AzureVm::Absent) => Verdict::failed("The Azure VM does not exist.", "See AzureVmPresent."),
-        Err(why) => Verdict::unknown(why, "See AzureVmPresent."),
-    },
-};
+        AzureVm::Absent => Verdict::failed("The Azure VM does not exist.", "See AzureVmPresent."),
+    })
+}
 
 pub(super) const AGENT_REGISTERED: Check = Check {
     name: "AgentRegistered",
+    source: REPROTECT,
+    generation: None,
     gates: &[Verb::Reprotect, Verb::Protect],
+    waivable: true,
+    early: false,
     holds_when: "The mobility agent has registered since the machine booted, which takes up to 15 minutes; a reprotect before that fails saying that the agent is not installed.",
-    rule: agent_registered,
+    rule: |view| judged(agent_registered(view)),
 };
 
-/// `isAgentRegistrationSuccessfulAfterFailover` tells it in the direction to Azure; towards VMware the provider
-/// reports the agent's last heartbeat, which must be later than the failback.
-fn agent_registered(view: &View<'_>) -> Verdict {
+/// `isAgentRegistrationSuccessfulAfterFailover` tells it in the modernized direction to Azure. Elsewhere the provider
+/// reports the agent's last heartbeat, which must be later than the failover that booted the machine.
+fn agent_registered(view: &View<'_>) -> Result<Verdict, Verdict> {
     const WAIT: &str = "Wait: it registers by itself. If it does not within 15 minutes, look at the agent's connection to the replication service.";
-    let item = match view.facts.replication.known() {
-        Ok(item) => item,
-        Err(why) => return Verdict::unknown(why, "See the RecoveryVault's conditions."),
-    };
-    match (item.agent_registered, item.direction) {
-        (Some(true), _) => Verdict::passed("The mobility agent has registered since the last failover."),
-        (Some(false), _) => Verdict::failed("The mobility agent has not registered since the last failover.", WAIT),
-        (None, Some(Direction::ToVMware)) => {
-            let booted = item.last_planned_failover.as_ref().and_then(|(_, started)| *started);
-            match (item.agent_heartbeat, booted) {
-                (Some(beat), Some(booted)) if beat > booted => {
-                    Verdict::passed("The mobility agent has sent a heartbeat since the failback.")
-                }
-                (Some(beat), None) if beat.duration_until(view.now) < REGISTRATION => {
-                    Verdict::passed("The mobility agent's last heartbeat is less than 15 minutes old.")
-                }
-                (Some(beat), _) => Verdict::failed(
-                    format!("The mobility agent's last heartbeat was at {beat:.0}, before the machine came home."),
-                    WAIT,
-                ),
-                (None, _) => Verdict::unknown("The vault reports no heartbeat of the mobility agent.", WAIT),
-            }
+    let item = view.item()?;
+    match item.agent_registered {
+        Some(true) => return Ok(Verdict::passed("The mobility agent has registered since the last failover.")),
+        Some(false) => {
+            return Ok(Verdict::failed("The mobility agent has not registered since the last failover.", WAIT));
         }
-        (None, Some(Direction::ToAzure) | None) => {
-            Verdict::unknown("The vault does not say whether the mobility agent has registered.", WAIT)
-        }
+        None => {}
     }
+    let booted = match (item.direction, item.generation) {
+        (Some(Direction::ToVMware), _) => item.last_planned_failover.as_ref().and_then(|(_, started)| *started),
+        (Some(Direction::ToAzure), Some(Generation::Classic)) => item.last_failover,
+        (Some(Direction::ToAzure) | None, _) => {
+            return Ok(Verdict::unknown("The vault does not say whether the mobility agent has registered.", WAIT));
+        }
+    };
+    Ok(match (item.agent_heartbeat, booted) {
+        (Some(beat), Some(booted)) if beat > booted => {
+            Verdict::passed("The mobility agent has sent a heartbeat since the last failover.")
+        }
+        (Some(beat), None) if beat.duration_until(view.now) < REGISTRATION => {
+            Verdict::passed("The mobility agent's last heartbeat is less than 15 minutes old.")
+        }
+        (Some(beat), _) => Verdict::failed(
+            format!("The mobility agent's last heartbeat was at {beat:.0}, before the machine booted here."),
+            WAIT,
+        ),
+        (None, _) => Verdict::unknown("The vault reports no heartbeat of the mobility agent.", WAIT),
+    })
+}
+
+pub(super) const DISKS_UNCHANGED: Check = Check {
+    name: "DisksUnchanged",
+    source: FAILBACK,
+    generation: None,
+    gates: &[Verb::FailBack],
+    waivable: true,
+    early: true,
+    holds_when: "No disk was added in Azure after the failover: such a disk does not come home, and is lost at the commit.",
+    rule: |view| judged(disks_unchanged(view)),
+};
+
+fn disks_unchanged(view: &View<'_>) -> Result<Verdict, Verdict> {
+    const SEE: &str = "See AzureVmPresent.";
+    let replicated = &view.item()?.disks;
+    let AzureVm::Present { id, disks: Some(disks), .. } = azure_vm(view)? else {
+        return Err(Verdict::unknown("The disks of the Azure VM were not listed.", SEE));
+    };
+    if replicated.is_empty() {
+        return Err(Verdict::unknown("The vault does not list the replicated disks.", "Wait for the item to be read."));
+    }
+    if disks.len() <= replicated.len() {
+        return Ok(Verdict::passed(format!("The {} disks of Azure VM {} are replicated.", disks.len(), vm_name(id))));
+    }
+    let is_replicated =
+        |disk: &&AzureDisk| replicated.iter().any(|other| other.name == disk.name || other.id == disk.name);
+    let added: Vec<_> = disks.iter().filter(|disk| !is_replicated(disk)).map(|disk| disk.name.as_str()).collect();
+    Ok(Verdict::failed(
+        format!(
+            "Azure VM {} has {} disks, and {} are replicated. Not known to the replication: {}.",
+            vm_name(id),
+            disks.len(),
+            replicated.len(),
+            added.join(", ")
+        ),
+        "Move the data of the added disk onto a replicated one, and detach it; or waive this check, and lose it at the commit.",
+    ))
 }
 
 pub(super) const AZURE_VM_STOPPED: Check = Check {
     name: "AzureVmStopped",
+    source: FAILBACK,
+    generation: None,
     gates: &[Verb::Commit],
+    // Two copies may be live.
+    waivable: false,
+    early: false,
     holds_when: "After failback the Azure VM is seen shut down.",
-    rule: |view| match view.facts.azure_vm.known() {
+    rule: azure_vm_stopped,
+};
+
+fn azure_vm_stopped(view: &View<'_>) -> Verdict {
+    match view.facts.azure_vm.known() {
         Ok(AzureVm::Present { power, .. }) if power.is_off() => Verdict::passed(format!("The Azure VM is {power}.")),
         Ok(AzureVm::Present { id, power: AzurePower::Running, .. }) if view.stage == Stage::FailedBack => {
             Verdict::failed(
@@ -109,6 +200,26 @@ pub(super) const AZURE_VM_STOPPED: Check = Check {
             "Look whether it was moved to another group, and runs there. If it was deleted, commit in the portal.",
         ),
         Err(why) => Verdict::unknown(why, "See the RecoveryVault's conditions."),
+    }
+}
+
+pub(super) const NO_DELETE_LOCK: Check = Check {
+    name: "NoDeleteLock",
+    source: PRACTICE,
+    generation: None,
+    gates: &[Verb::Commit],
+    waivable: true,
+    early: true,
+    holds_when: "No resource lock stops Azure from deleting the failed-over VM.",
+    rule: |view| match view.facts.locks.known() {
+        Ok(locks) if locks.is_empty() => {
+            Verdict::passed("No lock is on the Azure VM, its resource group or subscription.")
+        }
+        Ok(locks) => Verdict::failed(
+            format!("Locks keep Azure from deleting the VM: {}.", locks.join(", ")),
+            "Remove them before the commit.",
+        ),
+        Err(why) => Verdict::unknown(why, "Reading locks needs Microsoft.Authorization/locks/read."),
     },
 };
 

@@ -1,72 +1,117 @@
-//! Checks on vCenter and on the machine at home.
+//! Checks on vCenter.
 
-use super::{Check, Verdict, View};
+use super::{Check, OVERVIEW, PREPARE, Verdict, View, judged};
 use crate::core::{
     action::Verb,
-    observed::{OnPremisesVm, Power, Tools, VirtualMachine},
+    observed::{Fabric, KnownVCenter, OnPremisesVm, Replication},
+    placement::{heartbeat_is_fresh, newest_health_error},
 };
+
+pub(super) const ORIGINAL_VCENTER: Check = Check {
+    name: "OriginalVCenter",
+    source: OVERVIEW,
+    generation: None,
+    gates: &[Verb::Reprotect, Verb::FailBack],
+    // In another vCenter the original VM could be started beside the one that came home.
+    waivable: false,
+    early: false,
+    holds_when: "The connected vCenter is the one that the machine was protected from, by UUIDs and never by host names.",
+    rule: |view| judged(original_vcenter(view)),
+};
+
+/// The vCenter's own UUID decides where site recovery tells it. Else something must be seen in this vCenter that only the
+/// original one can have: the machine's VM, or the master target that the configuration server has there.
+fn original_vcenter(view: &View<'_>) -> Result<Verdict, Verdict> {
+    const SEE: &str = "See the conditions of the VCenter; name the original one in spec.vcenterRef.";
+    let item = view.item()?;
+    let about = view.facts.vcenter.known().map_err(|why| Verdict::unknown(why, SEE))?;
+    let known = known_vcenter(view, item, view.fabric()?);
+    if let Some((known, uuid)) = known.and_then(|known| Some((known, known.instance_uuid.as_deref()?))) {
+        return Ok(if uuid.eq_ignore_ascii_case(&about.instance_uuid) {
+            Verdict::passed(format!("vCenter {uuid} is \"{}\", which the machine was protected from.", known.address))
+        } else {
+            Verdict::failed(
+                format!(
+                    "The connected vCenter is {}; the machine was protected from {uuid} (\"{}\").",
+                    about.instance_uuid, known.address
+                ),
+                "Name the original vCenter in spec.vcenterRef.",
+            )
+        });
+    }
+    if let Some(OnPremisesVm::Found(vm)) = view.facts.on_premises.value() {
+        return Ok(Verdict::passed(format!(
+            "vCenter {} has the machine's VM {} ({}), by its UUIDs or disks.",
+            about.instance_uuid, vm.name, vm.moref
+        )));
+    }
+    let vcenters = view.fabric()?.vcenters.value().map(Vec::as_slice).unwrap_or_default();
+    if let ([only], Ok(vm)) = (vcenters, view.target_vm()) {
+        return Ok(Verdict::passed(format!(
+            "\"{}\" is the only vCenter that site recovery knows here, and {} runs in the connected one.",
+            only.address, vm.name
+        )));
+    }
+    Err(Verdict::unknown(
+        format!(
+            "Nothing shows whether vCenter {} is the original one: site recovery does not tell its UUID.",
+            about.instance_uuid
+        ),
+        SEE,
+    ))
+}
+
+/// The machine's vCenter as site recovery knows it: by its name there, else the target's, else the only one.
+fn known_vcenter<'a>(view: &View<'_>, item: &Replication, fabric: &'a Fabric) -> Option<&'a KnownVCenter> {
+    let vcenters = fabric.vcenters.value()?;
+    let of_target = view.placement.target.as_ref().ok().and_then(|chosen| chosen.target.target.vcenter_name.as_deref());
+    let name = item.vcenter_name.as_deref().or(of_target);
+    match (name, vcenters.as_slice()) {
+        (Some(name), _) => vcenters.iter().find(|known| known.name.eq_ignore_ascii_case(name)),
+        (None, [only]) => Some(only),
+        (None, _) => None,
+    }
+}
 
 pub(super) const VCENTER_CONNECTED: Check = Check {
     name: "VCenterConnected",
+    source: PREPARE,
+    generation: None,
     gates: &[Verb::Reprotect, Verb::FailBack],
-    holds_when: "vCenter is connected; otherwise detaching and re-attaching disks fails.",
-    rule: |view| match view.facts.vcenter.known() {
-        Ok(about) => Verdict::passed(format!("Connected to vCenter {} ({}).", about.instance_uuid, about.version)),
-        Err(why) => Verdict::unknown(why, "See the conditions of the VCenter."),
-    },
+    waivable: true,
+    early: false,
+    holds_when: "vCenter is connected, as site recovery sees it and as this controller sees it; otherwise detaching and re-attaching disks fails.",
+    rule: |view| judged(vcenter_connected(view)),
 };
 
-pub(super) const ON_PREMISES_VM_RUNNING: Check = Check {
-    name: "OnPremisesVmRunning",
-    gates: &[Verb::Commit],
-    holds_when: "The on-premises VM is powered on, identified by UUID, never by name alone.",
-    rule: |view| match home_vm(view) {
-        Ok(vm) => match vm.power {
-            Some(Power::On) => Verdict::passed(format!("VM {} ({}) is powered on.", vm.name, vm.moref)),
-            Some(Power::Off | Power::Suspended) => Verdict::failed(
-                format!("VM {} ({}) is not powered on.", vm.name, vm.moref),
-                "Look at the VM's console and at its host's resources in vCenter.",
-            ),
-            None => Verdict::unknown(
-                format!("vCenter does not show the power state of VM {} ({}).", vm.name, vm.moref),
-                "Give the account of the VCenter the System.Read privilege on the VM.",
-            ),
-        },
-        Err(verdict) => verdict,
-    },
-};
-
-pub(super) const VMWARE_TOOLS_RUNNING: Check = Check {
-    name: "VMwareToolsRunning",
-    gates: &[Verb::Commit],
-    holds_when: "VMware Tools, which failover disabled (Windows) or uninstalled (Linux), run again.",
-    rule: |view| match home_vm(view) {
-        Ok(vm) => match vm.tools {
-            Some(Tools::Running | Tools::ExecutingScripts) => Verdict::passed("VMware Tools are running."),
-            Some(Tools::NotRunning) => Verdict::failed(
-                format!("VMware Tools are not running in VM {} ({}).", vm.name, vm.moref),
-                "Wait for the guest to boot. On Linux install the tools again; on Windows enable their services.",
-            ),
-            None => Verdict::unknown(
-                format!("vCenter does not show the state of VMware Tools in VM {} ({}).", vm.name, vm.moref),
-                "Wait for the guest to boot.",
-            ),
-        },
-        Err(verdict) => verdict,
-    },
-};
-
-fn home_vm<'a>(view: &View<'a>) -> Result<&'a VirtualMachine, Verdict> {
-    match view.facts.on_premises.known() {
-        Ok(OnPremisesVm::Found(vm)) => Ok(vm),
-        Ok(OnPremisesVm::NotFound) => Err(Verdict::failed(
-            "No VM in vCenter has the machine's UUIDs or disks.",
-            "Check that vcenterRef names the original vCenter and that its account can see the VM.",
-        )),
-        Ok(OnPremisesVm::Ambiguous(names)) => Err(Verdict::failed(
-            format!("Several VMs have the machine's UUID: {}.", names.join(", ")),
-            "Remove the copies, or give them another UUID.",
-        )),
-        Err(why) => Err(Verdict::unknown(why, "See the conditions of the VCenter.")),
+fn vcenter_connected(view: &View<'_>) -> Result<Verdict, Verdict> {
+    const MEND: &str =
+        "Look at the vCenter's connection on the appliance or configuration server: address, account, certificate.";
+    let about =
+        view.facts.vcenter.known().map_err(|why| Verdict::unknown(why, "See the conditions of the VCenter."))?;
+    let fabric = view.fabric()?;
+    fabric.vcenters.known().map_err(|why| Verdict::unknown(why, "See the RecoveryVault's conditions."))?;
+    let Some(known) = known_vcenter(view, view.item()?, fabric) else {
+        return Err(Verdict::unknown("Site recovery does not show the machine's vCenter.", MEND));
+    };
+    if let Some(error) = newest_health_error(&known.health_errors) {
+        return Ok(Verdict::failed(format!("Site recovery reports of vCenter \"{}\": {error}.", known.address), MEND));
     }
+    let word = known.discovery.as_deref().unwrap_or_default().to_lowercase();
+    if ["fail", "error", "disconnect"].iter().any(|bad| word.contains(bad)) {
+        return Ok(Verdict::failed(
+            format!("Site recovery's discovery of vCenter \"{}\" is in the state {word}.", known.address),
+            MEND,
+        ));
+    }
+    if let (Some(beat), Some(false)) = (known.heartbeat, heartbeat_is_fresh(known.heartbeat, view.now)) {
+        return Ok(Verdict::failed(
+            format!("Site recovery heard from vCenter \"{}\" last at {beat:.0}.", known.address),
+            MEND,
+        ));
+    }
+    Ok(Verdict::passed(format!(
+        "Connected to vCenter {} ({}); site recovery reports no error of \"{}\".",
+        about.instance_uuid, about.version, known.address
+    )))
 }

@@ -3,7 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use crate::{
-    api::{CheckResult, OperationOutcome, OperationRecord, ReplicatedItemStatus},
+    api::{CheckResult, CheckStatus, OperationOutcome, OperationRecord, ReplicatedItemStatus},
     core::{action::Verb, conditions, stage::is_legal},
 };
 
@@ -134,6 +134,9 @@ fn of_operation(before: Option<&OperationRecord>, record: &OperationRecord) -> V
             )]
         }
         OperationOutcome::Succeeded => Vec::new(),
+        OperationOutcome::Failed if record.agent_missing => {
+            vec![EventDraft::normal("AgentNotRegistered", action, record.message.clone())]
+        }
         OperationOutcome::Failed => vec![EventDraft::warning("StepFailed", action, record.message.clone())],
         OperationOutcome::NotMade => {
             vec![EventDraft::warning("OperationNotMade", action, format!("{action}: {}", record.message))]
@@ -145,16 +148,18 @@ fn of_checks(before: &ReplicatedItemStatus, after: &ReplicatedItemStatus) -> Vec
     let result = |status: &ReplicatedItemStatus, name: &str| {
         status.checks.iter().find(|check| check.name == name).map(|check| check.result)
     };
-    after
-        .checks
-        .iter()
-        .filter(|check| check.result == CheckResult::Failed && result(before, &check.name) == Some(CheckResult::Passed))
-        .map(|check| {
-            EventDraft::warning(
-                "PreflightFailed",
-                "Check",
-                format!("{}: {} {}", check.name, check.message, check.remedy),
-            )
-        })
-        .collect()
+    let waived = |name: &str| before.checks.iter().any(|check| check.name == name && check.waived.is_some());
+    let failed = |check: &&CheckStatus| {
+        check.result == CheckResult::Failed && result(before, &check.name) == Some(CheckResult::Passed)
+    };
+    let failures = after.checks.iter().filter(failed).map(|check| {
+        let note = format!("{}: {} {}", check.name, check.message, check.remedy);
+        EventDraft::warning("PreflightFailed", "Check", note)
+    });
+    let waivers = after.checks.iter().filter_map(|check| {
+        let reason = check.waived.as_ref().filter(|_| !waived(&check.name))?;
+        let note = format!("{} does not hold, and is waived: {reason} ({})", check.name, check.message);
+        Some(EventDraft::warning("CheckWaived", "Waive", note))
+    });
+    failures.chain(waivers).collect()
 }

@@ -22,6 +22,10 @@ const AFTER_FAILURE: Duration = Duration::from_secs(120);
 const AFTER_REFUSAL: Duration = Duration::from_secs(10);
 /// The longest wait between two attempts.
 const LONGEST: Duration = Duration::from_secs(900);
+/// Wait after an attempt for which the agent had not registered yet.
+const AFTER_AGENT: SignedDuration = SignedDuration::from_mins(5);
+/// So long an agent may take before that counts as a failure: twice what the vendor's documents say.
+const AGENT_PATIENCE: SignedDuration = SignedDuration::from_mins(30);
 
 /// The attempts of a step under the same plan and retry token, newest first.
 pub(super) fn attempts<'a>(
@@ -56,13 +60,26 @@ pub(super) fn earlier_attempt(
         if replication.at().is_none_or(|at| at < ended + journal::SETTLE) {
             return Some(WaitingOn::Settling(verb));
         }
+        if verb == Verb::FailBack && cancelled_since(status, claim, ended) {
+            return Some(WaitingOn::Cancelled("it was undone on request.".to_owned()));
+        }
         return Some(WaitingOn::ExternalChange(format!(
             "{verb} succeeded at {ended:.0}, and the machine is back where it was before it."
         )));
     }
     let last = attempts(status, claim, verb).next()?;
     let ended = last.ended_at.as_ref().map_or(now, |time| time.0);
-    let failures = with(OperationOutcome::Failed).count();
+    let patience_ends = agent_patience_ends(attempts(status, claim, verb));
+    let is_waiting = |record: &OperationRecord| {
+        record.agent_missing && record.ended_at.as_ref().is_some_and(|time| Some(time.0) < patience_ends)
+    };
+    if is_waiting(last) {
+        let at = ended + AFTER_AGENT;
+        let message =
+            format!("The mobility agent has not registered yet, which takes up to 15 minutes. {}", last.message);
+        return (at > now).then_some(WaitingOn::Retry { verb, at, message });
+    }
+    let failures = with(OperationOutcome::Failed).filter(|record| !is_waiting(record)).count();
     let retry = |times, first| {
         let wait = backoff::jittered(backoff::exponential(times, first, LONGEST), &last.key);
         let at = ended + SignedDuration::try_from(wait).unwrap_or(SignedDuration::from_mins(15));
@@ -76,4 +93,17 @@ pub(super) fn earlier_attempt(
         OperationOutcome::Failed => Some(WaitingOn::OperationFailed { verb, message: last.message.clone() }),
         OperationOutcome::Intended | OperationOutcome::Submitted | OperationOutcome::Succeeded => None,
     }
+}
+
+/// Whether this operator undid, as asked, what had succeeded at that time.
+fn cancelled_since(status: &ReplicatedItemStatus, claim: &Claim, ended: Timestamp) -> bool {
+    attempts(status, claim, Verb::Cancel).any(|cancel| {
+        cancel.outcome == OperationOutcome::Succeeded && cancel.ended_at.as_ref().is_some_and(|time| time.0 >= ended)
+    })
+}
+
+/// Until when attempts that fail only because the agent has not registered yet are no failures: counted from the first.
+fn agent_patience_ends<'a>(attempts: impl Iterator<Item = &'a OperationRecord>) -> Option<Timestamp> {
+    let first = attempts.filter(|record| record.agent_missing).last()?;
+    Some(first.ended_at.as_ref()?.0 + AGENT_PATIENCE)
 }

@@ -1,33 +1,36 @@
 //! The conditions of a machine. Each can be set anew from Azure and vCenter alone.
 
-use super::{Next, item::ItemInput, item_action::action};
+use super::{Next, item_action::action};
+use crate::api::CheckResult;
 use crate::core::{
     action::Verb,
     checks::{self, CheckOutcome},
     conditions::{Draft, Truth, summary},
+    facts::Machine,
     observed::{AzureVm, Health, Replication},
     stage::Stage,
     waiting::WaitingOn,
 };
 
-pub(super) fn drafts(input: &ItemInput<'_>, stage: Stage, checks: &[CheckOutcome], next: &Next) -> Vec<Draft> {
-    let item = input.facts.replication.value();
-    let mut drafts = readiness(input, stage, checks, next);
-    drafts.push(preflight(input, stage, checks));
+pub(super) fn drafts(machine: &Machine<'_>, checks: &[CheckOutcome], next: &Next) -> Vec<Draft> {
+    let (stage, facts) = (machine.stage, machine.facts);
+    let item = facts.replication.value();
+    let mut drafts = readiness(machine, checks, next);
+    drafts.push(preflight(machine, checks));
     drafts.push(reprotected(stage));
     drafts.push(failed_back(stage));
     drafts.push(verified(stage, checks));
-    drafts.push(committed(stage, input.facts.azure_vm.known()));
+    drafts.push(committed(stage, facts.azure_vm.known()));
     drafts.push(protected(stage));
-    drafts.push(source_stopped(stage, input.facts.azure_vm.known()));
+    drafts.push(source_stopped(stage, facts.azure_vm.known()));
     drafts.push(replication_healthy(item));
     drafts
 }
 
-fn readiness(input: &ItemInput<'_>, stage: Stage, checks: &[CheckOutcome], next: &Next) -> Vec<Draft> {
+fn readiness(machine: &Machine<'_>, checks: &[CheckOutcome], next: &Next) -> Vec<Draft> {
     match next {
         Next::Done => {
-            let reached = stage.reached().map_or("where it should be", |phase| phase.as_str());
+            let reached = machine.stage.reached().map_or("where it should be", |phase| phase.as_str());
             summary(true, false, false, "PhaseReached", &format!("The machine is {reached}."))
         }
         Next::Act(guarded, _) => {
@@ -36,12 +39,15 @@ fn readiness(input: &ItemInput<'_>, stage: Stage, checks: &[CheckOutcome], next:
         }
         // What follows shows in the next pass, which comes at once.
         Next::Again => summary(false, true, false, "Recording", "The machine moved on; looking again."),
-        Next::Wait(WaitingOn::Plan, _) => match upcoming(stage).and_then(|verb| obstacle(input, stage, verb, checks)) {
-            None => summary(true, false, false, "Observed", "Observed; no plan has claimed this machine."),
-            Some(on) => summary(false, false, false, on.reason(), &on.message()),
-        },
+        Next::Wait(WaitingOn::Plan, _) => {
+            match upcoming(machine.stage).and_then(|verb| obstacle(machine, verb, checks)) {
+                None => summary(true, false, false, "Observed", "Observed; no plan has claimed this machine."),
+                Some(on) => summary(false, false, false, on.reason(), &on.message()),
+            }
+        }
         Next::Wait(on, _) => {
-            let moving = input.status.claim.is_some() && !matches!(on, WaitingOn::Held { .. });
+            let moving =
+                machine.status.claim.is_some() && !matches!(on, WaitingOn::Held { .. } | WaitingOn::Cancelled(_));
             summary(false, moving, on.stalled(), on.reason(), &on.message())
         }
     }
@@ -63,27 +69,38 @@ const fn upcoming(stage: Stage) -> Option<Verb> {
 }
 
 /// What would keep the step from starting, were it asked for now: shown from the moment that a machine is declared.
-fn obstacle(input: &ItemInput<'_>, stage: Stage, verb: Verb, checks: &[CheckOutcome]) -> Option<WaitingOn> {
-    let failing = super::item::failing(checks, verb);
+fn obstacle(machine: &Machine<'_>, verb: Verb, checks: &[CheckOutcome]) -> Option<WaitingOn> {
+    let failing = super::item_step::failing(checks, verb);
     if !failing.is_empty() {
         return Some(WaitingOn::Checks { step: verb, failing });
     }
-    if stage.next_verb() != Some(verb) {
+    if machine.stage.next_verb() != Some(verb) {
         return None;
     }
-    action(verb, input.spec, input.facts).err().map(|message| WaitingOn::Input { step: verb, message })
+    action(verb, machine).err().map(|refusal| WaitingOn::Input { step: verb, message: refusal.sentence() })
 }
 
-fn preflight(input: &ItemInput<'_>, stage: Stage, checks: &[CheckOutcome]) -> Draft {
-    let kind = "PreflightPassed";
+fn preflight(machine: &Machine<'_>, checks: &[CheckOutcome]) -> Draft {
+    let (kind, stage) = ("PreflightPassed", machine.stage);
     if matches!(stage, Stage::Unknown | Stage::InTransition) {
         return unseen(kind);
     }
     let Some(verb) = upcoming(stage) else {
         return Draft::new(kind, true, "NothingAhead", "No step lies ahead.");
     };
-    match obstacle(input, stage, verb, checks) {
-        None => Draft::new(kind, true, "AllPassed", format!("All checks that gate {verb} passed.")),
+    let waived: Vec<_> = checks
+        .iter()
+        .filter(|outcome| outcome.check.gates.contains(&verb) && outcome.waived.is_some())
+        .map(|outcome| outcome.check.name)
+        .collect();
+    match obstacle(machine, verb, checks) {
+        None if waived.is_empty() => {
+            Draft::new(kind, true, "AllPassed", format!("All checks that gate {verb} passed."))
+        }
+        None => {
+            let message = format!("All checks that gate {verb} passed, or are waived: {}.", waived.join(", "));
+            Draft::new(kind, true, "AllPassed", message)
+        }
         Some(WaitingOn::Checks { .. }) => {
             let failing = checks::blocking(checks, verb);
             let names: Vec<_> = failing.iter().map(|outcome| outcome.check.name).collect();
@@ -140,8 +157,12 @@ fn verified(stage: Stage, checks: &[CheckOutcome]) -> Draft {
         return match failing.first() {
             None => Draft::new("Verified", true, "Reached", "The machine at home is the right one, runs and answers."),
             Some(first) => {
-                let probes = first.check.name == checks::PROBES_PASSED;
-                let reason = if probes { "ProbesFailed" } else { "ChecksFailed" };
+                // A failback may be undone on ProbesFailed: a probe that could not judge is no reason for that.
+                let reason = match (first.check.name == checks::PROBES_PASSED, first.result) {
+                    (true, CheckResult::Failed) => "ProbesFailed",
+                    (true, CheckResult::Passed | CheckResult::Unknown) => "ProbesPending",
+                    (false, _) => "ChecksFailed",
+                };
                 Draft::new("Verified", false, reason, format!("{}: {}", first.check.name, first.message))
             }
         };

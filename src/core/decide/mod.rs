@@ -7,8 +7,9 @@ pub mod item;
 mod item_action;
 mod item_attempts;
 mod item_conditions;
+mod item_record;
+mod item_step;
 pub mod plan;
-mod plan_status;
 pub mod target;
 
 use std::time::Duration;

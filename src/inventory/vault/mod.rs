@@ -1,5 +1,6 @@
 //! The inventory of one vault: its item list at an interval, its jobs and the machines in motion more often.
 
+mod due;
 mod reading;
 mod state;
 
@@ -12,11 +13,11 @@ use std::{
 use jiff::Timestamp;
 use tokio::sync::Notify;
 
-use self::state::{Seen, State, Watcher, find, jobs_of};
-use super::{Key, Link, Wake, Waker, pause};
+use self::state::{Groups, Seen, State, Watcher, find, jobs_of};
+use super::{Key, LATE, Link, Wake, Waker, age, pause};
 use crate::{
-    core::observed::{AzureVm, Fabric, Fact, Job, Replication, Vault},
-    ports::{Failure, FailureClass, SharedClock, SiteRecovery},
+    core::observed::{AzurePower, AzureVm, Fabric, Fact, Job, Policy, RecoveryPointSeen, Replication, Vault},
+    ports::{Failure, FailureClass, Reading, Remote, SharedClock, SiteRecovery},
 };
 
 /// How often machines in motion and the vault's jobs are read.
@@ -37,6 +38,8 @@ pub struct VaultView {
     pub unreadable: Vec<String>,
     /// Its fabrics.
     pub fabrics: Fact<Vec<Fabric>>,
+    /// Its replication policies.
+    pub policies: Fact<Vec<Policy>>,
     /// When its list was read last.
     pub listed_at: Option<Timestamp>,
 }
@@ -52,6 +55,23 @@ pub struct ItemView {
     pub azure_vm: Fact<AzureVm>,
     /// The fabric that holds it.
     pub fabric: Fact<Fabric>,
+    /// Its recovery points, newest first (classic, towards VMware).
+    pub recovery_points: Fact<Vec<RecoveryPointSeen>>,
+    /// The locks that keep its machine in Azure.
+    pub locks: Fact<Vec<String>>,
+}
+
+impl ItemView {
+    fn unknown(why: &str) -> Self {
+        Self {
+            replication: Fact::unknown(why),
+            jobs: Fact::unknown(why),
+            azure_vm: Fact::unknown(why),
+            fabric: Fact::unknown(why),
+            recovery_points: Fact::unknown(why),
+            locks: Fact::unknown(why),
+        }
+    }
 }
 
 /// One vault, read for everybody.
@@ -68,7 +88,8 @@ pub struct VaultInventory {
 impl VaultInventory {
     /// An inventory that has read nothing yet; [`Self::run`] reads.
     pub fn new(key: Key, port: Arc<dyn SiteRecovery>, clock: SharedClock, interval: Duration, wake: Waker) -> Self {
-        Self { key, port, clock, interval, state: Mutex::new(State::new()), poke: Notify::new(), wake }
+        let state = Mutex::new(State::new(clock.now()));
+        Self { key, port, clock, interval, state, poke: Notify::new(), wake }
     }
 
     /// The adapter, for reads right before a call and for the call.
@@ -87,10 +108,24 @@ impl VaultInventory {
             link: state.link.clone(),
             vault: state.vault.clone(),
             items: state.listed_at.map(|_| state.entries.len()),
-            unreadable: state.unreadable.clone(),
+            unreadable: state.unreadable.iter().chain(&state.unreadable_around).cloned().collect(),
             fabrics: state.fabrics.clone(),
+            policies: state.policies.clone(),
             listed_at: state.listed_at,
         }
+    }
+
+    /// How old the last complete round is. Three intervals without one are too many.
+    pub fn reading(&self) -> Reading {
+        let age = age(self.state().fresh_at, self.clock.now());
+        Reading { remote: Remote::Arm, age, stale: age > LATE.max(self.interval * 3) }
+    }
+
+    /// Whether the machine in Azure was seen running.
+    pub fn azure_vm_runs(&self, machine: &str) -> bool {
+        let state = self.state();
+        let seen = find(&state, machine).ok().and_then(|entry| entry.azure_vm.as_ref()).and_then(|(vm, _)| vm.value());
+        matches!(seen, Some(AzureVm::Present { power: AzurePower::Running, .. }))
     }
 
     /// Says that an object looks at a machine (friendly name or ARM id), whether it moves, and which Azure VM is meant
@@ -101,7 +136,11 @@ impl VaultInventory {
         let mut state = self.state();
         let news = match state.watchers.get(key) {
             None => true,
-            Some(old) => old.machine != watcher.machine || (watcher.in_motion && !old.in_motion),
+            Some(old) => {
+                old.machine != watcher.machine
+                    || old.azure_vm_id != watcher.azure_vm_id
+                    || (watcher.in_motion && !old.in_motion)
+            }
         };
         state.watchers.insert(key.clone(), watcher);
         drop(state);
@@ -125,14 +164,7 @@ impl VaultInventory {
         let state = self.state();
         let entry = match find(&state, machine) {
             Ok(entry) => entry,
-            Err(why) => {
-                return ItemView {
-                    replication: Fact::unknown(why.clone()),
-                    jobs: Fact::unknown(why.clone()),
-                    azure_vm: Fact::unknown(why.clone()),
-                    fabric: Fact::unknown(why),
-                };
-            }
+            Err(why) => return ItemView::unknown(&why),
         };
         let replication = match (&entry.trouble, &entry.full, state.listed_at) {
             (Some(why), _, _) => Fact::unknown(format!("the item cannot be read: {why}")),
@@ -158,7 +190,32 @@ impl VaultInventory {
             .azure_vm
             .as_ref()
             .map_or_else(|| Fact::unknown("The machine in Azure was not read yet."), |(fact, _)| fact.clone());
-        ItemView { replication, jobs, azure_vm, fabric }
+        let locks = entry.locks.as_ref().map_or_else(
+            || Fact::unknown("The locks on the machine in Azure were not read yet."),
+            |(fact, _)| fact.clone(),
+        );
+        ItemView { replication, jobs, azure_vm, fabric, recovery_points: entry.recovery_points(), locks }
+    }
+
+    /// The other members of a machine's consistency group, each as well as it is known, with its recovery points.
+    /// Empty without a group.
+    pub fn group(&self, machine: &str) -> Fact<Vec<(Replication, Fact<Vec<RecoveryPointSeen>>)>> {
+        let state = self.state();
+        let entry = match find(&state, machine) {
+            Ok(entry) => entry,
+            Err(why) => return Fact::unknown(why),
+        };
+        let item = entry.best();
+        let Some(at) = state.listed_at else { return state.link.unknown("The vault's items") };
+        match &item.group {
+            // A summary may leave it out.
+            None if !item.complete => Fact::unknown("The item was not read completely yet."),
+            None => Fact::seen(Vec::new(), at),
+            Some(_) => {
+                let others = Groups::of(&state).others(entry);
+                Fact::seen(others.iter().map(|other| (other.best().clone(), other.recovery_points())).collect(), at)
+            }
+        }
     }
 
     /// Reads for as long as it is polled. Drop it to stop.
@@ -206,7 +263,8 @@ impl VaultInventory {
 
     fn snapshot(&self) -> HashMap<Key, Seen> {
         let state = self.state();
-        state.watchers.iter().map(|(key, watcher)| (key.clone(), Seen::of(&state, &watcher.machine))).collect()
+        let groups = Groups::of(&state);
+        state.watchers.iter().map(|(key, watcher)| (key.clone(), Seen::of(&state, &groups, &watcher.machine))).collect()
     }
 
     /// Wakes those whose machine shows something else than before.

@@ -1,27 +1,23 @@
 //! What is read when: lists at an interval, what is watched in full, what moves every time.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::HashMap;
 
 use futures::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
     VaultInventory,
-    state::{Entry, find},
+    due::{Due, What},
+    state::Entry,
 };
 use crate::{
-    core::{
-        observed::{Fact, RunsIn},
-        stage::Stage,
-    },
+    core::observed::{AzureVm, Fabric, Fact, RecoveryPointSeen},
     inventory::Link,
-    ports::{Failure, FailureClass},
+    ports::{Failure, FailureClass, Listing},
 };
 
 /// How often fabrics are read.
 const FABRICS: SignedDuration = SignedDuration::from_mins(5);
-/// How often the Azure VM of a machine at rest is read.
-const VM_AT_REST: SignedDuration = SignedDuration::from_mins(10);
 /// How many reads run side by side.
 const READS: usize = 4;
 
@@ -44,25 +40,32 @@ impl VaultInventory {
             self.read_list(now).await?;
         }
         if fabrics_due {
-            let fabrics = self.port.fabrics().await;
-            let mut state = self.state();
-            let read = match fabrics {
-                Ok(listing) => Fact::seen(listing.entries, now),
-                Err(failure) => Fact::unknown(failure.message),
-            };
-            state.fabrics_at = Some(now);
-            state.fabrics_version += u64::from(read.known() != state.fabrics.known());
-            state.fabrics = read;
+            self.read_fabrics(now).await;
         }
-        self.read_watched(now).await?;
+        self.read_watched().await?;
         let came_up = {
             let mut state = self.state();
             let was_up = matches!(state.link, Link::Up { .. });
-            state.link = Link::Up { at: self.clock.now() };
+            state.fresh_at = self.clock.now();
+            state.link = Link::Up { at: state.fresh_at };
             !was_up
         };
         self.tell(&before, came_up);
         Ok(())
+    }
+
+    /// Fabrics and policies, which change seldom.
+    async fn read_fabrics(&self, now: Timestamp) {
+        let mut odd = Vec::new();
+        let fabrics = told(self.port.fabrics().await, &mut odd, now);
+        let policies = told(self.port.policies().await, &mut odd, now);
+        let mut state = self.state();
+        let news = timeless(&fabrics) != timeless(&state.fabrics) || policies.known() != state.policies.known();
+        state.fabrics_at = Some(now);
+        state.fabrics_version += u64::from(news);
+        state.fabrics = fabrics;
+        state.policies = policies;
+        state.unreadable_around = odd.into_iter().take(10).collect();
     }
 
     async fn read_list(&self, now: Timestamp) -> Result<(), Failure> {
@@ -77,7 +80,7 @@ impl VaultInventory {
             let entry = match known {
                 Some(entry) if unchanged => entry,
                 Some(entry) => Entry { summary, stale: true, ..entry },
-                None => Entry { summary, full: None, stale: false, trouble: None, azure_vm: None },
+                None => Entry::new(summary),
             };
             entries.insert(id, entry);
         }
@@ -93,8 +96,8 @@ impl VaultInventory {
     }
 
     /// Full readings of what is watched: never read, changed, or in motion.
-    async fn read_watched(&self, now: Timestamp) -> Result<(), Failure> {
-        let (full, vms, jobs_wanted) = self.plan_reads(now);
+    async fn read_watched(&self) -> Result<(), Failure> {
+        let (full, jobs_wanted) = self.full_due();
         if jobs_wanted {
             // As old as its first page.
             let at = self.clock.now();
@@ -129,64 +132,93 @@ impl VaultInventory {
             }
         }
         drop(reads);
-        self.read_azure_vms(vms).await
-    }
-
-    async fn read_azure_vms(&self, vms: BTreeMap<String, Option<String>>) -> Result<(), Failure> {
-        let mut reads = stream::iter(vms)
-            .map(|(item, known)| async move {
-                let named = {
-                    let state = self.state();
-                    let entry = state.entries.get(&item);
-                    entry.and_then(|entry| entry.full.as_ref()).and_then(|(full, _)| full.azure_vm_id.clone())
-                };
-                let fact = match named.or(known) {
-                    None => Fact::unknown("The vault does not name the machine's VM in Azure."),
-                    Some(id) => match (self.clock.now(), self.port.azure_vm(&id).await) {
-                        (at, Ok(vm)) => Fact::seen(vm, at),
-                        (_, Err(failure)) => Fact::unknown(failure.message),
-                    },
-                };
-                (item, fact)
-            })
-            .buffer_unordered(READS);
-        while let Some((item, fact)) = reads.next().await {
-            let at = self.clock.now();
-            if let Some(entry) = self.state().entries.get_mut(&item) {
-                entry.azure_vm = Some((fact, at));
-            }
-        }
+        self.read_around().await;
         Ok(())
     }
 
-    /// Which items and VMs to read now, and whether the jobs.
-    fn plan_reads(&self, now: Timestamp) -> (Vec<String>, BTreeMap<String, Option<String>>, bool) {
-        let state = self.state();
-        let mut full = HashSet::new();
-        let mut vms = BTreeMap::new();
-        let mut moving = false;
-        for watcher in state.watchers.values() {
-            let Ok(entry) = find(&state, &watcher.machine) else { continue };
-            let id = entry.summary.id.to_ascii_lowercase();
-            moving |= watcher.in_motion;
-            if watcher.in_motion || entry.full.is_none() || entry.stale || entry.trouble.is_some() {
-                full.insert(id.clone());
-            }
-            let vm_due = match &entry.azure_vm {
-                None => true,
-                Some((_, at)) => watcher.in_motion || *at + VM_AT_REST <= now,
-            };
-            let in_azure = entry.full.as_ref().is_none_or(|(item, _)| {
-                item.runs_in() != Some(RunsIn::VMware)
-                    || !matches!(Stage::of(item), Stage::ProtectedToAzure | Stage::SyncingToAzure)
-            });
-            if vm_due && in_azure {
-                vms.insert(id, watcher.azure_vm_id.clone());
+    /// What lies around the watched items. Whatever fails here harms only the fact that it is about.
+    async fn read_around(&self) {
+        let due = self.around_due(self.clock.now());
+        let mut reads = stream::iter(due)
+            .map(|Due { item, what }| async move {
+                let at = self.clock.now();
+                (item, at, self.look(what, at).await)
+            })
+            .buffer_unordered(READS);
+        while let Some((item, at, seen)) = reads.next().await {
+            let mut state = self.state();
+            let Some(entry) = state.entries.get_mut(&item) else { continue };
+            match seen {
+                Around::AzureVm(id, fact) => {
+                    entry.azure_vm = Some((fact, at));
+                    entry.azure_vm_id = id;
+                }
+                Around::Locks(fact) => entry.locks = Some((fact, at)),
+                Around::Points(fact) => entry.points = Some((fact, at)),
             }
         }
-        let jobs_wanted = moving || (!state.watchers.is_empty() && state.jobs.value().is_none());
-        (full.into_iter().collect(), vms, jobs_wanted)
     }
+
+    async fn look(&self, what: What, at: Timestamp) -> Around {
+        const UNNAMED: &str = "The vault does not name the machine's VM in Azure.";
+        match what {
+            What::AzureVm(None) => Around::AzureVm(None, Fact::unknown(UNNAMED)),
+            What::Locks(None) => Around::Locks(Fact::unknown(UNNAMED)),
+            What::AzureVm(Some(id)) => {
+                let fact = match self.port.azure_vm(&id).await {
+                    Ok(vm) => Fact::seen(vm, at),
+                    Err(failure) => Fact::unknown(failure.message),
+                };
+                Around::AzureVm(Some(id), fact)
+            }
+            // What cannot be understood may be a lock.
+            What::Locks(Some(id)) => Around::Locks(match self.port.locks(&id).await {
+                Ok(listing) if !listing.odd.is_empty() => Fact::unknown(listing.odd.join("; ")),
+                Ok(listing) => Fact::seen(listing.entries, at),
+                Err(failure) => Fact::unknown(failure.message),
+            }),
+            What::Points(id) => Around::Points(match self.port.recovery_points(&id).await {
+                Ok(listing) => {
+                    if !listing.odd.is_empty() {
+                        tracing::warn!(item = %id, odd = ?listing.odd, "recovery points that cannot be understood");
+                    }
+                    Fact::seen(listing.entries, at)
+                }
+                Err(failure) => Fact::unknown(failure.message),
+            }),
+        }
+    }
+}
+
+/// What was seen around an item.
+enum Around {
+    /// The machine in Azure, and the id under which it was looked for.
+    AzureVm(Option<String>, Fact<AzureVm>),
+    Locks(Fact<Vec<String>>),
+    Points(Fact<Vec<RecoveryPointSeen>>),
+}
+
+/// A list as a fact; what is odd in it is told beside it.
+fn told<T>(read: Result<Listing<T>, Failure>, odd: &mut Vec<String>, at: Timestamp) -> Fact<Vec<T>> {
+    match read {
+        Ok(listing) => {
+            odd.extend(listing.odd);
+            Fact::seen(listing.entries, at)
+        }
+        Err(failure) => Fact::unknown(failure.message),
+    }
+}
+
+/// Fabrics without the times at which their vCenters were read.
+fn timeless(fabrics: &Fact<Vec<Fabric>>) -> Result<Vec<Fabric>, &str> {
+    let without = |fabric: &Fabric| {
+        let vcenters = match &fabric.vcenters {
+            Fact::Seen { value, .. } => Fact::seen(value.clone(), Timestamp::UNIX_EPOCH),
+            Fact::Unknown(why) => Fact::unknown(why.clone()),
+        };
+        Fabric { vcenters, ..fabric.clone() }
+    };
+    fabrics.known().map(|fabrics| fabrics.iter().map(without).collect())
 }
 
 /// Failures that every other read of the vault would meet too.

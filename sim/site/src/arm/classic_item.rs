@@ -141,7 +141,7 @@ fn in_mage(world: &World, machine: &Machine, fabric: &Fabric, view: View) -> Val
         "multiVmSyncStatus": "Enabled",
         "agentDetails": {"agentVersion": "9.62.0.0", "agentUpdateStatus": "NotRequired", "postUpdateRebootStatus": "NotRequired", "agentExpiryDate": FOREVER},
         "vCenterInfrastructureId": Value::Null,
-        "infrastructureVmId": machine.internal_id,
+        "infrastructureVmId": machine.spec.known_to_configuration_server.then_some(&machine.internal_id),
         "vmNics": [{"nicId": machine.azure.mac, "vMNetworkName": "Microsoft Hyper-V Network Adapter #2", "selectionType": "NotSelected",
             "ipConfigs": [{"isPrimary": true, "subnetName": "default", "staticIPAddress": Value::Null, "ipAddressType": "Dynamic"}]}],
         "discoveryType": if machine.stage.runs_in_azure() { "Physical" } else { "vCenter" },
@@ -173,8 +173,8 @@ fn azure_v2(world: &World, machine: &Machine, fabric: &Fabric, view: View) -> Va
     let last = world.newest_point(machine).map(|point| azure_time(point.at));
     let mut value = json!({
         "instanceType": "InMageAzureV2",
-        "infrastructureVmId": stable_id("infrastructure", &machine.spec.name),
-        "vCenterInfrastructureId": vcenter.map(|vcenter| vcenter.instance_uuid.as_str()),
+        "infrastructureVmId": machine.spec.known_to_configuration_server.then(|| stable_id("infrastructure", &machine.spec.name)),
+        "vCenterInfrastructureId": (!machine.spec.physical && vcenter.is_some()).then_some(&fabric.vcenter_known_as),
         "protectionStage": if running { "InitialReplication" } else { "DifferentialSync" },
         "vmId": machine.internal_id,
         "vmProtectionState": state,
@@ -210,7 +210,7 @@ fn azure_v2(world: &World, machine: &Machine, fabric: &Fabric, view: View) -> Va
         "vmNics": [],
         "selectedRecoveryAzureNetworkId": world.provider_id("Microsoft.Network/virtualNetworks/recovery-vnet"),
         "selectedSourceNicId": "",
-        "discoveryType": "vCenter",
+        "discoveryType": if machine.spec.physical { "Physical" } else { "vCenter" },
         "enableRdpOnTargetOption": "Never",
         "datastores": datastores(world, machine, fabric),
         "targetVmId": target,
@@ -222,7 +222,7 @@ fn azure_v2(world: &World, machine: &Machine, fabric: &Fabric, view: View) -> Va
         "lastRpoCalculatedTime": seconds(&beat(world.now, &machine.spec.name, 120)),
         "lastUpdateReceivedTime": beat(world.now, &fabric.name, 120),
         "replicaId": stable_id("replica", &machine.internal_id),
-        "osVersion": Value::Null,
+        "osVersion": machine.spec.os_name,
         "protectedManagedDisks": [],
         "firmwareType": "BIOS",
         "azureVmGeneration": "V1",
@@ -252,7 +252,7 @@ pub(crate) fn fabric_details(world: &World, fabric: &Fabric, full: bool) -> Valu
     let targets: Vec<Value> = fabric
         .servers
         .iter()
-        .filter(|server| matches!(server.role, Role::ConfigurationServer | Role::MasterTarget))
+        .filter(|server| matches!(server.role, Role::ConfigurationServer | Role::MasterTarget) && server.discovered)
         .map(|server| master_target(world, fabric, server))
         .collect();
     let accounts = json!([{"accountId": "1", "accountName": "vcenteruser"}, {"accountId": "2", "accountName": "windowsuser"}, {"accountId": "3", "accountName": "linuxuser"}]);
@@ -274,12 +274,12 @@ pub(crate) fn fabric_details(world: &World, fabric: &Fabric, full: bool) -> Valu
         "databaseServerLoadStatus": "Green",
         "webLoad": "0",
         "webLoadStatus": "Green",
-        "csServiceStatus": if server.heartbeat { "Running" } else { "Stopped" },
+        "csServiceStatus": if server.heartbeat { fabric.cs_services.as_str() } else { "Stopped" },
         "hostName": fabric.friendly,
         "ipAddress": server.ip,
         "agentVersion": server.version,
         "versionStatus": "Supported",
-        "lastHeartbeat": heartbeat(world, server, "cs"),
+        "lastHeartbeat": fabric.cs_silent_since.map_or_else(|| heartbeat(world, server, "cs"), azure_time),
         "sslCertExpiryDate": seconds(&azure_time(crate::clock::after(world.start, SignedDuration::from_hours(24 * 700)))),
         "sslCertExpiryRemainingDays": 700,
         "psTemplateVersion": "202102.14.00",
@@ -330,10 +330,7 @@ fn master_target(world: &World, fabric: &Fabric, server: &Server) -> Value {
     let vcenter = world.vcenters.get(fabric.vcenter);
     let seen: Vec<String> = match &server.datastores {
         Some(names) => names.clone(),
-        None => vcenter
-            .filter(|vcenter| vcenter.connected)
-            .map(|vcenter| vcenter.writable_on(server.host))
-            .unwrap_or_default(),
+        None => vcenter.map(|vcenter| vcenter.writable_on(server.host)).unwrap_or_default(),
     };
     let stores: Vec<Value> = seen
         .iter()
@@ -356,12 +353,6 @@ fn master_target(world: &World, fabric: &Fabric, server: &Server) -> Value {
         })
         .collect();
     let errors: Vec<Value> = server.errors.iter().map(|text| json!({"errorCode": "MasterTargetNotHealthy", "errorMessage": text, "errorLevel": "Error", "summaryMessage": text})).collect();
-    let attached: usize = world
-        .machines
-        .iter()
-        .filter(|m| m.stage.is_reverse() && !m.removed && m.reverse.target.eq_ignore_ascii_case(&server.id))
-        .map(|m| m.spec.disks.len())
-        .sum();
     let os_version = match server.os {
         Os::Windows => "Microsoft Windows Server 2016 Datacenter",
         Os::Linux => "Ubuntu 16.04",
@@ -369,7 +360,7 @@ fn master_target(world: &World, fabric: &Fabric, server: &Server) -> Value {
     json!({
         "id": server.id, "ipAddress": server.ip, "name": server.name, "osType": server.os.name(), "agentVersion": server.version,
         "lastHeartbeat": seconds(&heartbeat(world, server, "mt")), "versionStatus": "Supported", "retentionVolumes": volumes, "dataStores": stores, "validationErrors": [],
-        "healthErrors": errors, "diskCount": attached, "osVersion": os_version, "agentExpiryDate": FOREVER, "marsAgentVersion": "2.0.9202.0", "marsAgentExpiryDate": FOREVER,
+        "healthErrors": errors, "diskCount": world.disks_through(server), "osVersion": os_version, "agentExpiryDate": FOREVER, "marsAgentVersion": "2.0.9202.0", "marsAgentExpiryDate": FOREVER,
         "agentVersionDetails": version(&server.version), "marsAgentVersionDetails": version("2.0.9202.0"),
     })
 }

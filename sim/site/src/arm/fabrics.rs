@@ -132,6 +132,7 @@ pub(crate) fn pass(context: &mut Context<'_>, scenario: Passing, name: &str) -> 
 
 fn render(world: &World, fabric: &Fabric, full: bool) -> Value {
     let details = match fabric.generation {
+        _ if fabric.hyper_v => json!({"instanceType": "HyperVSite", "hyperVHosts": []}),
         Generation::Modernized => rcm_details(world, fabric, full),
         Generation::Classic => classic_item::fabric_details(world, fabric, full),
     };
@@ -153,11 +154,10 @@ fn render(world: &World, fabric: &Fabric, full: bool) -> Value {
 }
 
 fn fabric_health(fabric: &Fabric) -> &'static str {
-    if fabric.servers.iter().any(|server| server.health == "Critical" || !server.heartbeat) {
-        "Critical"
-    } else {
-        "Normal"
-    }
+    let broken = |server: &Server| {
+        server.health == "Critical" || !server.heartbeat || server.parts.values().any(|part| part.health == "Critical")
+    };
+    if fabric.servers.iter().any(broken) { "Critical" } else { "Normal" }
 }
 
 fn identity(world: &World, name: &str) -> Value {
@@ -188,7 +188,8 @@ fn rcm_details(world: &World, fabric: &Fabric, full: bool) -> Value {
             identity(world, &format!("{}failbackagentauthaadapp", fabric.friendly)),
         );
         for (kind, key) in COMPONENTS {
-            let all: Vec<Value> = fabric.servers.iter().map(|server| component(world, fabric, server, kind)).collect();
+            let listed = fabric.servers.iter().filter(|server| server.discovered || *kind != "reprotectAgent");
+            let all: Vec<Value> = listed.map(|server| component(world, fabric, server, kind)).collect();
             map.insert((*key).to_owned(), json!(all));
         }
     }
@@ -207,15 +208,15 @@ const COMPONENTS: &[(&str, &str)] = &[
 ];
 
 pub(crate) fn heartbeat(world: &World, server: &Server, kind: &str) -> String {
-    match server.silent_since {
+    match server.parts.get(kind).map_or(server.silent_since, |part| part.silent_since) {
         Some(since) => azure_time(since),
         None => beat(world.now, &format!("{}{kind}", server.name), 240),
     }
 }
 
-fn server_errors(server: &Server) -> Value {
+fn server_errors(server: &Server, kind: &str) -> Value {
     let mut errors: Vec<Value> = server.errors.iter().map(|text| health_error("ComponentNotHealthy", text)).collect();
-    if !server.heartbeat {
+    if !beats(server, kind) {
         errors.push(health_error("NoHeartbeat", &format!("No heartbeat from '{}'.", server.name)));
     }
     json!(errors)
@@ -227,8 +228,13 @@ fn health_error(code: &str, text: &str) -> Value {
         "entityId": Value::Null, "errorId": stable_id("error", text), "customerResolvability": "NotAllowed"})
 }
 
-fn health(server: &Server) -> &str {
-    if server.heartbeat { &server.health } else { "Critical" }
+fn beats(server: &Server, kind: &str) -> bool {
+    server.parts.get(kind).map_or(server.heartbeat, |part| part.silent_since.is_none())
+}
+
+fn health<'a>(server: &'a Server, kind: &str) -> &'a str {
+    let own = server.parts.get(kind).map_or(&server.health, |part| &part.health);
+    if beats(server, kind) { own } else { "Critical" }
 }
 
 fn component(world: &World, fabric: &Fabric, server: &Server, kind: &str) -> Value {
@@ -236,7 +242,7 @@ fn component(world: &World, fabric: &Fabric, server: &Server, kind: &str) -> Val
     let mut value = json!({
         "id": server.id, "name": server.name, "biosId": bios,
         "fabricObjectId": format!("{}_{}", vcenter_arm_id(world, fabric).replace("/vcenters/", "/machines/"), stable_id("instance", &server.name)),
-        "fqdn": server.name, "version": server.version, "lastHeartbeatUtc": heartbeat(world, server, kind), "health": health(server), "healthErrors": server_errors(server),
+        "fqdn": server.name, "version": server.version, "lastHeartbeatUtc": heartbeat(world, server, kind), "health": health(server, kind), "healthErrors": server_errors(server, kind),
     });
     let Some(map) = value.as_object_mut() else { return value };
     match kind {
@@ -260,13 +266,16 @@ fn component(world: &World, fabric: &Fabric, server: &Server, kind: &str) -> Val
                 None => world
                     .vcenters
                     .get(fabric.vcenter)
-                    .filter(|vcenter| vcenter.connected)
                     .map(|vcenter| vcenter.writable_on(server.host))
                     .unwrap_or_default(),
             };
             map.insert("accessibleDatastores".to_owned(), json!(seen));
             map.insert("vcenterId".to_owned(), json!(vcenter_arm_id(world, fabric)));
-            map.insert("lastDiscoveryInUtc".to_owned(), json!(beat(world.now, &server.name, 1_800)));
+            // What was discovered stays while vCenter cannot be reached, and grows old.
+            let connected = world.vcenters.get(fabric.vcenter).is_some_and(|vcenter| vcenter.connected);
+            let discovered = if connected { beat(world.now, &server.name, 1_800) } else { long_ago(world) };
+            map.insert("lastDiscoveryInUtc".to_owned(), json!(discovered));
+            map.insert("protectedItemCount".to_owned(), json!(world.items_through(server)));
         }
         "dra" => {
             map.remove("fabricObjectId");
@@ -327,16 +336,20 @@ fn one_vcenter(context: &Context<'_>, fabric: usize, name: &str) -> Result<Answe
     body.map(|body| Answer::json(200, &body)).ok_or_else(|| Refusal::unknown_item(name))
 }
 
+fn long_ago(world: &World) -> String {
+    azure_time(before(world.start, SignedDuration::from_hours(3)))
+}
+
 fn vcenter(world: &World, fabric: &Fabric) -> Value {
     let Some(known) = world.vcenters.get(fabric.vcenter) else { return Value::Null };
     let name = known.name.split('.').next().unwrap_or_default();
     json!({
         "id": format!("{}/replicationvCenters/{name}", world.fabric_id(fabric)), "name": name, "type": "Microsoft.RecoveryServices/vaults/replicationFabrics/replicationvCenters",
         "properties": {
-            "friendlyName": name, "internalId": known.instance_uuid,
-            "lastHeartbeat": if known.connected { beat(world.now, name, 300) } else { azure_time(before(world.start, SignedDuration::from_hours(3))) },
-            "discoveryStatus": if known.connected { world.unknowns.discovery_status.as_str() } else { "Failed" },
-            "processServerId": fabric.servers.first().map(|server| server.id.as_str()), "ipAddress": known.name, "infrastructureId": known.instance_uuid, "port": "443", "runAsAccountId": "1",
+            "friendlyName": name, "internalId": fabric.vcenter_known_as,
+            "lastHeartbeat": if known.connected { beat(world.now, name, 300) } else { long_ago(world) },
+            "discoveryStatus": if known.connected { known.discovery.as_ref().unwrap_or(&world.unknowns.discovery_status) } else { "Failed" },
+            "processServerId": fabric.servers.first().map(|server| server.id.as_str()), "ipAddress": known.name, "infrastructureId": fabric.vcenter_known_as, "port": "443", "runAsAccountId": "1",
             "fabricArmResourceName": fabric.name,
             "healthErrors": if known.connected { json!([]) } else { json!([health_error("VCenterNotConnected", "The vCenter server cannot be reached.")]) },
         },

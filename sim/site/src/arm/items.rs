@@ -87,17 +87,22 @@ pub(crate) fn render(world: &World, index: usize, view: View) -> Value {
         _ => Value::Null,
     };
     let details = match fabric.generation {
+        _ if fabric.hyper_v => json!({"instanceType": "HyperVReplicaAzure", "vmId": machine.internal_id}),
         Generation::Modernized => rcm_item::details(world, machine, fabric, view),
         Generation::Classic => classic_item::details(world, machine, fabric, view),
     };
-    let (health, errors) = health(world, machine);
+    let (health, mut errors) = health(world, machine);
+    let unknown = classic && !machine.spec.known_to_configuration_server;
+    if let (true, Some(errors)) = (unknown, errors.as_array_mut()) {
+        errors.push(unknown_to_configuration_server(machine));
+    }
     let mut properties = json!({
         "friendlyName": machine.spec.name,
         "protectedItemType": "",
         "protectableItemId": if classic { json!(format!("{container_id}/replicationProtectableItems/{}", crate::world::stable_id("protectable", &machine.spec.name))) } else { Value::Null },
         "recoveryServicesProviderId": format!("{fabric_id}/replicationRecoveryServicesProviders/{provider}"),
         "primaryFabricFriendlyName": fabric.friendly,
-        "primaryFabricProvider": if classic { "InMageFabric" } else { "InMageRcmFabric" },
+        "primaryFabricProvider": if fabric.hyper_v { "HyperVSite" } else if classic { "InMageFabric" } else { "InMageRcmFabric" },
         "recoveryFabricFriendlyName": recovery_fabric,
         "recoveryFabricId": recovery_id,
         "primaryProtectionContainerFriendlyName": container_name,
@@ -109,7 +114,7 @@ pub(crate) fn render(world: &World, index: usize, view: View) -> Value {
         "testFailoverStateDescription": if machine.test_failover == "WaitingForCompletion" { "Waiting for user input" } else { "None" },
         "allowedOperations": allowed,
         "replicationHealth": health,
-        "failoverHealth": "Normal",
+        "failoverHealth": if unknown { "Critical" } else { "Normal" },
         "healthErrors": errors,
         "policyId": machine.policy,
         "policyFriendlyName": policy_name,
@@ -140,6 +145,21 @@ pub(crate) fn render(world: &World, index: usize, view: View) -> Value {
         "name": machine.item,
         "type": "Microsoft.RecoveryServices/vaults/replicationFabrics/replicationProtectionContainers/replicationProtectedItems",
         "properties": properties,
+    })
+}
+
+/// Nobody has published how the service says this: as an error of the failover's health (which a failback depends on), while
+/// replication, which runs without the database, stays as it is.
+fn unknown_to_configuration_server(machine: &Machine) -> Value {
+    json!({
+        "innerHealthErrors": [], "errorSource": "Fabric", "errorType": "FabricHealth", "errorLevel": "Error", "errorCategory": "FabricInfrastructure",
+        "errorCode": "ConfigurationServerUnknownMachine",
+        "summaryMessage": "The configuration server does not know the machine.",
+        "errorMessage": format!("'{}' was not found in the database of the configuration server.", machine.spec.name),
+        "possibleCauses": "The configuration server was installed anew, or restored from a backup that is older than the protection.",
+        "recommendedAction": "Restore the configuration server from its backup, with the same IP address.",
+        "creationTimeUtc": azure_time(machine.since), "recoveryProviderErrorMessage": Value::Null, "entityId": machine.internal_id,
+        "errorId": crate::world::stable_id("unknown", &machine.spec.name), "customerResolvability": "NotAllowed",
     })
 }
 

@@ -43,13 +43,13 @@ pub(crate) fn off_azure(context: &Context<'_>, rest: &[&str], lower: &[&str]) ->
         ])),
         ["machines"] => {
             let machines: Vec<usize> = (0..world.machines.len())
-                .filter(|at| world.machines.get(*at).is_some_and(|m| m.fabric == index))
+                .filter(|at| world.machines.get(*at).is_some_and(|m| m.fabric == index && m.discovered_as.is_some()))
                 .collect();
             Ok(context.page(&machines, |at| machine(world, fabric, *at)))
         }
         ["machines", name] => {
             let found = world.machines.iter().position(|machine| {
-                machine.fabric == index && name.ends_with(&stable_id("instance", &machine.spec.name))
+                machine.fabric == index && machine.discovered_as.as_ref().is_some_and(|uuid| name.ends_with(uuid))
             });
             found
                 .map(|at| Answer::json(200, &machine(world, fabric, at)))
@@ -80,7 +80,7 @@ fn vcenter(world: &World, fabric: &Fabric) -> Value {
         json!([{"id": 1, "code": "VCenterNotConnected", "message": "The vCenter server cannot be reached.", "severity": "Error"}])
     };
     json!({"name": id.rsplit('/').next(), "id": id, "type": "Microsoft.OffAzure/VMwareSites/vcenters",
-        "properties": {"fqdn": known.name, "port": "443", "instanceUuid": known.instance_uuid, "version": known.version, "friendlyName": known.name, "perfStatisticsLevel": "1",
+        "properties": {"fqdn": known.name, "port": "443", "instanceUuid": fabric.vcenter_known_as, "version": known.version, "friendlyName": known.name, "perfStatisticsLevel": "1",
             "runAsAccountId": run_as(world, fabric), "errors": errors, "createdTimestamp": azure_time(world.start), "updatedTimestamp": azure_time(world.start)}})
 }
 
@@ -90,7 +90,7 @@ fn machine(world: &World, fabric: &Fabric, index: usize) -> Value {
     let id = format!(
         "{}_{}",
         vcenter_arm_id(world, fabric).replace("/vcenters/", "/machines/"),
-        stable_id("instance", &machine.spec.name)
+        machine.discovered_as.as_deref().unwrap_or_default()
     );
     json!({"name": id.rsplit('/').next(), "id": id, "type": "Microsoft.OffAzure/VMwareSites/machines",
         "properties": {"displayName": machine.spec.name, "vCenterId": vcenter_arm_id(world, fabric), "vCenterFQDN": world.vcenters.get(fabric.vcenter).map(|v| v.name.as_str()),
@@ -125,6 +125,7 @@ pub(crate) fn all_locks(context: &Context<'_>, vm: Option<&str>) -> Answer {
         })
         .map(|lock| {
             let scope = match &lock.vm {
+                _ if lock.subscription => format!("/subscriptions/{}", world.azure.subscription),
                 Some(vm) => format!("{group}/providers/Microsoft.Compute/virtualMachines/{vm}"),
                 None => group.clone(),
             };

@@ -1,12 +1,14 @@
 //! Details of a modernized item: InMageRcm toward Azure, InMageRcmFailback toward VMware. Keys, kinds and quirks are those of the recording.
 
+mod failback;
+
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::items::View;
 use crate::clock::{azure_time, before};
 use crate::scenario::{Disk, Os};
-use crate::world::{Fabric, Machine, Stage, World, disk_uuid, stable_id};
+use crate::world::{Fabric, Machine, Stage, World, stable_id};
 
 /// The agent's version, everywhere.
 const AGENT: &str = "9.62.7172.1";
@@ -20,7 +22,7 @@ pub(crate) fn beat(now: Timestamp, name: &str, every: i64) -> String {
 
 pub(crate) fn details(world: &World, machine: &Machine, fabric: &Fabric, view: View) -> Value {
     if machine.stage.is_reverse() {
-        failback(world, machine, fabric, view)
+        failback::details(world, machine, fabric, view)
     } else {
         forward(world, machine, fabric, view)
     }
@@ -183,12 +185,16 @@ fn forward(world: &World, machine: &Machine, fabric: &Fabric, view: View) -> Val
         .collect();
     let last_point = world.newest_point(machine);
     let last_point = last_point.as_ref();
-    let machine_id = format!(
-        "Microsoft.OffAzure/VMwareSites/{}/machines/{}_{}",
-        fabric.site,
-        vcenter_name(world, fabric),
-        stable_id("instance", &machine.spec.name)
-    );
+    let machine_id = match &machine.discovered_as {
+        Some(uuid) => {
+            format!("Microsoft.OffAzure/VMwareSites/{}/machines/{}_{uuid}", fabric.site, vcenter_name(world, fabric))
+        }
+        None => format!(
+            "Microsoft.OffAzure/ServerSites/{}physicalsite/machines/{}",
+            fabric.friendly,
+            stable_id("server", &machine.spec.name)
+        ),
+    };
     let mut value = json!({
         "instanceType": "InMageRcm",
         "internalIdentifier": machine.internal_id,
@@ -243,6 +249,10 @@ fn forward(world: &World, machine: &Machine, fabric: &Fabric, view: View) -> Val
         "discoveredVmDetails": Value::Null,
     });
     let Some(map) = value.as_object_mut() else { return value };
+    // A discovered VM has it among its details (recorded); of a server there are none.
+    if machine.spec.physical {
+        map.insert("osName".to_owned(), json!(machine.spec.os_name));
+    }
     if let Some(point) = last_point {
         map.insert("lastRecoveryPointReceived".to_owned(), json!(azure_time(point.at)));
         map.insert(
@@ -320,6 +330,9 @@ pub(crate) fn vcenter_arm_id(world: &World, fabric: &Fabric) -> String {
 }
 
 fn discovered(world: &World, machine: &Machine, fabric: &Fabric) -> Value {
+    if machine.spec.physical {
+        return Value::Null;
+    }
     let vm = world.on_prem(machine);
     let vcenter = world.vcenters.get(fabric.vcenter);
     let datastores: Vec<&str> =
@@ -339,77 +352,4 @@ fn discovered(world: &World, machine: &Machine, fabric: &Fabric) -> Value {
         "isDeleted": vm.is_none(),
         "lastDiscoveryTimeInUtc": beat(world.now, &fabric.name, 1_800),
     })
-}
-
-fn failback(world: &World, machine: &Machine, fabric: &Fabric, view: View) -> Value {
-    let progress = progress(world, machine);
-    let initial = machine.stage == Stage::ReverseInitial;
-    let agent_name = fabric
-        .servers
-        .iter()
-        .find(|server| server.id.eq_ignore_ascii_case(&machine.reverse.target))
-        .map(|server| server.name.clone());
-    let complete = if !initial && !world.unknowns.failback_disks_never_complete { "true" } else { "false" };
-    let disks: Vec<Value> = replicated(machine)
-        .map(|(number, disk)| {
-            let mut value = json!({
-                "diskId": disk_id(machine, number),
-                "diskName": disk_name(machine, number),
-                "isOSDisk": if number == 0 { "true" } else { "false" },
-                "capacityInBytes": disk.size.0,
-                "diskUuid": disk_uuid(&machine.spec.name, number),
-                "dataPendingInLogDataStoreInMB": 0.0,
-                "dataPendingAtSourceAgentInMB": 1.136_718_75,
-                "isInitialReplicationComplete": complete,
-            });
-            if initial && let Some(value) = value.as_object_mut() {
-                value.insert("irDetails".to_owned(), ir_details(machine, &progress, true));
-            }
-            value
-        })
-        .collect();
-    let mut value = json!({
-        "instanceType": "InMageRcmFailback",
-        "internalIdentifier": machine.internal_id,
-        "azureVirtualMachineId": world.azure_vm_id(machine),
-        "multiVmGroupName": machine.spec.group,
-        "reprotectAgentId": machine.reverse.target,
-        "reprotectAgentName": agent_name,
-        "osType": machine.spec.os.name(),
-        "logStorageAccountId": machine.reverse.log_storage,
-        "targetvCenterId": vcenter_arm_id(world, fabric),
-        "targetDataStoreName": machine.reverse.datastore,
-        "targetVmName": machine.spec.name,
-        "initialReplicationProgressPercentage": progress.percentage,
-        "initialReplicationProcessedBytes": progress.processed,
-        "initialReplicationTransferredBytes": progress.transferred,
-        "initialReplicationProgressHealth": progress.health,
-        "resyncProgressPercentage": Value::Null,
-        "resyncProcessedBytes": Value::Null,
-        "resyncTransferredBytes": Value::Null,
-        "resyncProgressHealth": "None",
-        "resyncRequired": "false",
-        "resyncState": "None",
-        "protectedDisks": [],
-        "mobilityAgentDetails": Value::Null,
-        "vmNics": [],
-        "discoveredVmDetails": Value::Null,
-        "lastUsedPolicyId": machine.forward_policy,
-        "lastUsedPolicyFriendlyName": machine.forward_policy.rsplit('/').next(),
-        // Null while Azure is the source (recorded); after the failback it tells about the agent at home.
-        "isAgentRegistrationSuccessfulAfterFailover": if machine.stage.runs_in_azure() { Value::Null } else { json!(machine.agent_registered) },
-    });
-    let Some(map) = value.as_object_mut() else { return value };
-    if let Some(planned) = &machine.planned {
-        map.insert("lastPlannedFailoverStartTime".to_owned(), json!(azure_time(planned.started)));
-        if let Some(status) = &planned.status {
-            map.insert("lastPlannedFailoverStatus".to_owned(), json!(status));
-        }
-    }
-    if view == View::Full {
-        map.insert("protectedDisks".to_owned(), json!(disks));
-        map.insert("mobilityAgentDetails".to_owned(), agent(world, machine, "UnsupportedProtectionScenario", false));
-        map.insert("vmNics".to_owned(), json!([{"macAddress": machine.azure.mac, "networkName": Value::Null, "adapterType": Value::Null, "sourceIpAddress": machine.azure.ip}]));
-    }
-    value
 }

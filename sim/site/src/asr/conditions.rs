@@ -1,14 +1,88 @@
 //! What a job checks before it changes anything, and the errors that the vendor's troubleshooting articles list for it (protocol reference §5).
 
 use super::JobError;
-use crate::scenario::{DatastoreKind, DiskKind, Generation};
-use crate::world::{AzurePower, Machine, Reverse, Role, World};
+use crate::scenario::Generation;
+use crate::world::{AzurePower, Machine, Reverse, World};
 
 impl World {
-    fn machine(&self, index: usize) -> Result<&Machine, Box<JobError>> {
+    pub(super) fn machine(&self, index: usize) -> Result<&Machine, Box<JobError>> {
         self.machines
             .get(index)
             .ok_or_else(|| JobError::new("NotFound", "The protected item was not found.", "It was removed.", "None."))
+    }
+
+    /// Failback goes to the vCenter that the machine was protected from.
+    fn check_original_vcenter(&self, machine: &Machine) -> Result<(), Box<JobError>> {
+        let known = self.fabric_of(machine).and_then(|fabric| Some((fabric, self.vcenters.get(fabric.vcenter)?)));
+        match known {
+            Some((fabric, vcenter)) if !fabric.vcenter_known_as.eq_ignore_ascii_case(&vcenter.instance_uuid) => {
+                Err(JobError::new(
+                    "VCenterNotFound",
+                    format!("The vCenter server that '{}' was protected from was not found.", machine.spec.name),
+                    "The vCenter server was replaced by another.",
+                    "Fail back to the original vCenter server.",
+                ))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Classic: the configuration server runs, and has the machine in its database.
+    fn check_configuration_server(&self, index: usize) -> Result<(), Box<JobError>> {
+        let machine = self.machine(index)?;
+        let Some(fabric) = self.fabric_of(machine).filter(|fabric| fabric.generation == Generation::Classic) else {
+            return Ok(());
+        };
+        let beats = fabric.cs_silent_since.is_none() && fabric.servers.first().is_some_and(|server| server.heartbeat);
+        if !beats || fabric.cs_services != "Running" {
+            return Err(JobError::new(
+                "ConfigurationServerNotAvailable",
+                format!("The configuration server '{}' is not available.", fabric.friendly),
+                "Its services do not run, or it is not connected.",
+                "Start its services, then retry.",
+            ));
+        }
+        if machine.spec.known_to_configuration_server {
+            return Ok(());
+        }
+        Err(JobError::new(
+            "ConfigurationServerUnknownMachine",
+            format!("'{}' was not found in the database of the configuration server.", machine.spec.name),
+            "The configuration server was installed anew.",
+            "Restore the configuration server from its backup, with the same IP address.",
+        ))
+    }
+
+    /// Windows Server 2008 R2 on a physical server comes back nowhere.
+    fn check_os(&self, machine: &Machine) -> Result<(), Box<JobError>> {
+        let old = machine.spec.os_name.as_deref().is_some_and(|name| name.contains("2008 R2"));
+        if !(old && machine.spec.physical) {
+            return Ok(());
+        }
+        Err(JobError::new(
+            "OsNotSupported",
+            format!("The operating system of '{}' cannot be failed back from a physical server.", machine.spec.name),
+            "It is a physical server with Windows Server 2008 R2.",
+            "None.",
+        ))
+    }
+
+    /// The process server that was named takes the data.
+    fn check_process_server(&self, index: usize, id: &str) -> Result<(), Box<JobError>> {
+        let usable = self.server_of(index, id).is_some_and(|server| {
+            let part = server.parts.get("processServer");
+            let beats = part.map_or(server.heartbeat, |part| part.silent_since.is_none());
+            beats && part.map_or(&server.health, |part| &part.health) != "Critical"
+        });
+        if usable {
+            return Ok(());
+        }
+        Err(JobError::new(
+            "ProcessServerNotHealthy",
+            "The process server is not healthy.",
+            "No heartbeats arrive.",
+            "Resolve its health errors.",
+        ))
     }
 
     fn check_vcenter(&self, machine: &Machine) -> Result<(), Box<JobError>> {
@@ -83,159 +157,19 @@ impl World {
         if let Some(error) = self.agent_error(index) {
             return Err(error);
         }
+        self.check_os(machine)?;
         self.check_vcenter(machine)?;
+        self.check_original_vcenter(machine)?;
+        self.check_configuration_server(index)?;
+        if !reverse.process_server.is_empty() {
+            self.check_process_server(index, &reverse.process_server)?;
+        }
         self.check_target(index, reverse)?;
         self.check_datastore(index, reverse)
     }
 
-    fn check_target(&self, index: usize, reverse: &Reverse) -> Result<(), Box<JobError>> {
-        let machine = self.machine(index)?;
-        let classic = self.generation(index) == Generation::Classic;
-        let refuse = |code: &str, what: String, action: &str| {
-            Err(JobError::new(code, what, "The target of the reprotect is not usable.", action))
-        };
-        let Some(target) = self.server_of(index, &reverse.target) else {
-            return refuse(
-                "InvalidParameter",
-                "The reprotect agent or master target was not found.".to_owned(),
-                "Name one that the fabric lists.",
-            );
-        };
-        if !target.heartbeat || target.health == "Critical" || !target.errors.is_empty() {
-            return refuse(
-                "ApplianceNotHealthy",
-                format!("'{}' is not healthy or sends no heartbeats.", target.name),
-                "Resolve its health errors, or name another.",
-            );
-        }
-        if classic {
-            if target.os != machine.spec.os {
-                return refuse(
-                    "MasterTargetOsMismatch",
-                    format!(
-                        "Master target '{}' is not of the operating system family of '{}'.",
-                        target.name, machine.spec.name
-                    ),
-                    "Name a master target of the same family.",
-                );
-            }
-            let drive = target
-                .retention
-                .iter()
-                .any(|volume| volume.name.eq_ignore_ascii_case(&reverse.retention_drive) && volume.free.0 > 0);
-            if !drive {
-                return refuse(
-                    "RetentionDriveNotFound",
-                    format!("Retention volume '{}' of '{}' is missing or full.", reverse.retention_drive, target.name),
-                    "Add a retention volume; it takes up to 15 minutes to appear.",
-                );
-            }
-            let vcenter = self.fabric_of(machine).and_then(|fabric| self.vcenters.get(fabric.vcenter));
-            let snapshots = vcenter
-                .and_then(|vcenter| vcenter.vms.get(&vcenter.vm_named(&target.name)?))
-                .is_some_and(|vm| !vm.snapshots.is_empty());
-            if snapshots {
-                return refuse(
-                    "MasterTargetHasSnapshots",
-                    format!("The virtual machine of master target '{}' has snapshots.", target.name),
-                    "Delete its snapshots, then retry.",
-                );
-            }
-        }
-        let attached: usize = self
-            .machines
-            .iter()
-            .filter(|m| m.stage.is_reverse() && !m.removed && m.reverse.target.eq_ignore_ascii_case(&target.id))
-            .map(|m| m.spec.disks.len())
-            .sum();
-        if attached + machine.spec.disks.len() > 60 {
-            return refuse(
-                "TooManyDisks",
-                format!("'{}' would have more than 60 disks attached.", target.name),
-                "Name another, or wait until disks are detached.",
-            );
-        }
-        Ok(())
-    }
-
-    fn check_datastore(&self, index: usize, reverse: &Reverse) -> Result<(), Box<JobError>> {
-        let machine = self.machine(index)?;
-        let classic = self.generation(index) == Generation::Classic;
-        let Some(vcenter) = self.fabric_of(machine).and_then(|fabric| self.vcenters.get(fabric.vcenter)) else {
-            return Ok(());
-        };
-        let Some(target) = self.server_of(index, &reverse.target) else { return Ok(()) };
-        let visible = match &target.datastores {
-            Some(names) => names.clone(),
-            None => vcenter.writable_on(target.host),
-        };
-        let original = self.on_prem(machine);
-        // Original location uses the VM's own datastore, whatever was named.
-        let wanted = match original {
-            Some(vm) => vcenter.datastores.get(vm.datastore).map(|d| d.name.clone()).unwrap_or_default(),
-            None => reverse.datastore.clone(),
-        };
-        let found = vcenter
-            .datastore_named(&wanted)
-            .and_then(|at| vcenter.datastores.get(at))
-            .filter(|d| d.accessible && !d.read_only && visible.contains(&d.name));
-        let Some(datastore) = found else {
-            return Err(JobError::new(
-                "8061",
-                format!("The datastore '{wanted}' is not accessible from the ESXi host of '{}'.", target.name),
-                "The host of the master target or appliance does not mount the datastore, or may not write to it.",
-                "Give the host access to the datastore, or choose another.",
-            ));
-        };
-        if let Some(vm) = original {
-            let rdm_without_disk = vm.disks.len() < machine.spec.disks.iter().filter(|d| !d.added_in_azure).count();
-            if rdm_without_disk {
-                return Err(JobError::new(
-                    "DiskNotAttached",
-                    "A disk of the original virtual machine is not attached.",
-                    "RDM and vSAN disks must exist and be attached.",
-                    "Attach the disk, then retry.",
-                ));
-            }
-            return Ok(());
-        }
-        if classic && datastore.kind != DatastoreKind::Vmfs {
-            return Err(JobError::new(
-                "DatastoreTypeNotSupported",
-                format!("The datastore '{wanted}' is not VMFS."),
-                "An alternate location recovery makes new VMDKs, on VMFS only.",
-                "Choose a VMFS datastore.",
-            ));
-        }
-        if classic && machine.spec.disks.iter().any(|disk| disk.kind != DiskKind::Vmdk) && !machine.spec.physical {
-            return Err(JobError::new(
-                "RdmNotSupported",
-                "RDM disks cannot be failed back to an alternate location.",
-                "The original virtual machine is gone.",
-                "None.",
-            ));
-        }
-        if vcenter.vm_named(&machine.spec.name).is_some() {
-            return Err(JobError::new(
-                "78052",
-                format!("A virtual machine named '{}' is already on the target host.", machine.spec.name),
-                "The name is taken.",
-                "Rename that virtual machine, or choose another host.",
-            ));
-        }
-        if datastore.free < machine.total_bytes() {
-            return Err(JobError::new(
-                "InsufficientDiskSpace",
-                format!("The datastore '{wanted}' has too little free space."),
-                "The disks of the virtual machine do not fit.",
-                "Free space, or choose another datastore.",
-            ));
-        }
-        Ok(())
-    }
-
     /// VMware → Azure: the VM runs at home and its agent has registered.
-    pub(super) fn check_protect(&self, index: usize) -> Result<(), Box<JobError>> {
+    pub(super) fn check_protect(&self, index: usize, process_server: &str) -> Result<(), Box<JobError>> {
         let machine = self.machine(index)?;
         if !self.on_prem(machine).is_some_and(|vm| vm.powered_on) {
             return Err(JobError::new(
@@ -248,31 +182,18 @@ impl World {
         if let Some(error) = self.agent_error(index) {
             return Err(error);
         }
-        let healthy = self.fabric_of(machine).is_some_and(|fabric| {
-            fabric
-                .servers
-                .iter()
-                .any(|server| server.role != Role::MasterTarget && server.heartbeat && server.health != "Critical")
-        });
-        if healthy {
-            Ok(())
-        } else {
-            Err(JobError::new(
-                "ProcessServerNotHealthy",
-                "The process server is not healthy.",
-                "No heartbeats arrive.",
-                "Resolve its health errors.",
-            ))
-        }
+        self.check_process_server(index, process_server)
     }
 
     /// Failback.
     pub(super) fn check_failback(&self, index: usize) -> Result<(), Box<JobError>> {
         let machine = self.machine(index)?;
         self.check_vcenter(machine)?;
+        self.check_original_vcenter(machine)?;
+        self.check_configuration_server(index)?;
         self.check_azure_vm_runs(machine)?;
         let target = self.server_of(index, &machine.reverse.target);
-        if target.is_none_or(|target| !target.heartbeat || target.health == "Critical") {
+        if target.is_none_or(|target| !self.is_well(target)) {
             return Err(JobError::new(
                 "ApplianceNotHealthy",
                 "The reprotect agent or master target is not healthy.",

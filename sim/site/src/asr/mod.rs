@@ -4,6 +4,7 @@ mod chores;
 mod conditions;
 mod finish;
 mod job;
+mod places;
 mod plan;
 mod points;
 mod progress;

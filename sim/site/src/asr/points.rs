@@ -40,6 +40,9 @@ impl World {
             | Stage::FailedBackCommitted
             | Stage::Migrated => {}
         }
+        if !machine.has_points {
+            return Vec::new();
+        }
         let until = machine.points_until.unwrap_or(self.now);
         let oldest = before(until, self.durations.point_retention.0).max(machine.points_from);
         let mut points = self.series(machine, (oldest, until), self.durations.crash_point_every.0, false, most);

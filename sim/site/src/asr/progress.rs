@@ -43,8 +43,8 @@ impl World {
             Step::ReprotectPreflight => {
                 if let Work::Reprotect(reverse) = &work {
                     self.check_reprotect(index, reverse)?;
-                } else {
-                    self.check_protect(index)?;
+                } else if let Work::Protect { process_server, .. } = &work {
+                    self.check_protect(index, process_server)?;
                 }
             }
             Step::CommitBeforeReprotect => {
@@ -149,6 +149,7 @@ impl World {
         };
         let identity = stable_id("internal", &format!("{}/{}", machine.spec.name, machine.epoch + 1));
         let correlation = stable_id("correlation", &format!("{}/{}", machine.spec.name, machine.epoch + 1));
+        let home = self.on_prem(machine).map(|vm| vm.instance_uuid.clone());
         if let Some(machine) = self.machines.get_mut(index) {
             machine.epoch += 1;
             machine.since = now;
@@ -169,6 +170,9 @@ impl World {
                 machine.forward_policy = policy.clone();
                 machine.process_server = process_server.clone();
                 machine.alternate = false;
+                // What came home from a physical server is a VM from now on.
+                machine.spec.physical = false;
+                machine.discovered_as = home;
             }
         }
         self.start_item_job(index, Work::InitialReplication, None, None);

@@ -68,6 +68,8 @@ pub(crate) fn allowed_operations<'a>(
         Stage::ForwardProtected => &["UnplannedFailover", "DisableProtection", "TestFailover"],
         Stage::FailedOver => &["CompleteMigration", "Commit", "DisableProtection", "ChangePit", "SwitchProtection"],
         Stage::FailedOverCommitted => &["CompleteMigration", "DisableProtection", "SwitchProtection"],
+        // A failback is offered once there is a recovery point.
+        Stage::ReverseProtected if !machine.has_points => &["DisableProtection"],
         Stage::ReverseProtected if classic => &["UnplannedFailover", "DisableProtection"],
         Stage::ReverseProtected if machine.was_cancelled() => return named(&unknowns.operations_after_cancel),
         Stage::ReverseProtected => &["PlannedFailover", "DisableProtection"],

@@ -96,6 +96,9 @@ pub struct ResourceLock {
     /// Azure VM that it covers. Absent: the whole resource group.
     #[serde(default)]
     pub vm: Option<String>,
+    /// It lies on the subscription.
+    #[serde(default)]
+    pub subscription: bool,
 }
 
 fn can_not_delete() -> String {

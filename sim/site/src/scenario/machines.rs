@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Size, Span};
+use super::{Health, Size, Span};
 
 /// The generation of Azure Site Recovery for VMware.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,11 +59,13 @@ pub struct Disk {
     pub datastore: Option<String>,
     /// The disk was added in Azure after the failover: it is not replicated back.
     pub added_in_azure: bool,
+    /// It is not attached to the original VM any more.
+    pub detached: bool,
 }
 
 impl Default for Disk {
     fn default() -> Disk {
-        Disk { size: Size::gb(40), kind: DiskKind::Vmdk, datastore: None, added_in_azure: false }
+        Disk { size: Size::gb(40), kind: DiskKind::Vmdk, datastore: None, added_in_azure: false, detached: false }
     }
 }
 
@@ -169,8 +171,18 @@ pub struct Machine {
     pub uuid: Option<String>,
     /// Instance UUID of the original VM. Default: derived from the name.
     pub instance_uuid: Option<String>,
-    /// Known to the configuration server (classic).
+    /// Known to the configuration server (classic). False: a health error says so, and the item has no `infrastructureVmId`.
     pub known_to_configuration_server: bool,
+    /// Health of its replication.
+    pub replication_health: Health,
+    /// It has recovery points. Without one a failback is not offered.
+    pub recovery_points: bool,
+    /// The Azure VM runs although the machine was failed back.
+    pub azure_vm_left_running: bool,
+    /// The on-premises VM is powered on. Default: where the machine runs on-premises.
+    pub on_prem_running: Option<bool>,
+    /// VMware Tools run in the on-premises VM when it is on.
+    pub tools: bool,
 }
 
 impl Default for Machine {
@@ -206,6 +218,11 @@ impl Default for Machine {
             uuid: None,
             instance_uuid: None,
             known_to_configuration_server: true,
+            replication_health: Health::Normal,
+            recovery_points: true,
+            azure_vm_left_running: false,
+            on_prem_running: None,
+            tools: true,
         }
     }
 }

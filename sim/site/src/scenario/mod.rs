@@ -3,6 +3,7 @@
 
 mod azure;
 mod check;
+mod fabrics;
 mod machines;
 mod onprem;
 mod timing;
@@ -11,11 +12,9 @@ mod units;
 use serde::{Deserialize, Serialize};
 
 pub use azure::{Azure, ResourceLock, TokenBuckets};
+pub use fabrics::{Appliance, ConfigurationServer, Fabric, Health, MasterTarget, Part, ProcessServer, RetentionVolume};
 pub use machines::{AgentRegistration, Disk, DiskKind, Generation, Machine, Os, Plan, PlanGroup, StartState};
-pub use onprem::{
-    Appliance, ConfigurationServer, Datastore, DatastoreKind, Fabric, Health, Host, MasterTarget, ProcessServer,
-    RetentionVolume, VCenter, Vm,
-};
+pub use onprem::{Datastore, DatastoreKind, Host, VCenter, Vm};
 pub use timing::{CommitWithoutVm, ConcurrentOperation, Durations, PlanDirection, Unknowns};
 pub use units::{Size, Span};
 

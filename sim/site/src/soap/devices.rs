@@ -11,27 +11,33 @@ fn description(label: String, summary: &str) -> Val {
 
 /// The devices of a VM.
 pub(crate) fn devices(inventory: &Inventory<'_>, vm: &Vm) -> Val {
-    let mut all = vec![controller(vm)];
+    let mut all: Vec<Val> =
+        (0..vm.disks.len().div_ceil(DISKS_OF_CONTROLLER).max(1)).map(|bus| controller(vm, bus)).collect();
     all.extend((0..vm.disks.len()).filter_map(|number| disk(inventory, vm, number)));
     all.push(card(inventory, vm));
     Val::List("VirtualDevice", all)
 }
 
-fn controller(vm: &Vm) -> Val {
+/// A SCSI controller has 16 units, one of them its own.
+const DISKS_OF_CONTROLLER: usize = 15;
+
+fn controller(vm: &Vm, bus: usize) -> Val {
     let (kind, label) = match vm.controller.to_ascii_lowercase().as_str() {
         "pvscsi" => ("ParaVirtualSCSIController", "VMware paravirtual SCSI"),
         "lsilogic" => ("VirtualLsiLogicController", "LSI Logic"),
         _ => ("VirtualLsiLogicSASController", "LSI Logic SAS"),
     };
-    let disks = (0..vm.disks.len()).map(|number| Val::Int(2000 + number as i32)).collect();
+    let first = bus * DISKS_OF_CONTROLLER;
+    let attached = vm.disks.iter().enumerate().skip(first).take(DISKS_OF_CONTROLLER).filter(|(_, disk)| !disk.detached);
+    let disks = attached.map(|(number, _)| Val::Int(2000 + number as i32)).collect();
     Val::Data(
         kind,
         vec![
-            ("key", Val::Int(1000)),
-            ("deviceInfo", description("SCSI controller 0".to_owned(), label)),
+            ("key", Val::Int(1000 + bus as i32)),
+            ("deviceInfo", description(format!("SCSI controller {bus}"), label)),
             ("controllerKey", Val::Int(100)),
             ("unitNumber", Val::Int(3)),
-            ("busNumber", Val::Int(0)),
+            ("busNumber", Val::Int(bus as i32)),
             ("device", Val::List("int", disks)),
             ("hotAddRemove", Val::Bool(true)),
             ("sharedBus", Val::Enum("VirtualSCSISharing", "noSharing".to_owned())),
@@ -41,16 +47,17 @@ fn controller(vm: &Vm) -> Val {
 }
 
 fn disk(inventory: &Inventory<'_>, vm: &Vm, number: usize) -> Option<Val> {
-    let known = vm.disks.get(number)?;
+    let known = vm.disks.get(number).filter(|disk| !disk.detached)?;
+    let (bus, place) = (number / DISKS_OF_CONTROLLER, number % DISKS_OF_CONTROLLER);
     // Unit 7 is the controller's own.
-    let unit = if number < 7 { number } else { number + 1 };
+    let unit = if place < 7 { place } else { place + 1 };
     Some(Val::Data(
         "VirtualDisk",
         vec![
             ("key", Val::Int(2000 + number as i32)),
             ("deviceInfo", description(format!("Hard disk {}", number + 1), &format!("{} KB", known.size / 1024))),
             ("backing", backing(inventory, vm, number, vm.snapshots.len())),
-            ("controllerKey", Val::Int(1000)),
+            ("controllerKey", Val::Int(1000 + bus as i32)),
             ("unitNumber", Val::Int(unit as i32)),
             ("capacityInKB", Val::Long((known.size / 1024) as i64)),
             ("capacityInBytes", Val::Long(known.size as i64)),

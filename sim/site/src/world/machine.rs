@@ -192,6 +192,10 @@ pub(crate) struct Machine {
     pub(crate) both_running: Vec<BothRunning>,
     /// Reprotected to the alternate location.
     pub(crate) alternate: bool,
+    /// Instance UUID of the VM by which replication toward Azure was set up; absent for a physical server.
+    pub(crate) discovered_as: Option<String>,
+    /// There are recovery points, once replication has run.
+    pub(crate) has_points: bool,
 }
 
 impl Machine {

@@ -2,6 +2,7 @@
 
 mod build;
 mod fabric;
+mod homes;
 mod machine;
 mod power;
 mod queue;
@@ -13,10 +14,11 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use build::disk_uuid;
-pub(crate) use fabric::{Fabric, Role, Server};
+pub(crate) use fabric::{Fabric, Role, Server, ServerPart};
+pub(crate) use homes::{add_bystander, disk_uuid};
 pub(crate) use machine::{AzurePower, AzureVm, BothRunning, Copying, Machine, PlannedFailover, Reverse, Stage};
 pub(crate) use queue::{Event, Queue};
+pub(crate) use servers::SILENCE;
 pub(crate) use vmware::{Datastore, Host, Snapshot, Task, TaskFault, TaskState, TaskWork, VCenter, Vm, VmDisk, VmKey};
 
 use crate::asr::{Job, Mapping, Plan, Policy};

@@ -1,12 +1,17 @@
 //! Fabrics and their servers, from the scenario.
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 
-use super::build::add_vm;
-use super::{Fabric, Role, Server, VmKey, World, stable_id};
+use super::homes::add_vm;
+use super::{Fabric, Role, Server, ServerPart, VmKey, World, stable_id};
 use crate::clock::before;
 use crate::scenario::{self, Generation, Os};
+
+/// What is silent has been so for this long: longer than anybody lets pass.
+pub(crate) const SILENCE: SignedDuration = SignedDuration::from_hours(2);
 
 fn classic_id(name: &str) -> String {
     let id = stable_id("server", name).to_ascii_uppercase();
@@ -33,10 +38,15 @@ pub(super) fn add_fabric(world: &mut World, spec: &scenario::Fabric, start: Time
         Generation::Modernized => format!("{}replicationcontainer", spec.name),
         Generation::Classic => format!("cloud_{internal_id}"),
     });
-    let servers = match spec.generation {
+    let servers: Vec<Server> = match spec.generation {
         Generation::Modernized => spec.appliances.iter().map(|a| appliance(world, vcenter_index, a, start)).collect(),
         Generation::Classic => classic_servers(world, vcenter_index, spec, start),
     };
+    if let Some(vcenter) = world.vcenters.get_mut(vcenter_index) {
+        for server in servers.iter().filter(|server| server.attached_disks > 0) {
+            vcenter.attach_foreign_disks(&server.name, server.attached_disks);
+        }
+    }
     world.fabrics.push(Fabric {
         name,
         friendly: spec.name.clone(),
@@ -50,6 +60,14 @@ pub(super) fn add_fabric(world: &mut World, spec: &scenario::Fabric, start: Time
         cs_ip: spec.configuration_server.ip.clone(),
         cs_version: spec.configuration_server.version.clone(),
         policy: spec.policy.clone(),
+        cs_services: spec.configuration_server.services.clone(),
+        cs_silent_since: (!spec.configuration_server.heartbeat).then_some(before(start, SILENCE)),
+        vcenter_known_as: spec
+            .vcenter_known_as
+            .clone()
+            .or_else(|| world.vcenters.get(vcenter_index).map(|vcenter| vcenter.instance_uuid.clone()))
+            .unwrap_or_default(),
+        hyper_v: spec.hyper_v,
     });
 }
 
@@ -95,13 +113,23 @@ fn appliance(world: &mut World, vcenter: usize, spec: &scenario::Appliance, star
         version: "9.62.7172.1".to_owned(),
         retention: Vec::new(),
         errors: Vec::new(),
-        silent_since: (!spec.heartbeat).then_some(before(start, SignedDuration::from_hours(2))),
+        silent_since: (!spec.heartbeat).then_some(before(start, SILENCE)),
+        parts: spec.parts.iter().map(|(kind, part)| (kind.clone(), server_part(part, start))).collect(),
+        discovered: spec.discovered,
+        attached_disks: spec.attached_disks,
+    }
+}
+
+fn server_part(spec: &scenario::Part, start: Timestamp) -> ServerPart {
+    ServerPart {
+        health: spec.health.name().to_owned(),
+        silent_since: (!spec.heartbeat).then_some(before(start, SILENCE)),
     }
 }
 
 fn classic_servers(world: &mut World, vcenter: usize, spec: &scenario::Fabric, start: Timestamp) -> Vec<Server> {
     let cs = &spec.configuration_server;
-    let silent = before(start, SignedDuration::from_hours(2));
+    let silent = before(start, SILENCE);
     let mut servers = vec![Server {
         name: spec.name.clone(),
         id: cs.id.clone().unwrap_or_else(|| classic_id(&spec.name)),
@@ -120,6 +148,9 @@ fn classic_servers(world: &mut World, vcenter: usize, spec: &scenario::Fabric, s
         }],
         errors: Vec::new(),
         silent_since: (!cs.available).then_some(silent),
+        parts: BTreeMap::new(),
+        discovered: true,
+        attached_disks: 0,
     }];
     for ps in &spec.process_servers {
         servers.push(Server {
@@ -128,14 +159,17 @@ fn classic_servers(world: &mut World, vcenter: usize, spec: &scenario::Fabric, s
             role: Role::ProcessServer,
             ip: ps.ip.clone(),
             health: ps.health.name().to_owned(),
-            heartbeat: true,
+            heartbeat: ps.heartbeat,
             host: 0,
             datastores: Some(Vec::new()),
             os: Os::Windows,
             version: cs.version.clone(),
             retention: Vec::new(),
             errors: Vec::new(),
-            silent_since: None,
+            silent_since: (!ps.heartbeat).then_some(silent),
+            parts: BTreeMap::new(),
+            discovered: true,
+            attached_disks: 0,
         });
     }
     for mt in &spec.master_targets {
@@ -150,15 +184,13 @@ fn classic_servers(world: &mut World, vcenter: usize, spec: &scenario::Fabric, s
             Os::Windows => "R",
             Os::Linux => "/mnt/retention",
         };
-        let retention = if mt.retention.is_empty() {
+        let retention = mt.retention.clone().unwrap_or_else(|| {
             vec![scenario::RetentionVolume {
                 name: drive.to_owned(),
                 capacity: scenario::Size::gb(1024),
                 free: scenario::Size::gb(1000),
             }]
-        } else {
-            mt.retention.clone()
-        };
+        });
         servers.push(Server {
             name: mt.name.clone(),
             id: mt.id.clone().unwrap_or_else(|| classic_id(&mt.name)),
@@ -173,6 +205,9 @@ fn classic_servers(world: &mut World, vcenter: usize, spec: &scenario::Fabric, s
             retention,
             errors: mt.errors.clone(),
             silent_since: (!mt.heartbeat).then_some(silent),
+            parts: BTreeMap::new(),
+            discovered: mt.discovered,
+            attached_disks: mt.attached_disks,
         });
     }
     servers

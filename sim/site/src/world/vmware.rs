@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::disk_uuid;
 use crate::scenario::{DatastoreKind, DiskKind, Os};
 
 /// A VM of a vCenter.
@@ -23,6 +24,8 @@ pub(crate) struct VCenter {
     pub(crate) version: String,
     pub(crate) datacenter: String,
     pub(crate) connected: bool,
+    /// `discoveryStatus` in ASR, where the scenario gives one.
+    pub(crate) discovery: Option<String>,
     pub(crate) denied: Vec<String>,
     pub(crate) session_idle_seconds: u64,
     pub(crate) clusters: Vec<String>,
@@ -72,6 +75,9 @@ pub(crate) struct VmDisk {
     pub(crate) kind: DiskKind,
     pub(crate) datastore: usize,
     pub(crate) uuid: String,
+    pub(crate) detached: bool,
+    /// A disk of another VM.
+    pub(crate) foreign: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -146,6 +152,13 @@ pub(crate) enum TaskFault {
     HostNotConnected,
 }
 
+impl Vm {
+    /// The disks that are attached.
+    pub(crate) fn attached(&self) -> impl Iterator<Item = &VmDisk> {
+        self.disks.iter().filter(|disk| !disk.detached)
+    }
+}
+
 impl VCenter {
     pub(crate) fn next_revision(&mut self) -> u64 {
         self.revision += 1;
@@ -179,6 +192,24 @@ impl VCenter {
             .filter(|datastore| datastore.hosts.contains(&host) && datastore.accessible && !datastore.read_only)
             .map(|datastore| datastore.name.clone())
             .collect()
+    }
+
+    /// Shows so many disks that others have attached to a server's VM, beside its own.
+    pub(crate) fn attach_foreign_disks(&mut self, name: &str, count: usize) {
+        let Some(id) = self.vm_named(name) else { return };
+        self.change_vm(id, |vm| {
+            vm.disks.retain(|disk| !disk.foreign);
+            let datastore = vm.datastore;
+            let disk = |number: usize| VmDisk {
+                size: 1 << 30,
+                kind: DiskKind::Vmdk,
+                datastore,
+                uuid: disk_uuid(&format!("attached to {name}"), number),
+                detached: false,
+                foreign: true,
+            };
+            vm.disks.extend((0..count).map(disk));
+        });
     }
 
     pub(crate) fn mounts(&self, datastore: usize, host: usize) -> bool {

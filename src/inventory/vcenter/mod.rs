@@ -1,32 +1,35 @@
 //! The inventory of one vCenter, followed through one session.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+mod interest;
+
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
-use super::{Key, Link, Wake, Waker, pause};
+pub use self::interest::Interest;
+use self::interest::{Told, Watchers, take_in, tell_all};
+use super::{Key, LATE, Link, Wake, Waker, age, pause};
 use crate::{
     core::{
         facts::HomeIdentity,
-        observed::{Datastore, Fact, Host, OnPremisesVm, VCenterAbout, VirtualMachine},
+        join::Inventory,
+        observed::{Fact, OnPremisesVm, Power, VCenterAbout},
     },
-    ports::{Failure, SharedClock, VCenterChange, VirtualCenter},
+    ports::{Failure, Reading, Remote, SharedClock, VCenterChange, VirtualCenter},
 };
 
 #[derive(Debug)]
 struct State {
     link: Link,
+    /// When it was heard of last, or the inventory opened.
+    heard_at: Timestamp,
     about: Option<VCenterAbout>,
     /// Whether everything was read since the link came up.
     complete: bool,
-    vms: HashMap<String, VirtualMachine>,
-    hosts: HashMap<String, Host>,
-    datastores: HashMap<String, Datastore>,
-    watchers: HashMap<Key, HomeIdentity>,
+    inventory: Inventory,
+    told: Told,
+    watchers: Watchers,
 }
 
 /// What a vCenter shows to the objects that describe it.
@@ -54,14 +57,19 @@ impl VCenterInventory {
     pub fn new(key: Key, port: Arc<dyn VirtualCenter>, clock: SharedClock, wake: Waker) -> Self {
         let state = State {
             link: Link::Connecting,
+            heard_at: clock.now(),
             about: None,
             complete: false,
-            vms: HashMap::new(),
-            hosts: HashMap::new(),
-            datastores: HashMap::new(),
-            watchers: HashMap::new(),
+            inventory: Inventory::default(),
+            told: Told::new(),
+            watchers: Watchers::new(),
         };
         Self { key, port, clock, state: Mutex::new(state), wake }
+    }
+
+    /// Name of the VCenter object.
+    pub fn name(&self) -> &str {
+        &self.key.name
     }
 
     /// The adapter, for reads right before a call.
@@ -79,18 +87,39 @@ impl VCenterInventory {
         VCenterView {
             link: state.link.clone(),
             about: state.about.clone(),
-            virtual_machines: state.complete.then(|| state.vms.len()),
+            virtual_machines: state.complete.then(|| state.inventory.vms.len()),
         }
     }
 
-    /// Says that an object looks at the machine with this identity.
-    pub fn watch(&self, key: &Key, identity: HomeIdentity) {
-        self.state().watchers.insert(key.clone(), identity);
+    /// How long ago it was heard of last: it tells at least every five minutes that it is there.
+    pub fn reading(&self) -> Reading {
+        let age = age(self.state().heard_at, self.clock.now());
+        Reading { remote: Remote::VCenter, age, stale: age > LATE }
     }
 
-    /// The object is gone.
-    pub fn unwatch(&self, key: &Key) {
-        self.state().watchers.remove(key);
+    /// Whether the VM with this managed object id is seen running.
+    pub fn vm_runs(&self, moref: &str) -> bool {
+        let state = self.state();
+        state.complete && state.inventory.vms.get(moref).is_some_and(|vm| vm.power == Some(Power::On))
+    }
+
+    /// Says what an object looks at: it is woken when that changes.
+    pub fn watch(&self, reader: Wake, interest: Interest) {
+        self.state().watchers.insert(reader, interest);
+    }
+
+    /// The object is gone, or looks elsewhere.
+    pub fn unwatch(&self, reader: &Wake) {
+        self.state().watchers.remove(reader);
+    }
+
+    /// What is found in the inventory, while it is complete. `find` must be short: it holds changes up.
+    pub fn look<T>(&self, find: impl FnOnce(&Inventory) -> T) -> Fact<T> {
+        let state = self.state();
+        match (&state.link, state.complete) {
+            (Link::Up { at }, true) => Fact::seen(find(&state.inventory), *at),
+            (link, _) => link.unknown("vCenter's inventory"),
+        }
     }
 
     /// Who this vCenter is, while connected.
@@ -104,25 +133,23 @@ impl VCenterInventory {
 
     /// The machine with this identity, and the display names of its datastores.
     pub fn find(&self, identity: &HomeIdentity) -> (Fact<OnPremisesVm>, Vec<String>) {
-        let state = self.state();
-        let (Link::Up { at }, true) = (&state.link, state.complete) else {
-            return (state.link.unknown("vCenter's inventory"), Vec::new());
-        };
-        let at = *at;
         if identity.is_empty() {
             let why = "The vault names neither a UUID nor a disk of the machine at home.";
-            return (Fact::unknown(why), Vec::new());
+            return (self.look(|_| ()).known().map_or_else(Fact::unknown, |()| Fact::unknown(why)), Vec::new());
         }
-        let found = identity.find(state.vms.values());
-        let datastores = match &found {
-            OnPremisesVm::Found(vm) => vm
-                .datastores
-                .iter()
-                .filter_map(|moref| state.datastores.get(moref).map(|datastore| datastore.name.clone()))
-                .collect(),
-            OnPremisesVm::NotFound | OnPremisesVm::Ambiguous(_) => Vec::new(),
-        };
-        (Fact::seen(found, at), datastores)
+        let found = self.look(|inventory| {
+            let found = identity.find(inventory.vms.values());
+            let named = |moref: &String| inventory.datastores.get(moref).map(|datastore| datastore.name.clone());
+            let datastores = match &found {
+                OnPremisesVm::Found(vm) => vm.datastores.iter().filter_map(named).collect(),
+                OnPremisesVm::NotFound | OnPremisesVm::Ambiguous(_) => Vec::new(),
+            };
+            (found, datastores)
+        });
+        match found {
+            Fact::Seen { value: (vm, datastores), at } => (Fact::seen(vm, at), datastores),
+            Fact::Unknown(why) => (Fact::Unknown(why), Vec::new()),
+        }
     }
 
     /// Follows for as long as it is polled. Drop it to stop; [`Self::close`] logs out.
@@ -161,33 +188,30 @@ impl VCenterInventory {
             let mut state = self.state();
             let came_up = !matches!(state.link, Link::Up { .. });
             state.link = Link::Up { at: now };
+            state.heard_at = now;
             match change {
                 VCenterChange::All { vms, hosts, datastores } => {
-                    state.vms = vms.into_iter().map(|vm| (vm.moref.clone(), vm)).collect();
-                    state.hosts = hosts.into_iter().map(|host| (host.moref.clone(), host)).collect();
-                    state.datastores = datastores.into_iter().map(|store| (store.moref.clone(), store)).collect();
+                    tell_all(&mut state.told, &datastores);
+                    state.inventory = Inventory {
+                        vms: vms.into_iter().map(|vm| (vm.moref.clone(), vm)).collect(),
+                        hosts: hosts.into_iter().map(|host| (host.moref.clone(), host)).collect(),
+                        datastores: datastores.into_iter().map(|store| (store.moref.clone(), store)).collect(),
+                    };
                     let first = !state.complete;
                     state.complete = true;
                     (state.watchers.keys().cloned().collect(), first || came_up)
                 }
                 VCenterChange::Changed { vms, hosts, datastores } => {
-                    let new = vms.iter().any(|vm| !state.vms.contains_key(&vm.moref));
-                    let woken = state
-                        .watchers
-                        .iter()
-                        .filter(|(_, identity)| new || vms.iter().any(|vm| identity.matches(vm)))
-                        .map(|(key, _)| key.clone())
-                        .collect::<Vec<_>>();
-                    state.vms.extend(vms.into_iter().map(|vm| (vm.moref.clone(), vm)));
-                    state.hosts.extend(hosts.into_iter().map(|host| (host.moref.clone(), host)));
-                    state.datastores.extend(datastores.into_iter().map(|store| (store.moref.clone(), store)));
-                    (woken, new || came_up)
+                    let State { inventory, told, watchers, .. } = &mut *state;
+                    let news = take_in(inventory, told, vms, hosts, datastores);
+                    (news.readers(watchers), news.new_vm || came_up)
                 }
                 VCenterChange::Gone(morefs) => {
                     for moref in morefs {
-                        state.vms.remove(&moref);
-                        state.hosts.remove(&moref);
-                        state.datastores.remove(&moref);
+                        state.inventory.vms.remove(&moref);
+                        state.inventory.hosts.remove(&moref);
+                        state.inventory.datastores.remove(&moref);
+                        state.told.remove(&moref);
                     }
                     (state.watchers.keys().cloned().collect(), true)
                 }
@@ -210,9 +234,9 @@ impl VCenterInventory {
         self.tell(woken, true);
     }
 
-    fn tell(&self, items: Vec<Key>, itself: bool) {
+    fn tell(&self, readers: Vec<Wake>, itself: bool) {
         let itself = itself.then(|| Wake::VCenter(self.key.clone()));
-        for wake in items.into_iter().map(Wake::Item).chain(itself) {
+        for wake in readers.into_iter().chain(itself) {
             if self.wake.send(wake).is_err() {
                 tracing::debug!("nobody listens to wake-ups any more");
             }

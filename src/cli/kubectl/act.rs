@@ -1,0 +1,275 @@
+//! What changes a plan or approves it. Nothing here decides: the controller does, by what it then reads.
+
+use std::io::{BufRead, Write};
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::{
+    Api,
+    api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams},
+    core::ObjectMeta,
+};
+use serde_json::{Value, json};
+
+use super::{
+    ApproveFlags, CancelFlags,
+    cluster::{APPROVALS, Cluster, PLANS},
+    outcome::{Asked, Stop},
+    pretty,
+};
+use crate::{
+    api::{ABANDON_ANNOTATION, FailbackApproval, FailbackApprovalSpec, FailbackPlan, Reference},
+    core::conditions,
+};
+
+/// Field manager of all changes.
+const MANAGER: &str = "kubectl-failback";
+const EDITOR: &str = "failback-editor";
+const APPROVER: &str = "failback-approver";
+
+/// What was done.
+pub(super) struct Done {
+    pub(super) text: String,
+    facts: Value,
+}
+
+impl Done {
+    fn new(cluster: &Cluster, action: &str, plan: &str, changed: bool, text: String) -> Self {
+        let facts = json!({
+            "action": action,
+            "plan": plan,
+            "namespace": cluster.namespace,
+            "changed": changed,
+            "message": text,
+        });
+        Self { text, facts }
+    }
+
+    fn with(mut self, key: &str, value: Value) -> Self {
+        if let Some(facts) = self.facts.as_object_mut() {
+            facts.insert(key.to_owned(), value);
+        }
+        self
+    }
+
+    pub(super) fn json(&self) -> String {
+        pretty(&self.facts)
+    }
+}
+
+/// Changes a plan as it is read, and once more when somebody was faster. `make` says what to change, `None` where
+/// nothing is to be. Objects are taken as they are, so that no field is lost that this program does not know.
+async fn change(
+    cluster: &Cluster,
+    name: &str,
+    make: impl Fn(&Value) -> Result<Option<Value>, Stop>,
+) -> Result<(Value, bool), Stop> {
+    let kind = ApiResource::erase::<FailbackPlan>(&());
+    let api: Api<DynamicObject> = Api::namespaced_with(cluster.client.clone(), &cluster.namespace, &kind);
+    let asked = |verb| Asked { role: EDITOR, ..cluster.asked(verb, PLANS, name) };
+    let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+    let unreadable = |error: serde_json::Error| Stop::failed(format!("plan {name} cannot be read: {error}"));
+    let mut again = true;
+    loop {
+        let plan = api.get(name).await.map_err(|error| cluster.asked("get", PLANS, name).refused(&error))?;
+        let version = plan.metadata.resource_version.clone();
+        let before = serde_json::to_value(plan).map_err(unreadable)?;
+        let Some(mut body) = make(&before)? else { return Ok((before, false)) };
+        if let Some(metadata) =
+            body.as_object_mut().and_then(|body| body.entry("metadata").or_insert(json!({})).as_object_mut())
+        {
+            metadata.insert("resourceVersion".to_owned(), json!(version));
+        }
+        match api.patch(name, &params, &Patch::Merge(&body)).await {
+            Ok(after) => return Ok((serde_json::to_value(after).map_err(unreadable)?, true)),
+            Err(kube::Error::Api(answer)) if answer.code == 409 && again => again = false,
+            Err(error) => return Err(asked("patch").refused(&error)),
+        }
+    }
+}
+
+pub(super) async fn suspend(cluster: &Cluster, plan: &str, wanted: bool) -> Result<Done, Stop> {
+    let make = |before: &Value| {
+        let is = before.pointer("/spec/suspend").and_then(Value::as_bool).unwrap_or_default();
+        Ok((is != wanted).then(|| json!({ "spec": { "suspend": wanted } })))
+    };
+    let (_, changed) = change(cluster, plan, make).await?;
+    let text = match (wanted, changed) {
+        (true, true) => format!("plan {plan} is suspended: nothing new starts; what runs in Azure ends by itself"),
+        (true, false) => format!("plan {plan} was suspended already"),
+        (false, true) => format!("plan {plan} goes on"),
+        (false, false) => format!("plan {plan} was not suspended"),
+    };
+    Ok(Done::new(cluster, if wanted { "suspend" } else { "resume" }, plan, changed, text))
+}
+
+pub(super) async fn retry(cluster: &Cluster, plan: &str) -> Result<Done, Stop> {
+    let token = format!("retry-{}", cluster.clock.now().strftime("%Y%m%dT%H%M%S.%3fZ"));
+    let (after, changed) = change(cluster, plan, |_| Ok(Some(json!({ "spec": { "retryToken": token } })))).await?;
+    let uid = after.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default();
+    let stalled: Vec<String> = cluster
+        .items()
+        .await?
+        .into_iter()
+        .filter_map(|item| {
+            let status = item.status?;
+            let ours = status.claim.as_ref().is_some_and(|claim| claim.plan_uid == uid);
+            (ours && conditions::is_true(&status.conditions, "Stalled")).then_some(item.metadata.name)?
+        })
+        .collect();
+    let text = match stalled.as_slice() {
+        [] => format!("plan {plan} has the retry token {token}; no machine needs a person now"),
+        names => format!("plan {plan} has the retry token {token}; tried again: {}", names.join(", ")),
+    };
+    let done = Done::new(cluster, "retry", plan, changed, text);
+    Ok(done.with("retryToken", json!(token)).with("items", json!(stalled)))
+}
+
+pub(super) async fn cancel(cluster: &Cluster, flags: &CancelFlags) -> Result<Done, Stop> {
+    let CancelFlags { plan, items, reason } = flags;
+    if reason.trim().is_empty() || reason.chars().count() > 512 {
+        return Err(Stop::usage("--reason: between 1 and 512 characters are expected."));
+    }
+    let request =
+        if items.is_empty() { json!({ "reason": reason }) } else { json!({ "items": items, "reason": reason }) };
+    let known = machines(cluster, plan).await?;
+    if let Some(stranger) = items.iter().find(|item| !known.contains(item)) {
+        return Err(Stop::usage(format!(
+            "--item {stranger}: plan {plan} has no such machine. It has {}.",
+            known.iter().take(20).cloned().collect::<Vec<_>>().join(", ")
+        )));
+    }
+    let requests = |plan: &Value| plan.pointer("/spec/cancel").and_then(Value::as_array).cloned().unwrap_or_default();
+    let make = |before: &Value| {
+        let mut asked = requests(before);
+        if asked.contains(&request) {
+            return Ok(None);
+        }
+        asked.push(request.clone());
+        Ok(Some(json!({ "spec": { "cancel": asked } })))
+    };
+    let (after, changed) = change(cluster, plan, make).await?;
+    if changed && !requests(&after).contains(&request) {
+        return Err(Stop::failed(
+            "the cluster's definition of FailbackPlan has no spec.cancel, and dropped it; nothing is cancelled. Update the definitions: failback crds | kubectl apply --server-side -f -",
+        ));
+    }
+    let what = if items.is_empty() { "all machines that are not committed".to_owned() } else { items.join(", ") };
+    let text = if changed {
+        format!("plan {plan} is asked to undo the failback of {what}")
+    } else {
+        format!("plan {plan} was asked for that already")
+    };
+    Ok(Done::new(cluster, "cancel", plan, changed, text).with("request", request))
+}
+
+/// The machines that a plan names or has claimed.
+async fn machines(cluster: &Cluster, name: &str) -> Result<Vec<String>, Stop> {
+    let plan = cluster.plan(name).await?;
+    let mut names: Vec<String> = plan.spec.waves.iter().flat_map(|wave| wave.items.iter().cloned()).collect();
+    for item in cluster.items().await? {
+        let claim = item.status.as_ref().and_then(|status| status.claim.as_ref());
+        let ours = claim.is_some_and(|claim| Some(&claim.plan_uid) == plan.metadata.uid.as_ref());
+        names.extend(item.metadata.name.filter(|_| ours));
+    }
+    names.sort();
+    names.dedup();
+    Ok(names)
+}
+
+pub(super) async fn abandon(cluster: &Cluster, plan: &str, yes: bool) -> Result<Done, Stop> {
+    let current = cluster.plan(plan).await?;
+    if !yes && !confirmed(plan)? {
+        return Err(Stop::failed(format!("what was typed is not \"{plan}\"; nothing was changed.")));
+    }
+    // The plan that was shown and confirmed, and not one that took its name meanwhile.
+    let uid = current.metadata.uid.unwrap_or_default();
+    let make = |before: &Value| {
+        let text = |pointer: &str| before.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        if text("/metadata/uid") != uid {
+            return Err(Stop::failed(format!("plan {plan} was deleted and made anew meanwhile; nothing was changed.")));
+        }
+        let annotations = before.pointer("/metadata/annotations").and_then(Value::as_object);
+        let is = annotations.and_then(|annotations| annotations.get(ABANDON_ANNOTATION)).and_then(Value::as_str);
+        let wanted = json!({ "metadata": { "annotations": { ABANDON_ANNOTATION: uid } } });
+        Ok((is != Some(uid.as_str())).then_some(wanted))
+    };
+    let (after, changed) = change(cluster, plan, make).await?;
+    let deleting = after.pointer("/metadata/deletionTimestamp").is_some_and(|at| !at.is_null());
+    let text = match (changed, deleting) {
+        (false, _) => format!("plan {plan} was abandoned already"),
+        (true, true) => format!("plan {plan} is abandoned: it goes, and its machines stay where they are"),
+        (true, false) => {
+            format!(
+                "plan {plan} may go whatever its machines are at, once it is deleted: kubectl delete fbp {plan} -n {}",
+                cluster.namespace
+            )
+        }
+    };
+    Ok(Done::new(cluster, "abandon", plan, changed, text).with("planUid", json!(uid)))
+}
+
+/// Asks for the plan's name.
+fn confirmed(plan: &str) -> Result<bool, Stop> {
+    let ask = "An abandoned plan goes when it is deleted, although machines may be failed back and not committed: they stay where they are, and nobody finishes them.\nType the name of the plan to abandon it: ";
+    let mut stderr = std::io::stderr();
+    let mut typed = String::new();
+    let read = stderr
+        .write_all(ask.as_bytes())
+        .and_then(|()| stderr.flush())
+        .and_then(|()| std::io::stdin().lock().read_line(&mut typed));
+    read.map_err(|error| Stop::failed(format!("no answer could be read: {error}. Give --yes to go on without.")))?;
+    Ok(typed.trim() == plan)
+}
+
+pub(super) async fn approve(cluster: &Cluster, flags: &ApproveFlags) -> Result<Done, Stop> {
+    let name = &flags.plan;
+    let plan = cluster.plan(name).await?;
+    let status = plan.status.clone().unwrap_or_default();
+    let seen = status.observed_generation == plan.metadata.generation;
+    let (Some(spec_hash), true, Some(plan_uid)) = (status.spec_hash, seen, plan.metadata.uid) else {
+        return Err(Stop::failed(format!(
+            "plan {name} as it is now was not looked at by the controller yet, so that there is nothing to approve. Is the controller running?"
+        )));
+    };
+    let approver = match &flags.approver {
+        Some(approver) => approver.clone(),
+        None => cluster.whoami().await?,
+    };
+    let expires: Timestamp = cluster
+        .clock
+        .now()
+        .checked_add(flags.expires)
+        .map_err(|_| Stop::usage("--expires: the time is too far away."))?;
+    let expires = Timestamp::from_second(expires.as_second()).unwrap_or(expires);
+    let step = flags.step.as_str();
+    let spec = FailbackApprovalSpec {
+        plan_ref: Reference { name: name.clone() },
+        plan_uid,
+        spec_hash,
+        step: flags.step,
+        approver,
+        expires_at: Time(expires),
+        comment: flags.comment.clone(),
+    };
+    // Room for what the server adds, within the 253 characters of a name.
+    let prefix: String = name.chars().take(200).collect();
+    let metadata = ObjectMeta {
+        generate_name: Some(format!("{prefix}-{}-", step.to_lowercase())),
+        namespace: Some(cluster.namespace.clone()),
+        ..ObjectMeta::default()
+    };
+    let approval = FailbackApproval { metadata, spec, status: None };
+    let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
+    let asked = Asked { role: APPROVER, ..cluster.asked("create", APPROVALS, "") };
+    let made = cluster.api().create(&params, &approval).await.map_err(|error| asked.refused(&error))?;
+    let made_name = made.metadata.name.unwrap_or_default();
+    let demanded = plan.spec.approvals.iter().any(|approval| approval.step == flags.step);
+    let note = if demanded { "" } else { "; the plan demands no approval of this step" };
+    let text = format!(
+        "{step} of plan {name} is approved by {} until {expires}: failbackapproval {made_name}{note}",
+        made.spec.approver
+    );
+    let done = Done::new(cluster, "approve", name, true, text);
+    Ok(done.with("approval", json!(made_name)).with("spec", json!(made.spec)))
+}

@@ -1,0 +1,244 @@
+//! The step that follows when nothing of ours runs, and what stands in its way.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    Next, RESYNC, SOON,
+    item::ItemInput,
+    item_action::action,
+    item_attempts::{attempts, earlier_attempt},
+    item_record::identity,
+};
+use crate::{
+    api::{Claim, OperationRecord, ReplicatedItemStatus},
+    core::{
+        action::Verb,
+        checks::{self, CheckOutcome},
+        conditions,
+        facts::{HomeIdentity, ItemFacts},
+        guard::{Guarded, Precondition},
+        journal,
+        observed::{AzureVm, Generation, Operation, Replication, Scenario},
+        stage::{Stage, verb_of_job},
+        waiting::{HELD_REASONS, WaitingOn},
+    },
+};
+
+/// The oldest reading that a call may be decided on.
+const FRESH: SignedDuration = SignedDuration::from_mins(10);
+
+/// What follows when no operation is open.
+pub(super) enum Idle {
+    Adopt(OperationRecord),
+    Next(Next),
+}
+
+/// What follows when no operation is open.
+pub(super) fn idle(input: &ItemInput<'_>, item: Option<&Replication>, stage: Stage) -> Idle {
+    let facts = input.facts;
+    let checks = &checks::run(&input.machine(stage, None));
+    let wait = |on| Idle::Next(Next::Wait(on, RESYNC));
+    let Some(item) = item else {
+        let why = facts.replication.known().err().unwrap_or("not seen yet");
+        return wait(WaitingOn::Observation(why.to_owned()));
+    };
+    if stage == Stage::Unknown {
+        return wait(WaitingOn::UnsupportedProvider(item.instance_type.clone()));
+    }
+    if let Some(found) = foreign_operation(input, item, stage) {
+        return found;
+    }
+    if stage == Stage::InTransition {
+        // A migration that was completed leaves nothing to wait for.
+        let failing = failing(checks, Verb::Reprotect);
+        let on = if failing.is_empty() {
+            WaitingOn::Transition(item.protection_state.clone())
+        } else {
+            WaitingOn::Checks { step: Verb::Reprotect, failing }
+        };
+        return wait(on);
+    }
+    let Some(claim) = &input.status.claim else { return wait(WaitingOn::Plan) };
+    if let Some(on) = commit_unsettled(facts, stage) {
+        return Idle::Next(Next::Wait(on, SOON));
+    }
+    if let Some(why) = &claim.cancel {
+        match stage {
+            Stage::FailedBack => return Idle::Next(cancel(input, item, claim, checks)),
+            Stage::ReadyToFailBack => return wait(WaitingOn::Cancelled(why.clone())),
+            Stage::FailedOver
+            | Stage::SyncingToVMware
+            | Stage::HomeCommitted
+            | Stage::SyncingToAzure
+            | Stage::ProtectedToAzure
+            | Stage::InTransition
+            | Stage::Unknown => {}
+        }
+    }
+    if stage.reached().is_some_and(|reached| reached >= claim.up_to) {
+        return match held(claim) {
+            Some(on) if stage != Stage::ProtectedToAzure => wait(on),
+            Some(_) | None => Idle::Next(Next::Done),
+        };
+    }
+    match stage.next_verb() {
+        None => wait(WaitingOn::Synchronisation { progress: synchronisation(item) }),
+        Some(verb) => Idle::Next(step(input, item, stage, claim, verb, checks)),
+    }
+}
+
+/// A job that this controller did not start: adopted when it is the step that the plan would take, else waited for.
+fn foreign_operation(input: &ItemInput<'_>, item: &Replication, stage: Stage) -> Option<Idle> {
+    let jobs = input.facts.jobs.value().map(Vec::as_slice).unwrap_or_default();
+    let running = jobs.iter().find(|job| job.in_flight() && job.scenario != Scenario::InitialReplication);
+    if let (Some(job), Some(claim)) = (running, &input.status.claim)
+        && let Some(verb) = verb_of_job(&job.scenario, item, stage)
+        && is_wanted(claim, verb)
+        && !journal::knows(input.status.operation.iter().chain(&input.status.history), job)
+    {
+        let last = attempts(input.status, claim, verb).next();
+        let adopted = journal::adopt(verb, job, claim, last, input.now);
+        return Some(Idle::Adopt(OperationRecord { item_id: item.id.clone(), ..adopted }));
+    }
+    let what = match (running, &item.scenario) {
+        (Some(job), _) => format!("A job runs that this operator did not start: {:?}, {}", job.scenario, job.id),
+        (None, Some(scenario)) => format!("The item is busy with {}", scenario.name),
+        (None, None) => return None,
+    };
+    Some(Idle::Next(Next::Wait(WaitingOn::AnotherOperation(what), SOON)))
+}
+
+/// Whether the claim leads to this step.
+fn is_wanted(claim: &Claim, verb: Verb) -> bool {
+    match verb {
+        Verb::Cancel => claim.cancel.is_some(),
+        Verb::FailBack | Verb::Commit if claim.cancel.is_some() => false,
+        Verb::Reprotect | Verb::FailBack | Verb::Commit | Verb::Protect => claim.up_to >= verb.leads_to(),
+    }
+}
+
+/// Undoes a failback that was not committed, which only the modernized generation can.
+fn cancel(input: &ItemInput<'_>, item: &Replication, claim: &Claim, checks: &[CheckOutcome]) -> Next {
+    if item.generation == Some(Generation::Classic) {
+        let what = "The failback cannot be undone: the classic generation has no operation for that.";
+        return Next::Wait(WaitingOn::CannotCancel(what.to_owned()), RESYNC);
+    }
+    if !item.allows(&Operation::CancelFailover) {
+        let what = "The failback cannot be undone: site recovery does not offer to cancel it.";
+        return Next::Wait(WaitingOn::CannotCancel(what.to_owned()), RESYNC);
+    }
+    match input.facts.azure_vm.known() {
+        Ok(AzureVm::Present { .. }) => step(input, item, Stage::FailedBack, claim, Verb::Cancel, checks),
+        Ok(AzureVm::Absent) => {
+            let what = "The failback cannot be undone: the Azure VM to return to is gone.";
+            Next::Wait(WaitingOn::CannotCancel(what.to_owned()), RESYNC)
+        }
+        Err(why) => Next::Wait(WaitingOn::Observation(why.to_owned()), SOON),
+    }
+}
+
+fn held(claim: &Claim) -> Option<WaitingOn> {
+    let reason = HELD_REASONS.into_iter().find(|reason| *reason == claim.held_by)?;
+    Some(WaitingOn::Held { reason, message: claim.held_message.clone() })
+}
+
+/// The checks that keep a step from starting, each with what was observed.
+pub(super) fn failing(checks: &[CheckOutcome], verb: Verb) -> Vec<String> {
+    checks::blocking(checks, verb)
+        .into_iter()
+        .map(|outcome| format!("{}: {}", outcome.check.name, outcome.message.trim_end_matches('.')))
+        .collect()
+}
+
+/// The step that leads on, unless something stands in its way.
+fn step(
+    input: &ItemInput<'_>,
+    item: &Replication,
+    stage: Stage,
+    claim: &Claim,
+    verb: Verb,
+    checks: &[CheckOutcome],
+) -> Next {
+    if let Some(on) = earlier_attempt(input.status, claim, verb, &input.facts.replication, input.now) {
+        let recheck = if let WaitingOn::Retry { at, .. } = &on { until(*at, input.now) } else { RESYNC };
+        return Next::Wait(on, recheck);
+    }
+    let failing = failing(checks, verb);
+    if !failing.is_empty() {
+        return Next::Wait(WaitingOn::Checks { step: verb, failing }, RESYNC);
+    }
+    if verb == Verb::Commit
+        && let Some(until_when) = soaking(input.status, claim, input.now)
+    {
+        return Next::Wait(WaitingOn::Soak { until: until_when }, until(until_when, input.now));
+    }
+    if !item.complete {
+        return Next::Wait(WaitingOn::Observation("only the item's summary was read so far.".to_owned()), SOON);
+    }
+    if let Err(why) = input.facts.jobs.known() {
+        // A job may run that only the list of jobs tells of.
+        return Next::Wait(WaitingOn::Observation(why.to_owned()), SOON);
+    }
+    let oldest = [input.facts.replication.at(), input.facts.jobs.at(), input.facts.azure_vm.at()].into_iter().min();
+    if oldest.flatten().is_none_or(|at| at + FRESH < input.now) {
+        // A machine at rest is read rarely; one that is about to move is read at once, and often.
+        return Next::Wait(WaitingOn::Observation("it is being read anew before the call.".to_owned()), SOON);
+    }
+    let action = match action(verb, &input.machine(stage, None)) {
+        Ok(action) => action,
+        Err(refusal) => return Next::Wait(WaitingOn::Input { step: verb, message: refusal.sentence() }, RESYNC),
+    };
+    let Some(generation) = item.generation else {
+        return Next::Wait(WaitingOn::UnsupportedProvider(item.instance_type.clone()), RESYNC);
+    };
+    let known = identity(&input.machine(stage, None), input.status.location.as_ref());
+    // By what was known before this pass: a match must not vouch for itself.
+    let home = HomeIdentity::of(Some(item), &input.status.identity);
+    let expect = Precondition {
+        item_id: item.id.clone(),
+        generation,
+        stage,
+        azure_vm_id: known.azure_vm_id,
+        home_vm: (verb == Verb::Commit).then(|| input.facts.home_vm().map(|vm| (vm.moref.clone(), home))).flatten(),
+    };
+    let intent = journal::intend(verb, claim, attempts(input.status, claim, verb).next(), input.now);
+    let record = OperationRecord { item_id: item.id.clone(), ..intent };
+    Next::Act(Box::new(Guarded { action, expect }), Box::new(record))
+}
+
+/// A machine is committed, and may be protected again, only after its copy in Azure is seen gone.
+fn commit_unsettled(facts: &ItemFacts, stage: Stage) -> Option<WaitingOn> {
+    if stage != Stage::HomeCommitted {
+        return None;
+    }
+    match facts.azure_vm.known() {
+        Ok(AzureVm::Absent) => None,
+        Ok(AzureVm::Present { .. }) => Some(WaitingOn::Settling(Verb::Commit)),
+        Err(why) => Some(WaitingOn::Observation(why.to_owned())),
+    }
+}
+
+/// Until when verification must hold, if that is not over.
+fn soaking(status: &ReplicatedItemStatus, claim: &Claim, now: Timestamp) -> Option<Timestamp> {
+    let soak = SignedDuration::from_secs(claim.soak_seconds.max(0).into());
+    let verified = conditions::find(&status.conditions, "Verified").filter(|condition| condition.status == "True");
+    let until = verified.map_or(now + soak, |condition| condition.last_transition_time.0 + soak);
+    // Not recorded as verified yet: that comes first, in any case.
+    (verified.is_none() || until > now).then_some(until)
+}
+
+fn synchronisation(item: &Replication) -> String {
+    match item.progress.percent {
+        Some(percent) => format!("{percent}%"),
+        None if item.protection_state_description.is_empty() => item.protection_state.clone(),
+        None => item.protection_state_description.clone(),
+    }
+}
+
+/// The wait until a time, a moment longer so that it has come.
+fn until(at: Timestamp, now: Timestamp) -> Duration {
+    let wait = now.duration_until(at).unsigned_abs();
+    if at <= now { Duration::from_secs(1) } else { wait + Duration::from_millis(100) }
+}

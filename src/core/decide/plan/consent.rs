@@ -1,0 +1,60 @@
+//! The plan's word, asked once more right before a call.
+
+use super::{PlanInput, cancel, gates::ceiling, names_item};
+use crate::{api::DesiredPhase, core::action::Verb};
+
+/// Whether a plan, read again right before a call, still wants a step of a machine.
+///
+/// # Errors
+/// A sentence that says why not.
+pub fn may_still(input: &PlanInput<'_>, item: &str, verb: Verb) -> Result<(), String> {
+    let spec = input.spec;
+    if input.deleting && verb != Verb::Commit {
+        return Err("The plan is being deleted.".to_owned());
+    }
+    if spec.suspend {
+        return Err("The plan is suspended.".to_owned());
+    }
+    if spec.dry_run {
+        return Err("The plan is a dry run.".to_owned());
+    }
+    if spec.skip.iter().any(|name| name == item) {
+        return Err("The plan skips this machine.".to_owned());
+    }
+    if !names_item(spec, input.status, item) {
+        return Err("The plan does not name this machine.".to_owned());
+    }
+    let undo = cancel::why(input, &input.status.cancelled, item);
+    match verb {
+        Verb::Cancel if undo.is_none() => Err("The plan does not ask for this failback to be undone.".to_owned()),
+        Verb::Cancel => Ok(()),
+        Verb::FailBack | Verb::Commit if undo.is_some() => {
+            Err("The plan asks for this failback to be undone.".to_owned())
+        }
+        Verb::Reprotect | Verb::FailBack | Verb::Commit | Verb::Protect if spec.desired_phase < verb.leads_to() => {
+            Err(format!("The plan wants {} only.", spec.desired_phase.as_str()))
+        }
+        Verb::Reprotect | Verb::FailBack | Verb::Commit | Verb::Protect => Ok(()),
+    }
+}
+
+/// Whether a plan, read again with its approvals right before a call, still lets a machine take a step.
+///
+/// # Errors
+/// A sentence that says why not.
+pub fn permits(input: &PlanInput<'_>, item: &str, verb: Verb) -> Result<(), String> {
+    may_still(input, item, verb)?;
+    let before = match verb {
+        Verb::Reprotect => DesiredPhase::Assessed,
+        Verb::FailBack => DesiredPhase::Reprotected,
+        Verb::Commit => DesiredPhase::FailedBack,
+        Verb::Protect => DesiredPhase::Committed,
+        // Undoing what is not final needs no gate beside being asked for.
+        Verb::Cancel => return Ok(()),
+    };
+    let gate = ceiling(input, before);
+    if gate.up_to < verb.leads_to() {
+        return Err(gate.message);
+    }
+    Ok(())
+}

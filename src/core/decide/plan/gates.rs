@@ -1,0 +1,173 @@
+//! How far a plan's own gates let a machine go: suspension, dry run, deletion, approvals, the window.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use super::{PlanInput, spec_hash};
+use crate::{
+    api::{Approval, ApprovalStep, DesiredPhase, FailbackApprovalSpec, FailbackPlanSpec},
+    core::schedule::window::{self, Opening},
+};
+
+/// How far a machine may go, and what holds it there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Ceiling {
+    pub(super) up_to: DesiredPhase,
+    pub(super) held_by: &'static str,
+    pub(super) message: String,
+}
+
+impl Ceiling {
+    pub(super) fn new(up_to: DesiredPhase, held_by: &'static str, message: impl Into<String>) -> Self {
+        Self { up_to, held_by, message: message.into() }
+    }
+
+    /// The lower of two. Where they are equal, what a person can do something about comes first.
+    pub(super) fn or_lower(self, other: Self) -> Self {
+        if other.up_to < self.up_to { other } else { self }
+    }
+}
+
+/// The gates for a machine that has reached a phase: an approval is for a step that lies ahead, and may end after it.
+pub(super) fn ceiling(input: &PlanInput<'_>, reached: DesiredPhase) -> Ceiling {
+    let desired = input.spec.desired_phase;
+    let nothing = DesiredPhase::Assessed;
+    if input.spec.dry_run {
+        return Ceiling::new(nothing, "DryRun", "The plan is a dry run: it shows what it would do, and does nothing.");
+    }
+    if input.deleting {
+        let demanded = input.spec.approvals.iter().find(|approval| approval.step == ApprovalStep::Commit);
+        let any = Approval { step: ApprovalStep::Commit, count: 1, forbid_requester: false };
+        // An approved commit lets those go on that were failed back; nothing else starts.
+        let commit =
+            approved(input, demanded.unwrap_or(&any)) && !input.spec.suspend && reached >= DesiredPhase::FailedBack;
+        let up_to = if commit { DesiredPhase::Committed.min(desired) } else { nothing };
+        return Ceiling::new(up_to, "PlanDeleted", "The plan is being deleted; nothing new starts.");
+    }
+    if input.spec.suspend {
+        return Ceiling::new(nothing, "Suspended", "The plan is suspended; nothing new starts.");
+    }
+    let free = Ceiling::new(desired, "", "");
+    let consent = unapproved(input, reached)
+        .map_or(free.clone(), |(up_to, message)| Ceiling::new(up_to, "ApprovalRequired", message));
+    consent.or_lower(closed(input, reached).unwrap_or(free))
+}
+
+/// The window's gate, before a failback and before a commit.
+pub(super) fn closed(input: &PlanInput<'_>, reached: DesiredPhase) -> Option<Ceiling> {
+    let window = input.spec.window.as_ref()?;
+    let below = match reached {
+        DesiredPhase::Assessed | DesiredPhase::Reprotected => DesiredPhase::Reprotected,
+        DesiredPhase::FailedBack => DesiredPhase::FailedBack,
+        DesiredPhase::Committed | DesiredPhase::Protected => return None,
+    };
+    let message = match window::look(window, input.now) {
+        Ok(Opening::Open(_)) => return None,
+        Ok(Opening::Opens(at)) => {
+            let at = window::told(window, at);
+            format!("The window is closed; failbacks and commits start from {at} on.")
+        }
+        Ok(Opening::Past) => PAST.to_owned(),
+        Err(why) => why,
+    };
+    (input.spec.desired_phase > below).then(|| Ceiling::new(below, "WindowClosed", message))
+}
+
+/// What is said of a window that was.
+pub(super) const PAST: &str = "spec.window.end has passed, and the window never opens again: set a later one.";
+
+/// When the window opens or closes next.
+pub(super) fn window_changes(input: &PlanInput<'_>) -> Option<Timestamp> {
+    match window::look(input.spec.window.as_ref()?, input.now) {
+        Ok(Opening::Open(at) | Opening::Opens(at)) => Some(at),
+        Ok(Opening::Past) | Err(_) => None,
+    }
+}
+
+/// How far the plan may go without the first approval that it lacks, and what to do about it.
+pub(super) fn unapproved(input: &PlanInput<'_>, reached: DesiredPhase) -> Option<(DesiredPhase, String)> {
+    in_order(&input.spec.approvals).into_iter().find_map(|approval| {
+        let step = approval.step;
+        let (below, at) = match step {
+            ApprovalStep::Reprotect => (DesiredPhase::Assessed, DesiredPhase::Reprotected),
+            ApprovalStep::FailBack => (DesiredPhase::Reprotected, DesiredPhase::FailedBack),
+            ApprovalStep::Commit => (DesiredPhase::FailedBack, DesiredPhase::Committed),
+            ApprovalStep::Protect => (DesiredPhase::Committed, DesiredPhase::Protected),
+        };
+        let lacking = reached < at && input.spec.desired_phase >= at && !approved(input, &approval);
+        lacking.then(|| {
+            let others = if approval.forbid_requester { ", by others than who asked for the plan" } else { "" };
+            let message = format!(
+                "{} needs {} approval(s){others}: create a FailbackApproval with planUid {}, specHash {} and step {}.",
+                step.as_str(),
+                approval.count,
+                input.uid,
+                spec_hash(input.spec),
+                step.as_str()
+            );
+            (below, message)
+        })
+    })
+}
+
+fn in_order(approvals: &[Approval]) -> Vec<Approval> {
+    let mut ordered = approvals.to_vec();
+    ordered.sort_by_key(|approval| approval.step);
+    ordered
+}
+
+/// Whether enough different people approved the step.
+fn approved(input: &PlanInput<'_>, demanded: &Approval) -> bool {
+    let asked = Asked { uid: input.uid, spec: input.spec, requester: input.requester };
+    let approvers: BTreeSet<&str> = input
+        .approvals
+        .iter()
+        .filter(|approval| approval.step == demanded.step && why_invalid(approval, &asked, input.now).is_none())
+        .map(|approval| approval.approver.as_str())
+        .collect();
+    i32::try_from(approvers.len()).is_ok_and(|found| found >= demanded.count)
+}
+
+/// What an approval is held against: the plan as it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// UID of the plan.
+    pub uid: &'a str,
+    /// The plan.
+    pub spec: &'a FailbackPlanSpec,
+    /// Who asked for it, where that is known.
+    pub requester: Option<&'a str>,
+}
+
+/// Why an approval does not count: reason and sentence.
+pub fn why_invalid(
+    approval: &FailbackApprovalSpec,
+    plan: &Asked<'_>,
+    now: Timestamp,
+) -> Option<(&'static str, String)> {
+    if approval.plan_uid != plan.uid {
+        let message = format!("spec.planUid is {}; the plan's UID is {}.", approval.plan_uid, plan.uid);
+        return Some(("OtherPlan", message));
+    }
+    let hash = spec_hash(plan.spec);
+    if approval.spec_hash != hash {
+        let message = format!("spec.specHash is {}; the plan's is {hash}: it was changed.", approval.spec_hash);
+        return Some(("PlanChanged", message));
+    }
+    if approval.expires_at.0 <= now {
+        return Some(("Expired", format!("It ended at {:.0}.", approval.expires_at.0)));
+    }
+    let by_others = plan.spec.approvals.iter().any(|asked| asked.step == approval.step && asked.forbid_requester);
+    match plan.requester.filter(|name| !name.is_empty()) {
+        None if by_others => Some((
+            "RequesterUnknown",
+            "The plan wants it from somebody else than who asked for it, and does not say who that was: annotate the plan with failback.dev/requested-by.".to_owned(),
+        )),
+        Some(requester) if by_others && requester == approval.approver => Some((
+            "ByRequester",
+            format!("{requester} asked for the plan, which wants this approval from somebody else."),
+        )),
+        None | Some(_) => None,
+    }
+}

@@ -1,0 +1,134 @@
+//! What stands in the way of a plan's machines, aggregated: a row per check or reason, never one per machine.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{PlanInput, waves::Standing};
+use crate::{
+    api::{CheckResult, CheckStatus, DesiredPhase, Issue, OperationOutcome, OperationRecord},
+    core::{
+        action::Verb,
+        conditions,
+        schedule::window::{self, Opening},
+    },
+};
+
+const MOST_ROWS: usize = 20;
+const MOST_NAMES: usize = 5;
+const MOST_LETTERS: usize = 600;
+
+/// Rows under construction, by reason.
+#[derive(Default)]
+struct Rows(BTreeMap<String, Issue>);
+
+impl Rows {
+    fn add(&mut self, reason: &str, item: &str, message: &str) {
+        let row = self.0.entry(reason.to_owned()).or_insert_with(|| Issue {
+            reason: reason.to_owned(),
+            count: 0,
+            items: Vec::new(),
+            message: message.chars().take(MOST_LETTERS).collect(),
+        });
+        row.count += 1;
+        if row.items.len() < MOST_NAMES {
+            row.items.push(item.to_owned());
+        }
+    }
+}
+
+/// What stands in the way of machines that are not where the plan wants them, most frequent first.
+pub(super) fn issues(input: &PlanInput<'_>, standings: &[Standing<'_>]) -> Vec<Issue> {
+    let mut rows = Rows::default();
+    for standing in standings {
+        let Some(status) = standing.status else {
+            let message = format!("There is no ReplicatedItem \"{}\" in this namespace.", standing.name);
+            rows.add("ItemNotFound", standing.name, &message);
+            continue;
+        };
+        if let Some(plan) = standing.claimed_by {
+            let message = format!("Plan \"{plan}\" has claimed it; this plan waits for that one to end.");
+            rows.add("ItemClaimed", standing.name, &message);
+            continue;
+        }
+        for check in status.checks.iter().filter(|check| stands_in_the_way(check)) {
+            rows.add(&check.name, standing.name, &format!("{} {}", check.message, check.remedy));
+        }
+        let ready = conditions::find(&status.conditions, "Ready");
+        if let Some(ready) = ready.filter(|ready| ready.status != "True" && worth_a_row(&ready.reason)) {
+            rows.add(&ready.reason, standing.name, &ready.message);
+        }
+        if standing.claim.as_ref().is_some_and(|claim| claim.held_by == "Quarantined") {
+            rows.add(
+                "Quarantined",
+                standing.name,
+                "It failed, and is set aside. Change spec.retryToken to try it again.",
+            );
+        }
+    }
+    let mut rows: Vec<Issue> = rows.0.into_values().chain(overrun(input, standings)).collect();
+    rows.sort_by_key(|row| std::cmp::Reverse(row.count));
+    rows.truncate(MOST_ROWS);
+    rows
+}
+
+/// A check that gates a step, has not passed, and is not waived.
+fn stands_in_the_way(check: &CheckStatus) -> bool {
+    check.result != CheckResult::Passed && check.waived.is_none() && !check.gates.is_empty()
+}
+
+/// Reasons of machines on their ordinary way are no issues, and checks have rows of their own.
+fn worth_a_row(reason: &str) -> bool {
+    !matches!(
+        reason,
+        "WaitingForJob"
+            | "WaitingForSynchronisation"
+            | "WaitingForSettling"
+            | "WaitingForSoak"
+            | "WaitingForChecks"
+            | "NotVerified"
+            | "StepEnding"
+            | "Calling"
+            | "Recording"
+    )
+}
+
+/// A warning when the failbacks that are left will not all start before the window closes, by the time that those done
+/// have taken.
+fn overrun(input: &PlanInput<'_>, standings: &[Standing<'_>]) -> Option<Issue> {
+    let window = input.spec.window.as_ref()?;
+    let Ok(Opening::Open(closes)) = window::look(window, input.now) else { return None };
+    if input.spec.desired_phase < DesiredPhase::FailedBack {
+        return None;
+    }
+    let left: Vec<&Standing<'_>> =
+        standings.iter().filter(|standing| standing.reached < DesiredPhase::FailedBack && !standing.failed).collect();
+    let took: Vec<SignedDuration> = standings.iter().filter_map(|standing| failback_took(input, standing)).collect();
+    let mean = took.iter().sum::<SignedDuration>().checked_div(i32::try_from(took.len()).ok()?)?;
+    let of_waves: i32 = input.spec.waves.iter().map(|wave| wave.max_concurrent).max()?;
+    let lanes = usize::try_from(input.spec.max_concurrent.unwrap_or(of_waves).min(of_waves)).ok()?.max(1);
+    let rounds = i32::try_from(left.len().div_ceil(lanes)).ok()?;
+    let last_start: Timestamp = input.now.checked_add(mean.checked_mul(rounds - 1)?).ok()?;
+    (rounds > 0 && last_start > closes).then(|| Issue {
+        reason: "WindowTooShort".to_owned(),
+        count: i32::try_from(left.len()).unwrap_or(i32::MAX),
+        items: left.iter().take(MOST_NAMES).map(|standing| standing.name.to_owned()).collect(),
+        message: format!(
+            "A failback took {} minute(s) on average; at {lanes} at a time, not all that are left start before the window closes at {}. The rest waits for the next one.",
+            mean.as_mins().max(1),
+            window::told(window, closes)
+        ),
+    })
+}
+
+/// How long the failback of a machine took, from the intent to the end of its job.
+fn failback_took(input: &PlanInput<'_>, standing: &Standing<'_>) -> Option<SignedDuration> {
+    let status = standing.status?;
+    let of_ours = |record: &&OperationRecord| {
+        record.verb == Verb::FailBack.as_str()
+            && record.outcome == OperationOutcome::Succeeded
+            && record.plan_uid == input.uid
+    };
+    let record = status.operation.iter().chain(&status.history).find(of_ours)?;
+    Some(record.intended_at.0.duration_until(record.ended_at.as_ref()?.0))
+}

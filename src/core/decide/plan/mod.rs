@@ -1,0 +1,159 @@
+//! What a plan lets each of its machines do. It never calls Azure itself: it hands out claims, and machines act on
+//! them.
+//!
+//! A claim lets a machine take its next step and no more, so that each step starts only where the plan's gates
+//! (`gates`), the order of its waves (`waves`), what failed (`failures`) and what all plans share
+//! ([`crate::core::schedule::load`]) allow it. `starts` puts these together.
+
+mod cancel;
+mod consent;
+mod deletion;
+mod failures;
+mod gates;
+mod issues;
+mod starts;
+mod status;
+mod validity;
+mod waves;
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use sha2::{Digest, Sha256};
+
+use self::waves::Standing;
+pub use self::{
+    consent::{may_still, permits},
+    gates::{Asked, why_invalid},
+    waves::names_item,
+};
+use crate::{
+    api::{Claim, DesiredPhase, FailbackApprovalSpec, FailbackPlanSpec, FailbackPlanStatus, ReplicatedItemStatus},
+    core::schedule::load::Load,
+};
+
+/// What is declared of a machine, as far as it concerns plans.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Declared {
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its vault, by a name that is unique among all namespaces.
+    pub vault: String,
+}
+
+/// Everything that a decision about a plan depends on.
+#[derive(Clone, Debug)]
+pub struct PlanInput<'a> {
+    /// `metadata.name`.
+    pub name: &'a str,
+    /// `metadata.uid`.
+    pub uid: &'a str,
+    /// `metadata.generation`.
+    pub generation: Option<i64>,
+    /// What is declared.
+    pub spec: &'a FailbackPlanSpec,
+    /// What was recorded.
+    pub status: &'a FailbackPlanStatus,
+    /// `metadata.deletionTimestamp` is set.
+    pub deleting: bool,
+    /// The value of the abandon annotation.
+    pub abandon: Option<&'a str>,
+    /// Who asked for the plan: the value of the annotation that the admission policy holds to the user's name.
+    pub requester: Option<&'a str>,
+    /// The status of every item that the plan names, finds by label, or has claimed; items without an object are
+    /// missing here.
+    pub items: &'a BTreeMap<String, ReplicatedItemStatus>,
+    /// What is declared of the same items.
+    pub declared: &'a BTreeMap<String, Declared>,
+    /// What all plans have in use of what they share.
+    pub load: &'a Load,
+    /// Approvals that name this plan.
+    pub approvals: &'a [FailbackApprovalSpec],
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// What is decided.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlanDecision {
+    /// The status to record.
+    pub status: FailbackPlanStatus,
+    /// Claims to write: item name, and the claim, or `None` to release it. Only those that change.
+    pub claims: Vec<(String, Option<Claim>)>,
+    /// Whether a plan that is being deleted may go.
+    pub release: bool,
+    /// When time alone will change the decision: an approval ends, a window opens or closes, a soak time is over.
+    pub recheck: Option<Timestamp>,
+}
+
+/// Decides.
+pub fn decide(input: &PlanInput<'_>) -> PlanDecision {
+    let waves = waves::resolve(input);
+    let invalid = validity::why_invalid(input, &waves);
+    let cancelled = cancel::remembered(input, &waves);
+    let mut standings = starts::standings(input, &waves, invalid.as_deref(), &cancelled);
+    let complete = input.spec.desired_phase == DesiredPhase::Protected
+        && !standings.is_empty()
+        && standings.iter().all(|standing| standing.arrived);
+    let completed = input.status.completed_at.is_some() || complete;
+    if completed {
+        // One bounded execution: what happens to the machines from now on is another plan's matter.
+        standings.iter_mut().for_each(|standing| standing.claim = None);
+    }
+    let release = input.deleting && deletion::may_go(input, &standings);
+    let claims = changed_claims(input, &standings, completed || release);
+    let starts = standings.iter().any(|s| s.claim.as_ref().is_some_and(|c| c.up_to > DesiredPhase::Assessed));
+    let run = status::Run {
+        started_at: input.status.started_at.clone().or_else(|| starts.then_some(Time(input.now))),
+        completed_at: input.status.completed_at.clone().or_else(|| complete.then_some(Time(input.now))),
+        cancelled,
+    };
+    let recheck = recheck(input, &standings);
+    let status = status::status(input, &waves, &standings, invalid.as_deref(), run);
+    PlanDecision { status, claims, release, recheck }
+}
+
+/// The part of the spec that an approval is for: which machines, in which order, when, and how verified. How far the
+/// plan goes, whether it is suspended, and retries are other people's gates.
+pub fn spec_hash(spec: &FailbackPlanSpec) -> String {
+    let approved = serde_json::json!({
+        "waves": spec.waves,
+        "skip": spec.skip,
+        "maxConcurrent": spec.max_concurrent,
+        "onItemFailure": spec.on_item_failure,
+        "failureBudget": spec.failure_budget,
+        "window": spec.window,
+        "commit": spec.commit,
+        "waivers": spec.waivers,
+    });
+    let digest = Sha256::digest(approved.to_string().as_bytes());
+    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The claims that differ from what is recorded, releases included.
+fn changed_claims(
+    input: &PlanInput<'_>,
+    standings: &[Standing<'_>],
+    release_all: bool,
+) -> Vec<(String, Option<Claim>)> {
+    let wanted: BTreeMap<&str, &Claim> =
+        standings.iter().filter_map(|standing| Some((standing.name, standing.claim.as_ref()?))).collect();
+    input
+        .items
+        .iter()
+        .filter_map(|(name, status)| {
+            let ours = status.claim.as_ref().filter(|claim| claim.plan_uid == input.uid);
+            let claim = wanted.get(name.as_str()).copied().filter(|_| !release_all);
+            (claim != ours).then(|| (name.clone(), claim.cloned()))
+        })
+        .collect()
+}
+
+/// The next time at which the clock alone changes something.
+fn recheck(input: &PlanInput<'_>, standings: &[Standing<'_>]) -> Option<Timestamp> {
+    let approvals = input.approvals.iter().map(|approval| approval.expires_at.0);
+    let window = gates::window_changes(input);
+    let soaks = standings.iter().filter_map(|standing| starts::soaks_until(input, standing));
+    approvals.chain(window).chain(soaks).filter(|at| *at > input.now).min()
+}

@@ -1,0 +1,290 @@
+//! Which machines take their next step now, and why the others do not.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    PlanInput, cancel, failures,
+    gates::{Ceiling, ceiling},
+    waves::{Resolved, Standing, is_verified, unsettled},
+};
+use crate::{
+    api::{Cancelled, Claim, ClaimWaiver, DesiredPhase},
+    core::{
+        conditions,
+        schedule::load::{self, Full, Load},
+    },
+};
+
+/// Every machine of the plan with its claim: waves in their order, machines in theirs.
+pub(super) fn standings<'a>(
+    input: &PlanInput<'a>,
+    waves: &[Resolved<'a>],
+    invalid: Option<&str>,
+    cancelled: &[Cancelled],
+) -> Vec<Standing<'a>> {
+    let moving = waves.iter().flat_map(|wave| &wave.machines).filter(|machine| machine.moving).count();
+    let most = input.spec.max_concurrent.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(1));
+    let mut room = Room { load: input.load.clone(), plan: most.saturating_sub(moving) };
+    let stops = failures::stops(input, waves);
+    let mut all = Vec::new();
+    for (index, wave) in waves.iter().enumerate() {
+        let mut starts = OfWave::new(input, wave, cancelled);
+        starts.waits_for = unsettled(input, waves, index);
+        starts.stopped = stops.as_deref();
+        starts.invalid = invalid;
+        for machine in &wave.machines {
+            let claim = starts.claim(machine, &mut room);
+            let starts = claim.as_ref().is_some_and(|claim| claim.up_to > machine.reached);
+            let moving = !machine.stalled && claim.is_some() && (machine.operating || starts);
+            all.push(Standing { claim, moving, ..machine.clone() });
+        }
+    }
+    all
+}
+
+/// Until when a machine's verification must hold, while that is all that it waits for.
+pub(super) fn soaks_until(input: &PlanInput<'_>, machine: &Standing<'_>) -> Option<Timestamp> {
+    let waits = machine.reached == DesiredPhase::FailedBack && input.spec.desired_phase > DesiredPhase::FailedBack;
+    let status = machine.status.filter(|_| waits)?;
+    let verified = conditions::find(&status.conditions, "Verified").filter(|verified| verified.status == "True")?;
+    Some(verified.last_transition_time.0 + SignedDuration::from_secs(input.spec.commit.soak().max(0).into()))
+}
+
+/// What is left for machines that start.
+struct Room {
+    load: Load,
+    plan: usize,
+}
+
+/// A hold: reason and sentence.
+type Hold = (&'static str, String);
+
+/// What the machines of one wave have in common.
+struct OfWave<'i, 'a> {
+    input: &'i PlanInput<'a>,
+    wave: &'i Resolved<'a>,
+    cancelled: &'i [Cancelled],
+    invalid: Option<&'i str>,
+    stopped: Option<&'i str>,
+    waits_for: Vec<&'a str>,
+    recovery_points: bool,
+    begun: bool,
+    /// Why it cannot begin, once that was found out.
+    disks: Option<Hold>,
+    room: usize,
+}
+
+impl<'i, 'a> OfWave<'i, 'a> {
+    fn new(input: &'i PlanInput<'a>, wave: &'i Resolved<'a>, cancelled: &'i [Cancelled]) -> Self {
+        let moving = wave.machines.iter().filter(|machine| machine.moving).count();
+        Self {
+            input,
+            wave,
+            cancelled,
+            invalid: None,
+            stopped: None,
+            waits_for: Vec::new(),
+            recovery_points: wave.has_recovery_points(input),
+            begun: wave.has_begun(),
+            disks: None,
+            room: usize::try_from(wave.wave.max_concurrent).unwrap_or(1).max(1).saturating_sub(moving),
+        }
+    }
+
+    fn claim(&mut self, machine: &Standing<'a>, room: &mut Room) -> Option<Claim> {
+        let spec = self.input.spec;
+        if spec.desired_phase == DesiredPhase::Assessed || machine.status.is_none() || machine.claimed_by.is_some() {
+            return None;
+        }
+        let undo = cancel::why(self.input, self.cancelled, machine.name);
+        let gate = match self.invalid {
+            Some(why) => Ceiling::new(DesiredPhase::Assessed, "InvalidSpec", why),
+            None => ceiling(self.input, machine.reached),
+        };
+        let open =
+            gate.up_to > DesiredPhase::Assessed || !matches!(gate.held_by, "Suspended" | "DryRun" | "PlanDeleted");
+        let most = gate.up_to;
+        let mut held = gate.or_lower(self.next_step(machine, undo));
+        if held.up_to > machine.reached {
+            if machine.failed {
+                held = self.failed(machine, held);
+            } else if !machine.granted
+                && let Some((held_by, message)) = self.start(machine, held.up_to, room)
+            {
+                held = Ceiling::new(machine.reached, held_by, message);
+            }
+        }
+        if let Some(ours) = machine.ours.filter(|_| machine.unclear && undo.is_none()) {
+            // What cannot be told takes no claim back: the machine may be on its way.
+            held.up_to = held.up_to.max(ours.up_to.min(most));
+        }
+        if held.up_to <= machine.reached {
+            // What was reached shows that its wave has begun, also while nothing may start.
+            held.up_to = if self.begun { machine.reached.min(spec.desired_phase) } else { DesiredPhase::Assessed };
+        }
+        let cancel = undo.filter(|_| open && machine.reached == DesiredPhase::FailedBack).map(str::to_owned);
+        Some(self.written(machine, held, cancel))
+    }
+
+    /// One that failed keeps the claim under which it did, so that it goes on needing a person.
+    fn failed(&self, machine: &Standing<'_>, next: Ceiling) -> Ceiling {
+        let (held_by, message) = if failures::sets_aside(self.input) {
+            ("Quarantined", format!("It failed, and is set aside; wave \"{}\" goes on without it.", machine.wave))
+        } else {
+            ("ItemFailed", "It failed, and needs a person.".to_owned())
+        };
+        let raised = machine.ours.is_some_and(|ours| ours.up_to > machine.reached);
+        Ceiling::new(if raised { next.up_to } else { machine.reached }, held_by, message)
+    }
+
+    /// How far the next step leads, and what a machine waits for after it.
+    fn next_step(&self, machine: &Standing<'_>, undo: Option<&str>) -> Ceiling {
+        let wave = &self.wave.wave.name;
+        let undone =
+            |at, why: &str| Ceiling::new(at, "Cancelled", format!("Its failback is undone, or not made: {why}"));
+        match (machine.reached, undo) {
+            (DesiredPhase::Assessed | DesiredPhase::Reprotected, Some(why)) => undone(DesiredPhase::Reprotected, why),
+            (DesiredPhase::FailedBack, Some(why)) => undone(DesiredPhase::FailedBack, why),
+            (DesiredPhase::Reprotected, None) if self.recovery_points => Ceiling::new(
+                DesiredPhase::FailedBack,
+                "NotVerified",
+                "The commit waits until the machine is verified at home.",
+            ),
+            (DesiredPhase::Assessed | DesiredPhase::Reprotected, None) => Ceiling::new(
+                DesiredPhase::Reprotected,
+                "RecoveryPointsMissing",
+                format!("Wave \"{wave}\" is failed back once each of its machines has a recovery point."),
+            ),
+            (DesiredPhase::FailedBack, None) => self.commit(machine),
+            (DesiredPhase::Committed | DesiredPhase::Protected, _) => Ceiling::new(DesiredPhase::Protected, "", ""),
+        }
+    }
+
+    /// The commit is let through once the machine is verified, and was so for long enough.
+    fn commit(&self, machine: &Standing<'_>) -> Ceiling {
+        let at = DesiredPhase::FailedBack;
+        if !is_verified(machine) {
+            let verified = machine.status.and_then(|status| conditions::find(&status.conditions, "Verified"));
+            // The check's name alone: what it observed changes often, and is shown by the machine.
+            let check = verified.and_then(|verified| verified.message.split(':').next()).unwrap_or("not observed");
+            return Ceiling::new(at, "NotVerified", format!("The commit waits until it is verified at home: {check}."));
+        }
+        match soaks_until(self.input, machine).filter(|until| *until > self.input.now) {
+            Some(until) => {
+                let message = format!("Verified; the commit follows if it stays so until {until:.0}.");
+                Ceiling::new(at, "WaitingForSoak", message)
+            }
+            None => Ceiling::new(DesiredPhase::Protected, "", ""),
+        }
+    }
+
+    /// Lets a machine start a step, and takes what that needs; or says what holds it.
+    fn start(&mut self, machine: &Standing<'a>, up_to: DesiredPhase, room: &mut Room) -> Option<Hold> {
+        let name = &self.wave.wave.name;
+        if !self.waits_for.is_empty() {
+            let waves = self.waits_for.join(", ");
+            return Some((
+                "WaveNotStarted",
+                format!("Wave \"{name}\" waits until all of these are verified: {waves}."),
+            ));
+        }
+        if let Some(stopped) = self.stopped {
+            return Some(("ItemFailed", stopped.to_owned()));
+        }
+        if machine.operating {
+            return Some(("StepEnding", "The step before has not ended yet.".to_owned()));
+        }
+        if self.room == 0 {
+            let most = self.wave.wave.max_concurrent;
+            return Some(("ConcurrencyLimit", format!("Wave \"{name}\" moves {most} machine(s) at a time.")));
+        }
+        if room.plan == 0 {
+            let most = self.input.spec.max_concurrent.unwrap_or_default();
+            return Some(("ConcurrencyLimit", format!("The plan moves {most} machine(s) at a time.")));
+        }
+        if machine.reached < DesiredPhase::FailedBack
+            && let Some(hold) = self.hold_by_disks(machine, &mut room.load)
+        {
+            return Some(hold);
+        }
+        if let Err(Full { limit, of, .. }) = room.load.has_call(machine.vault) {
+            let message =
+                format!("{limit} calls are in flight in RecoveryVault \"{of}\", which is the most at a time.");
+            return Some(("VaultBusy", message));
+        }
+        let powers_on = machine.reached == DesiredPhase::Reprotected && up_to >= DesiredPhase::FailedBack;
+        if let Some(host) = machine.status.and_then(load::host).filter(|_| powers_on) {
+            if let Err(Full { limit, of, .. }) = room.load.has_start(host) {
+                let message =
+                    format!("{limit} machines are being powered on at host \"{of}\", which is the most at a time.");
+                return Some(("HostBusy", message));
+            }
+            room.load.take_start(host);
+        }
+        room.load.take_call(machine.vault);
+        room.plan -= 1;
+        self.room -= 1;
+        self.begun = true;
+        None
+    }
+
+    /// A wave begins only when the disks of all of its machines fit, and has them then.
+    fn hold_by_disks(&mut self, machine: &Standing<'a>, load: &mut Load) -> Option<Hold> {
+        if self.begun {
+            let unattached = !machine.status.is_some_and(|status| load::attached(status, machine.ours));
+            if machine.ours.is_some() || !unattached {
+                return None;
+            }
+            // It came late: there was no such object, or another plan had it.
+            return load.take_disks(&self.wave.disks(self.input, |other| other.name == machine.name)).err().map(full);
+        }
+        if self.disks.is_none() {
+            let limits = load.limits().clone();
+            let all = self.wave.disks(self.input, |_| true);
+            let too_large = all.iter().find(|(target, disks)| **disks > limits.disks(target));
+            if let Some((target, disks)) = too_large {
+                let (limit, wave) = (limits.disks(target), &self.wave.wave.name);
+                let message = format!(
+                    "Wave \"{wave}\" has {disks} disks for the master target {target}, which carries {limit}: split the wave, or send some of its machines through another one with spec.masterTargetRef."
+                );
+                self.disks = Some(("WaveTooLarge", message));
+            } else {
+                let missing =
+                    |machine: &Standing<'a>| !machine.status.is_some_and(|status| load::attached(status, machine.ours));
+                self.disks = load.take_disks(&self.wave.disks(self.input, missing)).err().map(full);
+                self.begun = self.disks.is_none();
+            }
+        }
+        self.disks.clone()
+    }
+
+    fn written(&self, machine: &Standing<'_>, held: Ceiling, cancel: Option<String>) -> Claim {
+        let spec = self.input.spec;
+        let waived = spec
+            .waivers
+            .iter()
+            .filter(|waiver| waiver.items.is_empty() || waiver.items.iter().any(|name| name == machine.name));
+        Claim {
+            plan: self.input.name.to_owned(),
+            plan_uid: self.input.uid.to_owned(),
+            up_to: held.up_to,
+            held_by: held.held_by.to_owned(),
+            held_message: held.message,
+            soak_seconds: spec.commit.soak(),
+            retry_token: spec.retry_token.clone(),
+            wave: self.wave.wave.name.clone(),
+            waivers: waived
+                .map(|waiver| ClaimWaiver { check: waiver.check.clone(), reason: waiver.reason.clone() })
+                .collect(),
+            cancel,
+        }
+    }
+}
+
+fn full(full: Full) -> Hold {
+    let Full { of, limit, asked } = full;
+    let message = format!(
+        "The master target {of} carries {limit} disks at a time; the {asked} that are needed now do not fit beside those that have begun."
+    );
+    ("MasterTargetFull", message)
+}

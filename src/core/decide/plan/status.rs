@@ -1,0 +1,257 @@
+//! The status of a plan: counts and aggregates, never a row per machine.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::{
+    PlanInput, deletion,
+    gates::{self, ceiling, unapproved},
+    issues::issues,
+    spec_hash,
+    waves::{Resolved, Standing, is_verified},
+};
+use crate::{
+    api::{Cancelled, DesiredPhase, FailbackPlanStatus, Issue, Results, Summary, WaveStatus},
+    core::{
+        conditions::{self, Draft, Truth, summary},
+        preview::{self, PreviewInput},
+        waiting::HELD_REASONS,
+    },
+};
+
+/// What is kept of a run.
+pub(super) struct Run {
+    pub(super) started_at: Option<Time>,
+    pub(super) completed_at: Option<Time>,
+    pub(super) cancelled: Vec<Cancelled>,
+}
+
+pub(super) fn status(
+    input: &PlanInput<'_>,
+    waves: &[Resolved<'_>],
+    standings: &[Standing<'_>],
+    invalid: Option<&str>,
+    run: Run,
+) -> FailbackPlanStatus {
+    let issues = issues(input, standings);
+    let counts = counts(standings);
+    let seen = Seen { input, standings, invalid, counts: &counts, issues: &issues };
+    let drafts = seen.drafts(run.completed_at.is_some());
+    let found = waves.iter().filter_map(|wave| {
+        let names = wave.found.as_ref()?.iter().map(|name| (*name).to_owned()).collect();
+        Some((wave.wave.name.clone(), names))
+    });
+    let ahead =
+        PreviewInput { uid: input.uid, spec: input.spec, items: input.items, found: &found.collect(), now: input.now };
+    let (estimated_completion, preview) =
+        preview::for_status(&ahead, input.status, input.generation, counts.moving > 0);
+    FailbackPlanStatus {
+        observed_generation: input.generation,
+        phase: lowest(standings),
+        conditions: conditions::merge(&input.status.conditions, drafts, input.generation, input.now),
+        waves: waves.iter().map(|wave| of_wave(wave, standings, run.started_at.is_some())).collect(),
+        spec_hash: Some(spec_hash(input.spec)),
+        results: input.status.results.clone().or_else(|| results(input, standings, run.started_at.as_ref())),
+        started_at: run.started_at,
+        completed_at: run.completed_at,
+        cancelled: run.cancelled,
+        retry_token: input.spec.retry_token.clone(),
+        summary: counts,
+        issues,
+        estimated_completion,
+        preview,
+    }
+}
+
+fn of_wave(wave: &Resolved<'_>, standings: &[Standing<'_>], started: bool) -> WaveStatus {
+    let name = &wave.wave.name;
+    let of_wave: Vec<_> = standings.iter().filter(|standing| standing.wave == name).cloned().collect();
+    let verified = of_wave.iter().filter(|standing| is_verified(standing)).count();
+    let Summary { total, reached, moving, stalled, .. } = counts(&of_wave);
+    WaveStatus {
+        name: name.clone(),
+        total,
+        reached,
+        moving,
+        stalled,
+        verified: i32::try_from(verified).unwrap_or(i32::MAX),
+        items: wave.found.as_ref().filter(|_| started).map(|found| found.iter().map(|&name| name.to_owned()).collect()),
+    }
+}
+
+/// What the run has measured, once all machines are verified at home.
+fn results(input: &PlanInput<'_>, standings: &[Standing<'_>], started_at: Option<&Time>) -> Option<Results> {
+    let started = started_at?;
+    let lost = |standing: &Standing<'_>| standing.status?.recovery_point.as_ref()?.loss_seconds;
+    (!standings.is_empty() && standings.iter().all(is_verified)).then(|| Results {
+        verified_at: Time(input.now),
+        rto_seconds: started.0.duration_until(input.now).as_secs(),
+        loss_seconds: standings.iter().filter_map(lost).max(),
+    })
+}
+
+/// The phase that all machines have reached.
+fn lowest(standings: &[Standing<'_>]) -> DesiredPhase {
+    standings.iter().map(|standing| standing.reached).min().unwrap_or_default()
+}
+
+fn counts(standings: &[Standing<'_>]) -> Summary {
+    let count = |test: &dyn Fn(&Standing<'_>) -> bool| {
+        i32::try_from(standings.iter().filter(|standing| test(standing)).count()).unwrap_or(i32::MAX)
+    };
+    let total = count(&|_| true);
+    let reached = count(&|s| s.arrived);
+    Summary {
+        done: format!("{reached}/{total}"),
+        total,
+        reached,
+        moving: count(&|s| s.moving && !s.arrived),
+        waiting: count(&|s| !s.moving && !s.arrived && !s.stalled),
+        stalled: count(&|s| s.stalled),
+    }
+}
+
+/// What the conditions are about.
+struct Seen<'s, 'a> {
+    input: &'s PlanInput<'a>,
+    standings: &'s [Standing<'a>],
+    invalid: Option<&'s str>,
+    counts: &'s Summary,
+    issues: &'s [Issue],
+}
+
+impl Seen<'_, '_> {
+    fn drafts(&self, completed: bool) -> Vec<Draft> {
+        let mut drafts = self.readiness(completed);
+        for (kind, done) in [
+            ("PreflightPassed", "All checks that gate each machine's next step passed."),
+            ("Reprotected", "All machines replicate to VMware, or are home."),
+            ("FailedBack", "All machines run at home."),
+            ("Verified", "All machines are verified at home."),
+            ("Committed", "All machines are committed; no copy is left in Azure."),
+            ("Protected", "All machines run at home and replicate to Azure."),
+        ] {
+            drafts.push(of_all(kind, done, self.standings));
+        }
+        let nothing = "No step up to the desired phase lacks an approval.";
+        drafts.push(match unapproved(self.input, lowest(self.standings)) {
+            Some((_, message)) => Draft::new("Approved", false, "ApprovalRequired", message),
+            None => Draft::new("Approved", true, "NothingToApprove", nothing),
+        });
+        drafts.push(if self.input.spec.suspend {
+            Draft::new("Suspended", true, "Requested", "spec.suspend is true; nothing new starts.")
+        } else {
+            Draft::new("Suspended", false, "NotRequested", "The plan is not suspended.")
+        });
+        drafts
+    }
+
+    fn readiness(&self, completed: bool) -> Vec<Draft> {
+        let Self { input, standings, counts, .. } = *self;
+        let desired = input.spec.desired_phase.as_str();
+        if input.deleting {
+            return self.leaving();
+        }
+        if completed {
+            return summary(true, false, false, "Completed", "The plan is complete. A second failback is a new plan.");
+        }
+        if let Some(why) = self.invalid {
+            return summary(false, false, true, "InvalidSpec", why);
+        }
+        if standings.is_empty() {
+            let message =
+                "The plan has no machines: no object has the labels of its selectors, or all are in spec.skip.";
+            return summary(false, false, true, "NoItems", message);
+        }
+        if counts.reached == counts.total {
+            let message = format!("All {} machine(s) are {desired}.", counts.total);
+            return summary(true, false, false, "PhaseReached", &message);
+        }
+        if let Some(stalled) = standings.iter().find(|standing| standing.stalled) {
+            let why = stalled
+                .status
+                .and_then(|status| conditions::find(&status.conditions, "Stalled"))
+                .map_or_else(String::new, |condition| format!("{}: {}", condition.reason, condition.message));
+            let message = format!("{} of {} need a person. {}: {why}", counts.stalled, counts.total, stalled.name);
+            return summary(false, false, counts.moving == 0, "ItemStalled", &message);
+        }
+        self.waiting()
+    }
+
+    /// What a plan waits for whose machines are not all where it wants them, and none of which needs a person.
+    fn waiting(&self) -> Vec<Draft> {
+        let Self { input, standings, counts, issues, .. } = *self;
+        let desired = input.spec.desired_phase.as_str();
+        if counts.moving == 0 {
+            let gate = ceiling(input, lowest(standings));
+            if !gate.held_by.is_empty() {
+                let never = gate.message == gates::PAST;
+                return summary(false, false, never, gate.held_by, &gate.message);
+            }
+            let missing = |reason| issues.iter().find(|issue| issue.reason == reason).map(|issue| (reason, issue));
+            if let Some((reason, issue)) = missing("ItemNotFound").or_else(|| missing("ItemClaimed")) {
+                let message = format!("{} ({})", issue.message, issue.items.join(", "));
+                return summary(false, false, false, reason, &message);
+            }
+            if let Some((reason, message)) = standings.iter().find_map(hold) {
+                let done = format!("{} of {} machine(s) are {desired}. {message}", counts.reached, counts.total);
+                return summary(false, goes_on_by_itself(reason), reason == "WaveTooLarge", reason, &done);
+            }
+        }
+        let waiting = standings.iter().find_map(|standing| {
+            let ready =
+                conditions::find(&standing.status?.conditions, "Ready").filter(|ready| ready.status != "True")?;
+            Some(format!(" {}: {}", standing.name, ready.message))
+        });
+        let message =
+            format!("{} of {} machine(s) are {desired}.{}", counts.reached, counts.total, waiting.unwrap_or_default());
+        summary(false, true, false, "Progressing", &message)
+    }
+
+    /// A plan that is being deleted.
+    fn leaving(&self) -> Vec<Draft> {
+        let Self { input, standings, .. } = *self;
+        if deletion::may_go(input, standings) {
+            return summary(false, true, false, "Released", "The plan goes; its machines stay where they are.");
+        }
+        let blocking = deletion::blocking(standings).join(", ");
+        if ceiling(input, DesiredPhase::FailedBack).up_to >= DesiredPhase::Committed {
+            let message = format!("The plan is being deleted, and goes once these are committed: {blocking}.");
+            return summary(false, true, false, "CommitApproved", &message);
+        }
+        let message = format!(
+            "The plan is being deleted, and waits for {blocking}: each was failed back and is not committed. Commit with a FailbackApproval of step Commit, or let it go as it is with the annotation failback.dev/abandon: {}.",
+            input.uid
+        );
+        summary(false, false, true, "DeletionBlocked", &message)
+    }
+}
+
+/// What holds a machine back that is not where the plan wants it.
+fn hold(standing: &Standing<'_>) -> Option<(&'static str, String)> {
+    let claim = standing.claim.as_ref().filter(|claim| !standing.arrived && claim.up_to <= standing.reached)?;
+    let reason = HELD_REASONS.into_iter().find(|reason| *reason == claim.held_by)?;
+    Some((reason, claim.held_message.clone()))
+}
+
+/// Whether a hold ends without a person.
+fn goes_on_by_itself(reason: &str) -> bool {
+    !matches!(reason, "WaveTooLarge" | "Cancelled" | "ItemFailed" | "WindowClosed" | "ApprovalRequired")
+}
+
+/// True when it is True of every machine; False names how many are missing.
+fn of_all(kind: &'static str, done: &str, standings: &[Standing<'_>]) -> Draft {
+    let is =
+        |standing: &&Standing<'_>| standing.status.is_some_and(|status| conditions::is_true(&status.conditions, kind));
+    let there = standings.iter().filter(is).count();
+    if standings.is_empty() {
+        return Draft::new(kind, Truth::Unknown, "NoItems", "The plan has no machines.");
+    }
+    if there == standings.len() {
+        return Draft::new(kind, true, "AllItems", done);
+    }
+    let seen = standings.iter().any(|s| s.status.is_some_and(|status| !status.conditions.is_empty()));
+    if !seen {
+        return Draft::new(kind, Truth::Unknown, "NotObserved", "No machine of the plan has been observed yet.");
+    }
+    Draft::new(kind, false, "SomeItems", format!("{there} of {} machine(s).", standings.len()))
+}

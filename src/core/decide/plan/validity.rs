@@ -1,0 +1,82 @@
+//! What no rule of the API server can refuse, and no machine may start under.
+
+use std::collections::BTreeMap;
+
+use super::{PlanInput, gates, waves::Resolved};
+use crate::core::{
+    checks,
+    schedule::{
+        order,
+        window::{self, Opening},
+    },
+};
+
+/// Field, value and remedy of the first thing that is wrong.
+pub(super) fn why_invalid(input: &PlanInput<'_>, waves: &[Resolved<'_>]) -> Option<String> {
+    unknown_wave(input)
+        .or_else(|| circle(input))
+        .or_else(|| in_two_waves(waves))
+        .or_else(|| waiver(input))
+        .or_else(|| window(input))
+}
+
+fn unknown_wave(input: &PlanInput<'_>) -> Option<String> {
+    let spec = input.spec;
+    let mut named = spec
+        .waves
+        .iter()
+        .enumerate()
+        .flat_map(|(index, wave)| wave.depends_on.iter().flatten().map(move |other| (index, wave, other)));
+    named.find(|(_, _, other)| spec.waves.iter().all(|wave| wave.name != **other)).map(|(index, wave, other)| {
+        let names: Vec<_> = spec.waves.iter().map(|wave| wave.name.as_str()).collect();
+        let (wave, names) = (&wave.name, names.join(", "));
+        format!("spec.waves[{index}].dependsOn: wave \"{wave}\" depends on \"{other}\", which the plan does not have; it has: {names}.")
+    })
+}
+
+fn circle(input: &PlanInput<'_>) -> Option<String> {
+    let circle = order::circle(&input.spec.waves);
+    (!circle.is_empty()).then(|| {
+        let names = circle.join(", ");
+        format!("spec.waves[].dependsOn: these waves wait for each other in a circle: {names}. Take one of their dependencies out.")
+    })
+}
+
+fn in_two_waves(waves: &[Resolved<'_>]) -> Option<String> {
+    let mut first: BTreeMap<&str, &str> = BTreeMap::new();
+    for Resolved { wave, found, .. } in waves {
+        let names = wave.items.iter().map(String::as_str);
+        for name in names.chain(found.iter().flatten().copied()) {
+            match first.insert(name, &wave.name) {
+                Some(before) if before != wave.name => {
+                    return Some(format!(
+                        "spec.waves: \"{name}\" is in the waves \"{before}\" and \"{}\". Leave it in one of them.",
+                        wave.name
+                    ));
+                }
+                Some(_) | None => {}
+            }
+        }
+    }
+    None
+}
+
+fn waiver(input: &PlanInput<'_>) -> Option<String> {
+    input.spec.waivers.iter().enumerate().find_map(|(index, waiver)| {
+        let (field, check) = (format!("spec.waivers[{index}].check"), &waiver.check);
+        match checks::is_waivable(check) {
+            Some(true) => None,
+            Some(false) => Some(format!("{field}: \"{check}\" protects data or the only copy, and cannot be waived.")),
+            None => Some(format!("{field}: there is no check \"{check}\"; the machines' status.checks name them.")),
+        }
+    })
+}
+
+fn window(input: &PlanInput<'_>) -> Option<String> {
+    match window::look(input.spec.window.as_ref()?, input.now) {
+        Err(why) => Some(why),
+        // Of a plan that has started, what is left is held, and what is not gated by the window goes on.
+        Ok(Opening::Past) if input.status.started_at.is_none() => Some(gates::PAST.to_owned()),
+        Ok(Opening::Past | Opening::Open(_) | Opening::Opens(_)) => None,
+    }
+}

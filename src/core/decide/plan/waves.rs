@@ -1,0 +1,193 @@
+//! The waves of a plan with their machines, and how those stand.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{PlanInput, failures};
+use crate::{
+    api::{Claim, DesiredPhase, FailbackPlanSpec, FailbackPlanStatus, ReplicatedItemStatus, Wave},
+    core::{
+        conditions, journal,
+        schedule::{
+            load::{self, begins, granted, phase_reached},
+            order::depends_on,
+        },
+    },
+};
+
+/// A machine of a plan, with what was decided for it.
+#[derive(Clone, Debug)]
+pub(super) struct Standing<'a> {
+    pub(super) name: &'a str,
+    pub(super) wave: &'a str,
+    /// `None` when there is no such object.
+    pub(super) status: Option<&'a ReplicatedItemStatus>,
+    pub(super) vault: &'a str,
+    /// The phase that it has reached.
+    pub(super) reached: DesiredPhase,
+    /// Where it stands cannot be told now.
+    pub(super) unclear: bool,
+    /// It is where the plan wants it, and was seen there.
+    pub(super) arrived: bool,
+    /// A person is needed.
+    pub(super) stalled: bool,
+    /// It failed under the plan's retry token: a new token makes it start anew.
+    pub(super) failed: bool,
+    /// A call for it is open.
+    pub(super) operating: bool,
+    /// It is between two resting points.
+    pub(super) moving: bool,
+    /// Its claim lets it take a step that has not ended.
+    pub(super) granted: bool,
+    /// The claim of this plan that is recorded.
+    pub(super) ours: Option<&'a Claim>,
+    /// Another plan has it.
+    pub(super) claimed_by: Option<&'a str>,
+    /// What was decided.
+    pub(super) claim: Option<Claim>,
+}
+
+/// A wave with its machines, less those skipped.
+#[derive(Clone, Debug)]
+pub(super) struct Resolved<'a> {
+    pub(super) wave: &'a Wave,
+    /// Its machines: named, or found by labels.
+    pub(super) machines: Vec<Standing<'a>>,
+    /// What the selector found, or had found when the plan started.
+    pub(super) found: Option<Vec<&'a str>>,
+}
+
+/// Every wave with its machines. One that two waves name belongs to the first: the plan is not valid then, and nothing
+/// starts.
+pub(super) fn resolve<'a>(input: &PlanInput<'a>) -> Vec<Resolved<'a>> {
+    let mut seen = BTreeSet::new();
+    let skipped: BTreeSet<&str> = input.spec.skip.iter().map(String::as_str).collect();
+    let frozen: BTreeMap<&str, &'a Vec<String>> =
+        input.status.waves.iter().filter_map(|wave| Some((wave.name.as_str(), wave.items.as_ref()?))).collect();
+    let mut resolved = Vec::with_capacity(input.spec.waves.len());
+    for wave in &input.spec.waves {
+        let found = wave.selector.as_ref().map(|selector| {
+            let frozen = input.status.started_at.as_ref().and_then(|_| frozen.get(wave.name.as_str()));
+            match frozen {
+                Some(names) => names.iter().map(String::as_str).collect(),
+                None => {
+                    let finds = |(name, declared): (&'a String, &'a super::Declared)| {
+                        selector.finds(&declared.labels).then_some(name.as_str())
+                    };
+                    input.declared.iter().filter_map(finds).take(MOST_FOUND).collect::<Vec<_>>()
+                }
+            }
+        });
+        let names = wave.items.iter().map(String::as_str).chain(found.iter().flatten().copied());
+        let machines = names
+            .filter(|name| !skipped.contains(name) && seen.insert(*name))
+            .map(|name| standing(input, wave, name))
+            .collect();
+        resolved.push(Resolved { wave, machines, found });
+    }
+    resolved
+}
+
+/// As many machines as a wave may name.
+const MOST_FOUND: usize = 256;
+
+fn standing<'a>(input: &PlanInput<'a>, wave: &'a Wave, name: &'a str) -> Standing<'a> {
+    let status = input.items.get(name);
+    let claim = status.and_then(|status| status.claim.as_ref());
+    let ours = claim.filter(|claim| claim.plan_uid == input.uid);
+    let reached = status.map_or(DesiredPhase::Assessed, phase_reached);
+    // The CRD's default is -1: not observed yet.
+    let observed = status.and_then(|status| status.observed_generation).is_some_and(|seen| seen >= 0);
+    let stalled = status.is_some_and(|status| conditions::is_true(&status.conditions, "Stalled"));
+    let operating = status.and_then(|status| status.operation.as_ref()).is_some_and(journal::is_open);
+    let granted = status.zip(ours).is_some_and(|(status, ours)| granted(status, ours));
+    Standing {
+        name,
+        wave: &wave.name,
+        status,
+        vault: input.declared.get(name).map(|declared| declared.vault.as_str()).unwrap_or_default(),
+        reached,
+        unclear: status
+            .and_then(|status| conditions::find(&status.conditions, "Reprotected"))
+            .is_some_and(|condition| condition.status == "Unknown"),
+        arrived: observed && reached >= input.spec.desired_phase,
+        stalled,
+        failed: stalled && ours.is_none_or(|ours| ours.retry_token == input.spec.retry_token),
+        operating,
+        moving: ours.is_some() && !stalled && (operating || granted),
+        granted,
+        ours,
+        claimed_by: claim.filter(|claim| claim.plan_uid != input.uid).map(|claim| claim.plan.as_str()),
+        claim: None,
+    }
+}
+
+impl<'a> Resolved<'a> {
+    /// Machines that count for the wave: not those set aside.
+    pub(super) fn counting(&self, input: &PlanInput<'_>) -> impl Iterator<Item = &Standing<'a>> {
+        let quarantine = failures::sets_aside(input);
+        self.machines.iter().filter(move |machine| !(quarantine && machine.failed))
+    }
+
+    /// Whether a wave that depends on this one may start: all verified at home, or as far as the plan goes when that is
+    /// less.
+    pub(super) fn is_settled(&self, input: &PlanInput<'_>) -> bool {
+        let wanted = input.spec.desired_phase;
+        self.counting(input).all(|machine| {
+            machine.status.is_some()
+                && if wanted < DesiredPhase::FailedBack { machine.reached >= wanted } else { is_verified(machine) }
+        })
+    }
+
+    /// Whether all of its machines have a recovery point, or are home already.
+    pub(super) fn has_recovery_points(&self, input: &PlanInput<'_>) -> bool {
+        self.counting(input).all(|machine| machine.reached >= DesiredPhase::Reprotected)
+    }
+
+    /// Whether one of its machines was let start.
+    pub(super) fn has_begun(&self) -> bool {
+        self.machines.iter().filter_map(|machine| machine.ours).any(begins)
+    }
+
+    /// Disks by master target, of the machines that will be failed back and for which `counts`.
+    pub(super) fn disks(
+        &self,
+        input: &PlanInput<'_>,
+        counts: impl Fn(&Standing<'a>) -> bool,
+    ) -> BTreeMap<&'a str, u32> {
+        let mut needs = BTreeMap::new();
+        let ahead =
+            |machine: &&Standing<'a>| machine.reached < DesiredPhase::FailedBack && machine.claimed_by.is_none();
+        for machine in self.counting(input).filter(ahead).filter(|machine| counts(machine)) {
+            if let Some((target, status)) = machine.status.and_then(|status| Some((load::target(status)?, status))) {
+                *needs.entry(target).or_default() += load::disks(status);
+            }
+        }
+        needs
+    }
+}
+
+/// Whether the machine runs at home, and is the right one, and answers.
+pub(super) fn is_verified(machine: &Standing<'_>) -> bool {
+    machine.reached >= DesiredPhase::FailedBack
+        && machine.status.is_some_and(|status| conditions::is_true(&status.conditions, "Verified"))
+}
+
+/// The waves that a wave waits for.
+pub(super) fn unsettled<'a>(input: &PlanInput<'_>, waves: &[Resolved<'a>], index: usize) -> Vec<&'a str> {
+    let named = depends_on(&input.spec.waves, index);
+    waves
+        .iter()
+        .filter(|wave| named.contains(&wave.wave.name.as_str()) && !wave.is_settled(input))
+        .map(|wave| wave.wave.name.as_str())
+        .collect()
+}
+
+/// Whether a plan is about a machine: names it, or had found it when it started.
+pub fn names_item(spec: &FailbackPlanSpec, status: &FailbackPlanStatus, item: &str) -> bool {
+    let names = |items: &[String]| items.iter().any(|name| name == item);
+    let found = |wave: &Wave| {
+        wave.selector.is_some()
+            && status.waves.iter().any(|of| of.name == wave.name && of.items.as_deref().is_some_and(names))
+    };
+    spec.waves.iter().any(|wave| names(&wave.items) || found(wave))
+}

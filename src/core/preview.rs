@@ -1,0 +1,415 @@
+//! What a plan would do from where its machines stand, before anything runs: each call in its order, what would stop it
+//! now, and how long it would take.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde::Serialize;
+
+use super::{
+    action::Verb,
+    conditions,
+    estimate::{self, Measured, Step, StepEstimate, Timed, schedule},
+    schedule::order::{circle, depends_on},
+};
+use crate::api::{
+    Blocker, CallCount, CheckResult, DesiredPhase, EstimateBasis, FailbackPlan, FailbackPlanSpec, FailbackPlanStatus,
+    ItemPhase, LocationStatus, PlanPreview, RecoveryPointStatus, ReplicatedItemStatus, TargetStatus, Wave,
+};
+
+/// Everything that a preview depends on.
+#[derive(Clone, Copy, Debug)]
+pub struct PreviewInput<'a> {
+    /// UID of the plan; empty for one that is not applied yet, to which every claim is another plan's.
+    pub uid: &'a str,
+    /// What is declared.
+    pub spec: &'a FailbackPlanSpec,
+    /// The status of every item; items without an object are missing here.
+    pub items: &'a BTreeMap<String, ReplicatedItemStatus>,
+    /// What the selector of each wave finds, by the wave's name.
+    pub found: &'a Found,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// Machines found by label, by the name of the wave.
+pub type Found = BTreeMap<String, Vec<String>>;
+
+/// What the selectors of a plan find among machines with these labels; once it has started, what they had found then.
+pub fn found(plan: &FailbackPlan, labels: &BTreeMap<String, BTreeMap<String, String>>) -> Found {
+    let status = plan.status.as_ref().filter(|status| status.started_at.is_some());
+    let frozen = |name: &str| status?.waves.iter().find(|wave| wave.name == name)?.items.clone();
+    let of = |wave: &Wave| {
+        let selector = wave.selector.as_ref()?;
+        let finds =
+            || labels.iter().filter(|(_, labels)| selector.finds(labels)).map(|(name, _)| name.clone()).collect();
+        Some((wave.name.clone(), frozen(&wave.name).unwrap_or_else(finds)))
+    };
+    plan.spec.waves.iter().filter_map(of).collect()
+}
+
+/// What a plan would do.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Preview {
+    /// How far the plan goes.
+    pub desired_phase: DesiredPhase,
+    /// Its waves, in their order.
+    pub waves: Vec<WavePreview>,
+    /// The time that it takes.
+    pub estimate: PlanEstimate,
+}
+
+/// A wave with its machines.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WavePreview {
+    /// Name of the wave.
+    pub name: String,
+    /// How many of its machines are on their way at a time.
+    pub max_concurrent: i32,
+    /// Its machines, less those skipped.
+    pub machines: Vec<MachinePreview>,
+}
+
+/// What would be done for a machine.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MachinePreview {
+    /// Name of the ReplicatedItem.
+    pub item: String,
+    /// Where it stands.
+    pub phase: ItemPhase,
+    /// Where it comes home, with the bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub location: Option<LocationStatus>,
+    /// Through which master target or appliance, into which datastore.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<TargetStatus>,
+    /// Which state comes home, and what is lost by it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recovery_point: Option<RecoveryPointStatus>,
+    /// The calls that would be made, in their order.
+    pub calls: Vec<Call>,
+    /// What would stop it now.
+    pub blockers: Vec<Blocker>,
+    /// How long each step takes.
+    pub steps: Vec<StepTime>,
+}
+
+/// A call to Azure.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Call {
+    /// The step.
+    pub verb: &'static str,
+    /// The last word of the call's path.
+    pub path: &'static str,
+}
+
+/// A step's duration, or why it is not known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StepTime {
+    /// The step.
+    pub step: Step,
+    /// It is under way; the time is what is left of it.
+    pub running: bool,
+    /// Seconds, and what they rest on.
+    #[serde(flatten)]
+    pub time: Option<Timed>,
+    /// Why there is no time.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub unknown: String,
+}
+
+/// How long a plan takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanEstimate {
+    /// Seconds from now, people's consent not counted. Absent when a part of it is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<i64>,
+    /// Seconds of what is known.
+    pub at_least_seconds: i64,
+    /// The vaguest thing that it rests on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub basis: Option<EstimateBasis>,
+    /// What is not known, by machine: the first twenty.
+    pub unknown: Vec<String>,
+    /// How many machines have something that is not known.
+    pub unknown_machines: usize,
+    /// The machines that each wait for the one before, up to the last to end.
+    pub critical_path: Vec<PathPart>,
+}
+
+/// A machine on the critical path.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PathPart {
+    /// Name of the ReplicatedItem.
+    pub item: String,
+    /// Name of its wave.
+    pub wave: String,
+    /// When it starts, in seconds from now.
+    pub starts: i64,
+    /// When it is verified at home, or as far as the plan goes.
+    pub verified: i64,
+    /// When it ends.
+    pub ends: i64,
+}
+
+/// Looks ahead.
+pub fn preview(input: &PreviewInput<'_>) -> Preview {
+    let measured = Measured::of(input.items.values());
+    let waves: Vec<WavePreview> = members(input)
+        .into_iter()
+        .map(|(name, max_concurrent, items)| WavePreview {
+            name: name.to_owned(),
+            max_concurrent,
+            machines: items.into_iter().map(|item| machine(input, item, &measured)).collect(),
+        })
+        .collect();
+    let estimate = plan_estimate(input, &waves);
+    Preview { desired_phase: input.spec.desired_phase, waves, estimate }
+}
+
+/// Each wave's machines: one that two waves name belongs to the first.
+fn members<'a>(input: &PreviewInput<'a>) -> Vec<(&'a str, i32, Vec<&'a str>)> {
+    let mut seen = std::collections::BTreeSet::new();
+    let spec = input.spec;
+    let mut of = |wave: &'a Wave| {
+        let found = input.found.get(&wave.name).into_iter().flatten();
+        let named = wave.items.iter().chain(found).map(String::as_str);
+        named.filter(|name| !spec.skip.iter().any(|skip| skip == name) && seen.insert(*name)).collect()
+    };
+    spec.waves.iter().map(|wave| (wave.name.as_str(), wave.max_concurrent, of(wave))).collect()
+}
+
+fn machine(input: &PreviewInput<'_>, name: &str, measured: &Measured) -> MachinePreview {
+    let Some(status) = input.items.get(name) else {
+        let message = format!("There is no ReplicatedItem \"{name}\" in this namespace.");
+        let blockers = vec![blocker(name, "ItemNotFound", &message, "Apply it, or take it out of the plan.")];
+        return MachinePreview { blockers, ..empty(name) };
+    };
+    let desired = input.spec.desired_phase;
+    let soak = input.spec.commit.soak();
+    let steps = estimate::machine(status, desired, soak, measured, input.now);
+    let mut blockers = blockers(input, name, status);
+    if let Err(why) = &steps
+        && blockers.is_empty()
+        && desired > DesiredPhase::Assessed
+    {
+        blockers.push(blocker(name, "NotObserved", why, "See the item's conditions."));
+    }
+    let steps = steps.unwrap_or_default();
+    MachinePreview {
+        phase: status.phase,
+        location: status.location.clone(),
+        target: status.target.clone(),
+        recovery_point: status.recovery_point.clone(),
+        calls: calls(&steps, status.generation.as_deref()),
+        blockers,
+        steps: steps.into_iter().map(step_time).collect(),
+        ..empty(name)
+    }
+}
+
+fn empty(name: &str) -> MachinePreview {
+    MachinePreview {
+        item: name.to_owned(),
+        phase: ItemPhase::Unknown,
+        location: None,
+        target: None,
+        recovery_point: None,
+        calls: Vec::new(),
+        blockers: Vec::new(),
+        steps: Vec::new(),
+    }
+}
+
+fn step_time(estimate: StepEstimate) -> StepTime {
+    let StepEstimate { step, running, time } = estimate;
+    StepTime { step, running, time: time.as_ref().ok().copied(), unknown: time.err().unwrap_or_default() }
+}
+
+/// The calls of steps that are not under way yet.
+fn calls(steps: &[StepEstimate], generation: Option<&str>) -> Vec<Call> {
+    let verbs = steps.iter().filter(|step| !step.running).filter_map(|step| step.step.verb());
+    verbs.map(|verb| Call { verb: verb.as_str(), path: path(verb, generation) }).collect()
+}
+
+/// The vendor's word for a call, as `azure` sends it.
+fn path(verb: Verb, generation: Option<&str>) -> &'static str {
+    match (verb, generation) {
+        (Verb::Reprotect | Verb::Protect, _) => "reProtect",
+        (Verb::FailBack, Some("Classic")) => "unplannedFailover",
+        (Verb::FailBack, Some("Modernized")) => "plannedFailover",
+        (Verb::FailBack, _) => "plannedFailover or unplannedFailover",
+        (Verb::Commit, _) => "failoverCommit",
+        (Verb::Cancel, _) => "cancelFailover",
+    }
+}
+
+/// What would stop a machine now: of the checks only those of its next call, since a later one's cannot pass yet.
+fn blockers(input: &PreviewInput<'_>, name: &str, status: &ReplicatedItemStatus) -> Vec<Blocker> {
+    if let Some(claim) = status.claim.as_ref().filter(|claim| claim.plan_uid != input.uid) {
+        let message = format!("Plan \"{}\" has claimed it.", claim.plan);
+        return vec![blocker(name, "ItemClaimed", &message, "Wait for that plan to end, or delete it.")];
+    }
+    let next = next_verb(status);
+    let mut found: Vec<Blocker> = status
+        .checks
+        .iter()
+        .filter(|check| check.result != CheckResult::Passed && check.waived.is_none())
+        .filter(|check| {
+            next.is_some_and(|verb| check.gates.is_empty() || check.gates.iter().any(|g| g == verb.as_str()))
+        })
+        .map(|check| blocker(name, &check.name, &check.message, &check.remedy))
+        .collect();
+    if let Some(stalled) = conditions::find(&status.conditions, "Stalled").filter(|stalled| stalled.status == "True") {
+        found.push(blocker(name, &stalled.reason, &stalled.message, ""));
+    }
+    found
+}
+
+/// The call that comes next, whatever the plan wants.
+fn next_verb(status: &ReplicatedItemStatus) -> Option<Verb> {
+    let steps = estimate::remaining(status, DesiredPhase::Protected).unwrap_or_default();
+    steps.into_iter().filter(|(_, running)| !running).find_map(|(step, _)| step.verb())
+}
+
+fn blocker(item: &str, reason: &str, message: &str, remedy: &str) -> Blocker {
+    let short = |text: &str, most: usize| text.chars().take(most).collect::<String>();
+    Blocker {
+        item: item.to_owned(),
+        reason: short(reason, 64),
+        message: short(message, 400),
+        remedy: short(remedy, 400),
+    }
+}
+
+fn plan_estimate(input: &PreviewInput<'_>, waves: &[WavePreview]) -> PlanEstimate {
+    let declared = &input.spec.waves;
+    // A plan whose waves wait for each other never starts; it is laid out in the order in which they are written.
+    let circular = !circle(declared).is_empty();
+    let after = |position: usize| -> Vec<usize> {
+        if circular {
+            return (0..position).collect();
+        }
+        let names = depends_on(declared, position);
+        declared.iter().enumerate().filter(|(_, wave)| names.contains(&wave.name.as_str())).map(|(at, _)| at).collect()
+    };
+    let work: Vec<schedule::WaveWork<'_>> = waves
+        .iter()
+        .enumerate()
+        .map(|(position, wave)| schedule::WaveWork {
+            name: &wave.name,
+            after: after(position),
+            limit: usize::try_from(wave.max_concurrent).unwrap_or(1),
+            machines: wave.machines.iter().map(|machine| work(input, machine)).collect(),
+        })
+        .collect();
+    let schedule = schedule::schedule(&work, input.spec.max_concurrent.and_then(|most| usize::try_from(most).ok()));
+    let machines = || waves.iter().flat_map(|wave| &wave.machines);
+    let unknown: Vec<String> = machines()
+        .filter_map(|machine| Some(format!("{}: {}.", machine.item, why(machine)?.trim_end_matches('.'))))
+        .collect();
+    let basis = machines().flat_map(|machine| &machine.steps).filter_map(|step| Some(step.time?.basis)).max();
+    let seconds = schedule.seconds();
+    PlanEstimate {
+        seconds: unknown.is_empty().then_some(seconds),
+        at_least_seconds: seconds,
+        basis,
+        unknown_machines: unknown.len(),
+        unknown: unknown.into_iter().take(20).collect(),
+        critical_path: schedule.critical.iter().filter(|run| run.ends > run.starts).map(path_part).collect(),
+    }
+}
+
+fn path_part(run: &schedule::Run<'_>) -> PathPart {
+    let (item, wave) = (run.item.to_owned(), run.wave.to_owned());
+    PathPart { item, wave, starts: run.starts, verified: run.verified, ends: run.ends }
+}
+
+/// Why it is not known how long a machine takes.
+fn why(machine: &MachinePreview) -> Option<&str> {
+    let not_there = || machine.blockers.iter().find(|b| b.reason == "ItemNotFound" || b.reason == "NotObserved");
+    let unknown = machine.steps.iter().find(|step| step.time.is_none());
+    unknown.map(|step| step.unknown.as_str()).or_else(|| not_there().map(|blocker| blocker.message.as_str()))
+}
+
+fn work<'a>(input: &PreviewInput<'_>, machine: &'a MachinePreview) -> schedule::Work<'a> {
+    let seconds = |up_to: Step| {
+        let steps = machine.steps.iter().filter(|step| step.step <= up_to);
+        steps.filter_map(|step| Some(step.time?.seconds)).sum()
+    };
+    let claim = input.items.get(&machine.item).and_then(|status| status.claim.as_ref());
+    let first = machine.steps.first();
+    let ours = claim.filter(|claim| claim.plan_uid == input.uid && claim.held_by.is_empty());
+    let moving = ours.is_some_and(|claim| claim.up_to > DesiredPhase::Assessed);
+    schedule::Work {
+        name: &machine.item,
+        moving: moving && first.is_some() || first.is_some_and(|step| step.running),
+        verified_after: seconds(Step::FailBack),
+        seconds: seconds(Step::SyncToAzure),
+    }
+}
+
+impl Preview {
+    /// The totals, for the plan's status.
+    pub fn totals(&self) -> PlanPreview {
+        let count = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
+        let machines = || self.waves.iter().flat_map(|wave| &wave.machines);
+        let busy = || machines().filter(|machine| !machine.steps.is_empty());
+        let bytes = |machine: &MachinePreview| machine.location.as_ref().and_then(|location| location.bytes);
+        let verbs = [Verb::Reprotect, Verb::FailBack, Verb::Commit, Verb::Protect].map(Verb::as_str);
+        let calls = verbs.into_iter().map(|verb| CallCount {
+            verb: verb.to_owned(),
+            count: count(machines().flat_map(|machine| &machine.calls).filter(|call| call.verb == verb).count()),
+        });
+        let known = self.estimate.seconds;
+        PlanPreview {
+            machines: count(busy().count()),
+            bytes: busy().filter_map(bytes).fold(0, i64::saturating_add),
+            bytes_unknown: count(busy().filter(|machine| bytes(machine).is_none()).count()),
+            calls: calls.filter(|call| call.count > 0).collect(),
+            blocked: count(machines().filter(|machine| !machine.blockers.is_empty()).count()),
+            blockers: machines().flat_map(|machine| machine.blockers.iter().cloned()).take(10).collect(),
+            estimated_seconds: known.map(|seconds| (seconds + 59) / 60 * 60),
+            estimate_basis: self.estimate.basis.filter(|_| known.is_some()),
+            estimate_message: self.estimate.unknown_sentence(),
+        }
+    }
+}
+
+impl PlanEstimate {
+    fn unknown_sentence(&self) -> String {
+        match (self.unknown.first(), self.unknown_machines) {
+            (None, _) => String::new(),
+            (Some(first), 1) => first.clone(),
+            (Some(first), many) => format!("{first} And {} more.", many - 1),
+        }
+    }
+}
+
+/// What a plan's status says ahead: when it should be done, and what it would do. The latter stays as it was when the
+/// plan started or was changed last; the former is given only while something moves.
+pub fn for_status(
+    input: &PreviewInput<'_>,
+    before: &FailbackPlanStatus,
+    generation: Option<i64>,
+    moving: bool,
+) -> (Option<Time>, Option<PlanPreview>) {
+    let runs = before.started_at.is_some() && before.observed_generation == generation;
+    let kept = before.preview.clone().filter(|_| runs);
+    if kept.is_some() && !moving {
+        return (None, kept);
+    }
+    let ahead = preview(input);
+    let ends = ahead.estimate.seconds.filter(|seconds| moving && *seconds > 0);
+    let ends = ends.map(|seconds| input.now + SignedDuration::from_secs(seconds));
+    let completion = ends.map(|ends| estimate::settled(before.estimated_completion.as_ref(), ends, input.now));
+    (completion, kept.or_else(|| Some(ahead.totals())))
+}

@@ -1,0 +1,74 @@
+//! What a plan waives, by name and with a reason.
+
+use failback::{
+    api::{CheckResult, Claim, ClaimWaiver, DesiredPhase},
+    core::{
+        action::Verb,
+        checks::{CHECKS, blocking},
+        decide::events,
+        observed::{AzureVm, Fact},
+        stage::Stage,
+    },
+};
+
+use crate::{
+    Case,
+    support::{at, change_targets, claim, decide_on, status},
+};
+
+fn waive(check: &str) -> Option<Claim> {
+    let waiver = ClaimWaiver { check: check.to_owned(), reason: "CHG0042: snapshots are merged tonight.".to_owned() };
+    Some(Claim { waivers: vec![waiver], ..claim(DesiredPhase::Protected) })
+}
+
+fn with_snapshots(case: &mut Case) {
+    change_targets(&mut case.facts, |target| {
+        let Fact::Seen { value: failback::core::observed::OnPremisesVm::Found(vm), .. } = &mut target.vm else {
+            panic!("no VM")
+        };
+        vm.snapshots = Some(1);
+    });
+}
+
+#[test]
+fn a_waived_check_gates_nothing_and_is_shown_with_the_reason() {
+    let mut case = Case::at(Stage::FailedOver);
+    with_snapshots(&mut case);
+    assert_eq!(blocking(&case.outcomes(), Verb::Reprotect).len(), 1);
+    case.status.claim = waive("MasterTargetNoSnapshots");
+    assert!(blocking(&case.outcomes(), Verb::Reprotect).is_empty());
+
+    let before = status(Stage::FailedOver, waive("MasterTargetNoSnapshots"));
+    let after = decide_on(&before, &case.facts, at(0)).status;
+    let row = after.checks.iter().find(|row| row.name == "MasterTargetNoSnapshots").unwrap();
+    assert_eq!(
+        (row.result, row.waived.as_deref()),
+        (CheckResult::Failed, Some("CHG0042: snapshots are merged tonight."))
+    );
+    let told: Vec<_> =
+        events::of_item(&before, &after).into_iter().filter(|event| event.reason == "CheckWaived").collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(events::of_item(&after, &after).is_empty(), "it is told once");
+}
+
+#[test]
+fn what_must_never_be_waived_is_not_and_that_is_said() {
+    let mut case = Case::at(Stage::FailedOver);
+    case.facts.azure_vm = Fact::seen(AzureVm::Absent, at(0));
+    case.status.claim = waive("AzureVmPresent");
+    let outcome = case.outcome("AzureVmPresent").unwrap();
+    assert_eq!(outcome.waived, None);
+    assert!(outcome.message.contains("cannot be waived"), "{outcome:?}");
+    assert!(blocking(&case.outcomes(), Verb::Reprotect).iter().any(|outcome| outcome.check.name == "AzureVmPresent"));
+}
+
+#[test]
+fn the_gates_of_the_commit_that_keep_two_copies_apart_cannot_be_waived() {
+    let fixed: Vec<_> = CHECKS.iter().filter(|check| !check.waivable).map(|check| check.name).collect();
+    for check in ["NotMigrated", "TargetIsVMware", "AzureVmStopped", "OnPremisesVmRunning", "FailbackSucceeded"] {
+        assert!(fixed.contains(&check), "{check}");
+    }
+    for check in ["ReprotectComplete", "RecoveryPointAvailable", "AzureVmPresent", "OriginalVCenter"] {
+        assert!(fixed.contains(&check), "{check}");
+    }
+}

@@ -1,0 +1,23 @@
+//! What `docs/reliability.md` promises, shown with the real binary in a process of its own: killed at every call, under
+//! random faults, and beside parts that fail. Tables are printed: `cargo nextest run --test reliability --no-capture`.
+//!
+//! `FAILBACK_LONG=1` makes all of them longer, as each says.
+
+#![cfg(feature = "demo")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test that meets the unexpected shall fail, and kills real processes on the wall's clock"
+)]
+
+mod crash;
+mod gate;
+mod soak;
+mod world;
+
+/// Whether the long variants are asked for.
+pub(crate) fn long() -> bool {
+    std::env::var_os("FAILBACK_LONG").is_some()
+}

@@ -1,0 +1,147 @@
+//! Servers in this process, and the controller in one of its own that can be killed.
+
+use std::{
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use failback::{
+    api::FailbackPlan,
+    core::conditions,
+    rehearsal::{Rehearsal, Setup, documents, pointed_at_site},
+};
+use kube::Api;
+use serde_json::{Value, json};
+
+use crate::gate::Gate;
+
+const CONNECTIONS: &str = include_str!("../../examples/one-machine/connections.yaml");
+const MACHINE: &str = include_str!("../../examples/one-machine/machine.yaml");
+const PLAN: &str = include_str!("../../examples/one-machine/plan.yaml");
+/// The cycle of a machine that comes home and is protected again.
+pub(crate) const CYCLE: [&str; 4] = ["reProtect", "plannedFailover", "failoverCommit", "reProtect"];
+
+/// Servers, gate and manifests of one run.
+pub(crate) struct World {
+    pub(crate) rehearsal: Rehearsal,
+    pub(crate) gate: Gate,
+    kubeconfig: PathBuf,
+    speed: f64,
+    machines: Vec<String>,
+}
+
+impl World {
+    /// A site with machines of these names; one plan brings all of them home and protects them again.
+    pub(crate) async fn of(machines: Vec<String>, seed: u64, speed: f64) -> Self {
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let setup = Setup { seed, ..Setup::new(scenario(&machines), speed) };
+        let rehearsal = Rehearsal::start(&setup).await.unwrap();
+        let gate = Gate::before(&rehearsal).await;
+        for manifest in manifests(&machines) {
+            // The vault is reached through the gate; vCenter is only ever read, and reached directly.
+            let through = if manifest["kind"] == "RecoveryVault" { &gate.site } else { &rehearsal.site_url };
+            rehearsal.api.apply(pointed_at_site(manifest, through)).await.unwrap();
+        }
+        let kubeconfig = std::env::temp_dir().join(format!("failback-reliability-{}.kubeconfig", gate.api.port()));
+        std::fs::write(&kubeconfig, sim_apiserver::ApiServer::kubeconfig(gate.api)).unwrap();
+        Self { rehearsal, gate, kubeconfig, speed, machines }
+    }
+
+    pub(crate) fn controller(&self) -> Controller {
+        let clock = format!("{}={}@{}", jiff::Timestamp::now(), self.rehearsal.site.now(), self.speed);
+        let child = Command::new(env!("CARGO_BIN_EXE_failback"))
+            .args(["controller", "--listen", "127.0.0.1:0", "--log", "off", "--instance", "one"])
+            .args(["--lease-namespace", "default", "--lease-seconds", "3", "--clock", &clock, "--kubeconfig"])
+            .arg(&self.kubeconfig)
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Controller(child)
+    }
+
+    /// Waits until the plan is ready; then what the site itself says of it.
+    pub(crate) async fn until_home(&self, wall: Duration) -> Result<(), String> {
+        let plans: Api<FailbackPlan> = Api::default_namespaced(self.rehearsal.client().await.unwrap());
+        let began = Instant::now();
+        loop {
+            // The API server may be made to refuse.
+            let status = plans.get("web").await.ok().and_then(|plan| plan.status).unwrap_or_default();
+            if conditions::is_true(&status.conditions, "Ready") {
+                return self.verdict();
+            }
+            if began.elapsed() > wall {
+                return Err(format!("not home within {wall:?}: {:?} {:#?}", status.summary, status.issues));
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Of each machine every verb took effect once, in order, and never did both copies run.
+    fn verdict(&self) -> Result<(), String> {
+        let calls = self.rehearsal.site.calls();
+        for machine in &self.machines {
+            let verbs: Vec<_> = calls
+                .iter()
+                .filter(|call| call.effect && call.path.contains("replicationProtectedItems"))
+                .filter(|call| call.target.as_deref() == Some(machine))
+                .map(|call| call.verb.as_str())
+                .collect();
+            if verbs != CYCLE {
+                return Err(format!("the verbs of {machine} were {verbs:?}"));
+            }
+        }
+        let world = self.rehearsal.site.snapshot();
+        let both =
+            world["machines"].as_array().unwrap().iter().find(|machine| machine["bothRunningEver"] != json!(false));
+        match both {
+            None => Ok(()),
+            Some(machine) => Err(format!("both copies of {} ran", machine["name"])),
+        }
+    }
+
+    pub(crate) async fn end(self) {
+        std::fs::remove_file(&self.kubeconfig).unwrap();
+        self.rehearsal.end().await;
+    }
+}
+
+fn scenario(machines: &[String]) -> String {
+    let machines: Vec<Value> = machines.iter().map(|name| json!({ "name": name })).collect();
+    let mut scenario: Value = documents(include_str!("../../examples/scenarios/one-machine.yaml")).unwrap().remove(0);
+    scenario["machines"] = json!(machines);
+    scenario.to_string()
+}
+
+fn manifests(machines: &[String]) -> Vec<Value> {
+    let mut manifests = documents(CONNECTIONS).unwrap();
+    for name in machines {
+        let mut machine = documents(MACHINE).unwrap().remove(0);
+        machine["metadata"]["name"] = json!(name);
+        machine["spec"]["machine"] = json!(name);
+        manifests.push(machine);
+    }
+    let mut plan = documents(PLAN).unwrap().remove(0);
+    plan["spec"]["waves"] = json!([{ "name": "all", "items": machines, "maxConcurrent": machines.len() }]);
+    manifests.push(plan);
+    manifests
+}
+
+/// The controller in a process of its own.
+pub(crate) struct Controller(Child);
+
+impl Controller {
+    /// Whether it runs; one that lost its lease has ended by itself.
+    pub(crate) fn runs(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for Controller {
+    /// SIGKILL: nothing is said goodbye to.
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        self.0.wait().unwrap();
+    }
+}

@@ -1,0 +1,104 @@
+//! 200 machines in six waves end no later than a list schedule under the same limits.
+
+use std::collections::BTreeMap;
+
+use failback::core::schedule::load::Limits;
+use serde_json::json;
+
+use crate::{
+    support::{at, plans::plan_spec},
+    world::{Thing, World},
+};
+
+const WAVES: [(&str, usize, &[usize]); 6] =
+    [("a", 10, &[]), ("b", 40, &[0]), ("c", 50, &[0]), ("d", 30, &[1]), ("e", 40, &[1, 2]), ("f", 30, &[3, 4])];
+const PER_WAVE: usize = 12;
+const PER_PLAN: usize = 18;
+
+fn limits() -> Limits {
+    Limits { calls_per_vault: 15, starts_per_host: 3, disks_per_target: 60, ..Limits::default() }
+}
+
+/// Durations that differ, always the same ones.
+fn machine(wave: usize, number: usize) -> Thing {
+    let some = |salt: usize, most: usize| 1 + ((wave * 31 + number * 17 + salt * 7) % most) as i64;
+    Thing {
+        target: format!("mt-{wave}"),
+        host: format!("esx-{}", number % 4),
+        ..Thing::new(0, WAVES[wave].0, [some(1, 5), some(2, 20), some(3, 6), some(4, 4)], 20 + some(5, 60))
+    }
+}
+
+fn all() -> Vec<(usize, Thing)> {
+    (0..WAVES.len()).flat_map(|wave| (0..WAVES[wave].1).map(move |number| (wave, machine(wave, number)))).collect()
+}
+
+/// Minutes that a list schedule takes: at each end of anything, in the order of the list, whatever may start does. A
+/// commit and the step after it are one: nothing lies between them.
+fn list_schedule() -> i64 {
+    let machines = all();
+    let (mut now, mut next) = (0, vec![0usize; machines.len()]);
+    let mut running: Vec<Option<(i64, i64)>> = vec![None; machines.len()];
+    loop {
+        for (index, (wave, thing)) in machines.iter().enumerate() {
+            let step = next[index];
+            let of = |other: usize| machines.iter().enumerate().filter(move |(_, (wave, _))| *wave == other);
+            let waits = WAVES[*wave].2.iter().any(|before| of(*before).any(|(other, _)| next[other] < 2));
+            let points = of(*wave).all(|(other, _)| next[other] >= 1);
+            let busy = |of: &dyn Fn(usize) -> bool| {
+                (0..machines.len()).filter(|other| running[*other].is_some() && of(*other)).count()
+            };
+            let free = busy(&|_| true) < PER_PLAN
+                && busy(&|other| machines[other].0 == *wave) < PER_WAVE
+                && busy(&|other| running[other].unwrap().0 > now) < limits().calls_per_vault as usize
+                && (step != 1
+                    || busy(&|other| next[other] == 1 && machines[other].1.host == thing.host)
+                        < limits().starts_per_host as usize);
+            if step < 4 && running[index].is_none() && !waits && (step != 1 || points) && free {
+                let job = now + thing.job[step];
+                running[index] = Some((job, job + if step == 0 { thing.sync } else { 0 }));
+            }
+        }
+        let ends = running.iter().flatten().flat_map(|(job, end)| [*job, *end]).filter(|time| *time > now);
+        let Some(then) = ends.min() else { return now };
+        now = then;
+        for (index, slot) in running.iter_mut().enumerate() {
+            if slot.is_some_and(|(_, end)| end <= now) {
+                *slot = None;
+                next[index] += 1;
+            }
+        }
+    }
+}
+
+#[test]
+fn two_hundred_machines_wait_for_nothing_but_their_limits() {
+    let named = |wave: usize| (0..WAVES[wave].1).map(move |number| format!("{wave}-{number:02}"));
+    let waves: Vec<_> = (0..WAVES.len())
+        .map(|wave| {
+            let before: Vec<_> = WAVES[wave].2.iter().map(|before| WAVES[*before].0).collect();
+            json!({
+                "name": WAVES[wave].0, "items": named(wave).collect::<Vec<_>>(), "maxConcurrent": PER_WAVE,
+                "dependsOn": before,
+            })
+        })
+        .collect();
+    let spec = plan_spec(json!({
+        "desiredPhase": "Protected", "waves": waves, "maxConcurrent": PER_PLAN, "commit": { "policy": "Manual" },
+    }));
+    let names = (0..WAVES.len()).flat_map(named);
+    let things: BTreeMap<_, _> = names.zip(all().into_iter().map(|(_, thing)| thing)).collect();
+    assert_eq!(things.len(), 200);
+    let mut world = World::new(limits(), vec![spec], things);
+    loop {
+        world.settle();
+        world.begin();
+        if !world.pass_time() {
+            break;
+        }
+    }
+    assert!(world.plans[0].1.completed_at.is_some(), "{:?}", world.plans[0].1.conditions);
+    let took = at(0).duration_until(world.now).as_mins();
+    let least = list_schedule();
+    assert!(took * 100 <= least * 103, "{took} minutes; a list schedule takes {least}");
+}

@@ -1,0 +1,211 @@
+//! Machines that take the steps that their claims let them take, in their time, beside plans that are decided in turn.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use failback::{
+    api::{
+        DesiredPhase, FailbackPlanSpec, FailbackPlanStatus, ItemPhase, OperationOutcome, ReplicatedItemStatus,
+        TargetStatus,
+    },
+    core::{
+        action::Verb,
+        conditions::{self, Draft},
+        decide::plan::{Declared, PlanDecision, PlanInput, decide},
+        schedule::load::{Limits, Load, Machine},
+    },
+};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::support::{at, record};
+
+/// A machine and the minutes that its steps take. A reprotect's data is synchronised after its job.
+#[derive(Clone, Debug)]
+pub struct Thing {
+    pub plan: usize,
+    pub wave: String,
+    pub disks: i32,
+    pub target: String,
+    pub host: String,
+    pub job: [i64; 4],
+    pub sync: i64,
+    /// The step that fails.
+    pub fails: Option<usize>,
+    pub reached: DesiredPhase,
+    pub running: Option<(usize, Timestamp, Timestamp)>,
+    pub failed: bool,
+    pub status: ReplicatedItemStatus,
+}
+
+pub const VERBS: [Verb; 4] = [Verb::Reprotect, Verb::FailBack, Verb::Commit, Verb::Protect];
+
+impl Thing {
+    pub fn new(plan: usize, wave: &str, job: [i64; 4], sync: i64) -> Self {
+        Self {
+            plan,
+            wave: wave.to_owned(),
+            disks: 1,
+            target: "mt".to_owned(),
+            host: "esx".to_owned(),
+            job,
+            sync,
+            fails: None,
+            reached: DesiredPhase::Assessed,
+            running: None,
+            failed: false,
+            status: ReplicatedItemStatus::default(),
+        }
+    }
+
+    pub fn step(&self) -> usize {
+        DesiredPhase::ALL.iter().position(|phase| *phase == self.reached).unwrap()
+    }
+
+    /// A call of it is in flight: its job runs.
+    pub fn calling(&self, now: Timestamp) -> bool {
+        self.running.is_some_and(|(_, job, _)| job > now)
+    }
+
+    fn show(&mut self, now: Timestamp) {
+        let since = |phase| self.reached >= phase;
+        let drafts = vec![
+            Draft::new("Reprotected", since(DesiredPhase::Reprotected), "World", "-"),
+            Draft::new("FailedBack", since(DesiredPhase::FailedBack), "World", "-"),
+            Draft::new("Verified", since(DesiredPhase::FailedBack), "World", "-"),
+            Draft::new("Committed", since(DesiredPhase::Committed), "World", "-"),
+            Draft::new("Protected", since(DesiredPhase::Protected), "World", "-"),
+            Draft::new("Stalled", self.failed, "OperationFailed", "It failed."),
+        ];
+        self.status.observed_generation = Some(1);
+        self.status.disks = Some(self.disks);
+        self.status.target = Some(TargetStatus {
+            appliance_id: self.target.clone(),
+            host: Some(self.host.clone()),
+            ..TargetStatus::default()
+        });
+        self.status.conditions = conditions::merge(&self.status.conditions, drafts, Some(1), now);
+        let resting = [
+            ItemPhase::FailedOver,
+            ItemPhase::Reprotected,
+            ItemPhase::FailedBack,
+            ItemPhase::Committed,
+            ItemPhase::Protected,
+        ];
+        self.status.phase = match self.running {
+            Some((step, ..)) => VERBS[step].running_phase(),
+            None => resting[self.step()],
+        };
+        self.status.operation = self.running.map(|(step, job, _)| {
+            let outcome = if job > now { OperationOutcome::Submitted } else { OperationOutcome::Succeeded };
+            record(VERBS[step], outcome, now)
+        });
+    }
+}
+
+/// Plans and their machines.
+#[derive(Clone, Debug)]
+pub struct World {
+    pub now: Timestamp,
+    pub limits: Limits,
+    pub plans: Vec<(FailbackPlanSpec, FailbackPlanStatus)>,
+    pub things: BTreeMap<String, Thing>,
+}
+
+impl World {
+    pub fn new(limits: Limits, plans: Vec<FailbackPlanSpec>, things: BTreeMap<String, Thing>) -> Self {
+        let plans = plans.into_iter().map(|spec| (spec, FailbackPlanStatus::default())).collect();
+        let mut world = Self { now: at(0), limits, plans, things };
+        let now = world.now;
+        world.things.values_mut().for_each(|thing| thing.show(now));
+        world
+    }
+
+    fn decide(&self, plan: usize) -> PlanDecision {
+        let machines: Vec<Machine<'_>> = self
+            .things
+            .values()
+            .map(|thing| Machine { vault: "vault", status: &thing.status, claim: thing.status.claim.as_ref() })
+            .collect();
+        let uids: Vec<String> = (0..self.plans.len()).map(|index| format!("uid-{index}")).collect();
+        let older: BTreeSet<&str> = uids[..plan].iter().map(String::as_str).collect();
+        let load = Load::of(self.limits.clone(), &machines, &older);
+        let of_plan = self.things.iter().filter(|(_, thing)| thing.plan == plan);
+        let items: BTreeMap<_, _> = of_plan.map(|(name, thing)| (name.clone(), thing.status.clone())).collect();
+        let declared = items
+            .keys()
+            .map(|name| (name.clone(), Declared { vault: "vault".to_owned(), ..Declared::default() }))
+            .collect();
+        decide(&PlanInput {
+            name: &uids[plan],
+            uid: &uids[plan],
+            generation: Some(1),
+            spec: &self.plans[plan].0,
+            status: &self.plans[plan].1,
+            deleting: false,
+            abandon: None,
+            requester: None,
+            items: &items,
+            declared: &declared,
+            load: &load,
+            approvals: &[],
+            now: self.now,
+        })
+    }
+
+    /// Every plan in turn, until none changes a claim any more. The youngest goes first, to be tempted.
+    pub fn settle(&mut self) {
+        for round in 0.. {
+            assert!(round < 20, "the plans do not come to rest");
+            let mut changed = false;
+            for plan in (0..self.plans.len()).rev() {
+                let decision = self.decide(plan);
+                changed |= !decision.claims.is_empty();
+                self.plans[plan].1 = decision.status;
+                for (name, claim) in decision.claims {
+                    self.things.get_mut(&name).unwrap().status.claim = claim;
+                }
+            }
+            if !changed {
+                return;
+            }
+        }
+    }
+
+    /// Machines begin what their claims let them.
+    pub fn begin(&mut self) {
+        let now = self.now;
+        for thing in self.things.values_mut() {
+            let up_to = thing.status.claim.as_ref().map_or(DesiredPhase::Assessed, |claim| claim.up_to);
+            if thing.running.is_none() && !thing.failed && up_to > thing.reached {
+                let step = thing.step();
+                let job = now + SignedDuration::from_mins(thing.job[step]);
+                let sync = if step == 0 { thing.sync } else { 0 };
+                thing.running = Some((step, job, job + SignedDuration::from_mins(sync)));
+                thing.show(now);
+            }
+        }
+    }
+
+    /// Time goes on to the next end of anything. False when nothing runs.
+    pub fn pass_time(&mut self) -> bool {
+        let now = self.now;
+        let ends = self.things.values().filter_map(|thing| thing.running);
+        let Some(next) = ends.flat_map(|(_, job, end)| [job, end]).filter(|time| *time > now).min() else {
+            return false;
+        };
+        self.now = next;
+        for thing in self.things.values_mut() {
+            if let Some((step, _, end)) = thing.running
+                && end <= next
+            {
+                thing.running = None;
+                if thing.fails == Some(step) {
+                    thing.failed = true;
+                } else {
+                    thing.reached = DesiredPhase::ALL[step + 1];
+                }
+            }
+            thing.show(next);
+        }
+        true
+    }
+}
