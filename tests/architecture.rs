@@ -18,7 +18,7 @@ const RULE: [(&str, &[&str]); 10] = [
     ("inventory", &["core", "ports"]),
     ("kube_io", &["api", "core", "ports"]),
     ("reconcile", &["api", "core", "inventory", "kube_io", "ports"]),
-    ("observability", &["core", "ports", "config", "reconcile"]),
+    ("observability", &["api", "core", "ports", "config", "reconcile"]),
 ];
 /// The rooms that put the others together.
 const FREE: [&str; 4] = ["cli", "config", "demo", "rehearsal"];

@@ -3,6 +3,9 @@
 #![cfg(feature = "demo")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+#[path = "azure_contract/around.rs"]
+mod around;
+
 use std::{sync::Arc, time::Duration};
 
 use failback::{

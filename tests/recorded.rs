@@ -21,9 +21,11 @@ use failback::{
             Next, events,
             item::{ItemDecision, ItemInput, decide, push_record},
         },
-        facts::{HomeIdentity, ItemFacts},
+        facts::{HomeIdentity, ItemFacts, SiteFacts, TargetFacts},
         journal,
-        observed::{AzureVm, Fact, JobState, OnPremisesVm, Replication, VirtualMachine},
+        observed::{
+            AzureVm, Datastore, Fabric, Fact, JobState, KnownVCenter, OnPremisesVm, Replication, VirtualMachine,
+        },
         stage::Stage,
     },
     ports::{Clock, NoMeter, SiteRecovery},
@@ -98,6 +100,35 @@ fn vault_at(server: &Server) -> AzureVault {
     AzureVault::new(config, &shared).unwrap()
 }
 
+/// The fabric as it was recorded once, its components heard of since.
+fn heard_of(fabric: &Fabric, item: &Replication, now: Timestamp) -> Fabric {
+    let mut fabric = fabric.clone();
+    for target in &mut fabric.targets {
+        target.heartbeat = Some(now);
+        target.components.iter_mut().for_each(|part| part.heartbeat = Some(now));
+    }
+    fabric.process_servers.iter_mut().for_each(|server| server.heartbeat = Some(now));
+    let vcenter = KnownVCenter {
+        name: item.vcenter_name.clone().unwrap_or_default(),
+        instance_uuid: Some("vc-1".to_owned()),
+        ..KnownVCenter::default()
+    };
+    fabric.vcenters = Fact::seen(vec![vcenter], now);
+    fabric
+}
+
+/// What vCenter has around the machine: the recorded appliance, and the datastores that it can write to.
+fn around(fabric: &Fabric, now: Timestamp) -> SiteFacts {
+    let mut site = support::site_at(now);
+    let [known] = site.targets.as_slice() else { panic!("one appliance") };
+    site.targets =
+        fabric.targets.iter().map(|target| TargetFacts { target: target.clone(), ..known.clone() }).collect();
+    let [datastore] = site.datastores.as_slice() else { panic!("one datastore") };
+    let names = fabric.targets.iter().flat_map(|target| &target.datastores);
+    site.datastores = names.map(|name| Datastore { name: name.clone(), ..datastore.clone() }).collect();
+    site
+}
+
 /// The machine of the recording, followed by a controller.
 struct Followed {
     server: Server,
@@ -125,14 +156,17 @@ impl Followed {
             (other, _) => other,
         };
         self.now = exchange.at;
+        let fabric = heard_of(self.facts.fabric.value().unwrap(), &item, self.now);
         self.facts = ItemFacts {
+            site: Fact::seen(around(&fabric, self.now), self.now),
+            fabric: Fact::seen(fabric, self.now),
             replication: Fact::seen(item.clone(), self.now),
             azure_vm: Fact::seen(vm, self.now),
             on_premises: Fact::seen(OnPremisesVm::Found(Box::new(home)), self.now),
             vcenter: support::facts(stage, self.now).vcenter,
             jobs: Fact::seen(self.facts.jobs.value().cloned().unwrap_or_default(), self.now),
-            home_datastores: Vec::new(),
-            ..self.facts.clone()
+            home_datastores: vec!["Datastore 3".to_owned()],
+            ..support::facts(stage, self.now)
         };
         item
     }

@@ -5,8 +5,8 @@ use jiff::Timestamp;
 use super::{
     action::Verb,
     observed::{
-        AzureVm, Datastore, Fabric, Fact, Host, Job, OnPremisesVm, OsFamily, Policy, RecoveryPointSeen, Replication,
-        ReprotectTarget, VCenterAbout, VirtualMachine,
+        AzureVm, Datastore, Fabric, Fact, Generation, Host, Job, OnPremisesVm, OsFamily, Policy, RecoveryPointSeen,
+        Replication, ReprotectTarget, VCenterAbout, VirtualMachine,
     },
     probes::ProbeFact,
     stage::Stage,
@@ -195,7 +195,7 @@ pub(super) fn learned(item: Option<&Replication>, known: &Identity) -> Identity 
     }
 }
 
-/// What identifies the VM at home: never its name.
+/// What identifies the VM at home: never its name alone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HomeIdentity {
     /// Instance UUID, lower case.
@@ -204,6 +204,42 @@ pub struct HomeIdentity {
     pub bios_uuid: Option<String>,
     /// UUIDs of its virtual disks, lower case.
     pub disk_uuids: Vec<String>,
+    /// The classic generation names neither the VM nor its disks by UUID.
+    pub shape: Option<Shape>,
+}
+
+/// A VM's name together with the sizes of all its disks: the weakest mark. What is found by it is known by its UUIDs
+/// from then on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shape {
+    /// Its name.
+    pub name: String,
+    /// Sizes of its disks in bytes, in ascending order.
+    pub disk_bytes: Vec<u64>,
+}
+
+impl Shape {
+    fn of(item: &Replication) -> Option<Self> {
+        let sizes: Option<Vec<u64>> = item.disks.iter().map(|disk| disk.capacity_bytes).collect();
+        let mut disk_bytes = sizes.filter(|sizes| !sizes.is_empty())?;
+        disk_bytes.sort_unstable();
+        // A physical server has had no VM that could bear its name.
+        let usable = item.generation == Some(Generation::Classic) && item.physical != Some(true);
+        (usable && !item.friendly_name.is_empty()).then(|| Self { name: item.friendly_name.clone(), disk_bytes })
+    }
+
+    fn is_named(&self, vm: &VirtualMachine) -> bool {
+        vm.name.eq_ignore_ascii_case(&self.name)
+    }
+
+    fn matches(&self, vm: &VirtualMachine) -> bool {
+        let sizes: Option<Vec<u64>> = vm.disks.iter().map(|disk| disk.capacity_bytes).collect();
+        self.is_named(vm)
+            && sizes.is_some_and(|mut sizes| {
+                sizes.sort_unstable();
+                sizes == self.disk_bytes
+            })
+    }
 }
 
 impl HomeIdentity {
@@ -217,28 +253,42 @@ impl HomeIdentity {
             disk_uuids: item
                 .map(|item| item.disks.iter().filter_map(|disk| disk.vmdk_uuid.clone()).collect())
                 .unwrap_or_default(),
+            shape: item.and_then(Shape::of),
         }
     }
 
     /// Whether there is anything to look for.
     pub fn is_empty(&self) -> bool {
-        self.instance_uuid.is_none() && self.bios_uuid.is_none() && self.disk_uuids.is_empty()
+        self.instance_uuid.is_none() && self.bios_uuid.is_none() && self.disk_uuids.is_empty() && self.shape.is_none()
     }
 
     /// Finds the VM by the strongest mark that is known, and by no weaker one: a clone shares a BIOS UUID, and whatever
     /// has a disk hot-added shares that disk. By disks a VM is ours only if it has all of the item's, and no other.
     /// More than one is ambiguous. So is a template alone: the machine may have been made one, and is neither there nor
-    /// gone.
+    /// gone; and so is a VM of the machine's name whose disks differ, where nothing stronger is known.
     pub fn find<'a>(&self, vms: impl Iterator<Item = &'a VirtualMachine>) -> OnPremisesVm {
-        let (templates, found): (Vec<_>, Vec<_>) = vms.filter(|vm| self.matches(vm)).partition(|vm| vm.template);
+        let near: Vec<_> = vms.filter(|vm| self.matches(vm) || self.is_namesake(vm)).collect();
+        let (templates, found): (Vec<_>, Vec<_>) =
+            near.iter().copied().filter(|vm| self.matches(vm)).partition(|vm| vm.template);
         match (found.as_slice(), templates.as_slice()) {
-            ([], []) => OnPremisesVm::NotFound,
+            ([], []) if near.is_empty() => OnPremisesVm::NotFound,
+            ([], []) => OnPremisesVm::Ambiguous(
+                near.iter()
+                    .map(|vm| format!("{} ({}), whose disks are not the machine's", vm.name, vm.moref))
+                    .collect(),
+            ),
             ([one], _) => OnPremisesVm::Found(Box::new((*one).clone())),
             ([], templates) => OnPremisesVm::Ambiguous(
                 templates.iter().map(|vm| format!("{} ({}), a template", vm.name, vm.moref)).collect(),
             ),
             (many, _) => OnPremisesVm::Ambiguous(many.iter().map(|vm| format!("{} ({})", vm.name, vm.moref)).collect()),
         }
+    }
+
+    /// Whether a VM bears the machine's name, where nothing but that and its disks could tell that it is the machine.
+    fn is_namesake(&self, vm: &VirtualMachine) -> bool {
+        let stronger = self.instance_uuid.is_some() || self.bios_uuid.is_some() || !self.disk_uuids.is_empty();
+        !stronger && self.shape.as_ref().is_some_and(|shape| shape.is_named(vm))
     }
 
     /// Whether this VM is the machine, by the strongest mark that is known.
@@ -249,9 +299,11 @@ impl HomeIdentity {
         if self.bios_uuid.is_some() {
             return vm.bios_uuid == self.bios_uuid;
         }
+        if self.disk_uuids.is_empty() {
+            return self.shape.as_ref().is_some_and(|shape| shape.matches(vm));
+        }
         let theirs: Vec<&String> = vm.disks.iter().filter_map(|disk| disk.uuid.as_ref()).collect();
-        !self.disk_uuids.is_empty()
-            && theirs.len() == vm.disks.len()
+        theirs.len() == vm.disks.len()
             && theirs.len() == self.disk_uuids.len()
             && theirs.iter().all(|uuid| self.disk_uuids.contains(uuid))
     }

@@ -7,7 +7,8 @@ use super::{
     action::Verb,
     facts::GroupMember,
     observed::{
-        Datastore, Direction, Fact, Host, OnPremisesVm, RecoveryPointSeen, Replication, ReprotectTarget, VirtualMachine,
+        Datastore, Direction, Fact, Host, OnPremisesVm, RecoveryPointSeen, Replication, ReprotectTarget, RunsIn,
+        VirtualMachine,
     },
     roster::Roster,
 };
@@ -136,7 +137,9 @@ pub fn members(
                 claimed: object.and_then(|object| object.claimed.clone()),
                 os: item.os,
                 target_id: used_target(item).or_else(|| object.and_then(|object| object.target_id.clone())),
-                ready: item.generation.is_some_and(|generation| item.allows(&Verb::FailBack.operation(generation))),
+                // One that came home already waits for nobody.
+                ready: item.runs_in() == Some(RunsIn::VMware)
+                    || item.generation.is_some_and(|generation| item.allows(&Verb::FailBack.operation(generation))),
                 recovery_points: points.clone(),
             }
         })

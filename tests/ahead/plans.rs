@@ -91,7 +91,7 @@ fn an_estimate_is_as_vague_as_its_vaguest_part_and_absent_with_an_unknown_one() 
     case.items.insert("b".to_owned(), status(Stage::FailedOver, None));
     let estimate = ahead(&case).estimate;
     assert_eq!((estimate.seconds, estimate.unknown_machines), (None, 1));
-    assert_eq!(estimate.unknown, ["b: SyncToVMware: the size of the machine's disks is not known yet."]);
+    assert_eq!(estimate.unknown, ["b: SyncToVMware: no transfer rate was measured yet."]);
     let totals = ahead(&case).totals();
     assert_eq!((totals.estimated_seconds, totals.estimate_basis), (None, None));
     assert!(totals.estimate_message.starts_with("b: SyncToVMware"), "{totals:?}");

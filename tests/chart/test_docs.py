@@ -10,7 +10,8 @@ from conftest import ROOT, of_kind, one, render
 from live import ApiServer
 from rbac import Roles
 
-DOCS = ["docs/install.md", "docs/security.md", "charts/failback/README.md", "examples/gitops/README.md"]
+DOCS = [*sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs/runbooks").glob("*.md")), "docs/troubleshooting.md",
+        "docs/metrics.md", "docs/install.md", "docs/security.md", "charts/failback/README.md", "examples/gitops/README.md"]
 BLOCK = re.compile(r"(?:<!-- ([^>]+) -->\n)?```(\w+)\n(.*?)```", re.S)
 
 

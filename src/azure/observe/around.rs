@@ -38,6 +38,7 @@ pub(crate) fn vcenter(value: Value) -> Result<KnownVCenter, Odd> {
         address,
         name,
         ip_address: vcenter.ip_address.owned(),
+        infrastructure_id: vcenter.infrastructure_id.owned(),
         instance_uuid: vcenter.instance_uuid.get().map(str::to_ascii_lowercase),
         discovery: vcenter.discovery_status.get().map(quote),
         heartbeat: vcenter.last_heartbeat.0,

@@ -33,6 +33,8 @@ pub(crate) struct VCenter {
     /// Classic; a host name as well as an address (documented example).
     pub(crate) ip_address: Text,
     /// Modernized.
+    /// Classic.
+    pub(crate) infrastructure_id: Text,
     pub(crate) instance_uuid: Text,
     /// Classic.
     pub(crate) discovery_status: Text,

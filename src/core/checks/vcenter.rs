@@ -41,7 +41,7 @@ fn original_vcenter(view: &View<'_>) -> Result<Verdict, Verdict> {
     }
     if let Some(OnPremisesVm::Found(vm)) = view.facts.on_premises.value() {
         return Ok(Verdict::passed(format!(
-            "vCenter {} has the machine's VM {} ({}), by its UUIDs or disks.",
+            "vCenter {} has the machine's VM {} ({}).",
             about.instance_uuid, vm.name, vm.moref
         )));
     }
@@ -67,7 +67,10 @@ fn known_vcenter<'a>(view: &View<'_>, item: &Replication, fabric: &'a Fabric) ->
     let of_target = view.placement.target.as_ref().ok().and_then(|chosen| chosen.target.target.vcenter_name.as_deref());
     let name = item.vcenter_name.as_deref().or(of_target);
     match (name, vcenters.as_slice()) {
-        (Some(name), _) => vcenters.iter().find(|known| known.name.eq_ignore_ascii_case(name)),
+        (Some(name), _) => vcenters.iter().find(|known| {
+            known.name.eq_ignore_ascii_case(name)
+                || known.infrastructure_id.as_deref().is_some_and(|id| id.eq_ignore_ascii_case(name))
+        }),
         (None, [only]) => Some(only),
         (None, _) => None,
     }

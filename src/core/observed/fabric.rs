@@ -89,6 +89,8 @@ pub struct KnownVCenter {
     pub address: String,
     /// Its other address, where one is given.
     pub ip_address: Option<String>,
+    /// `infrastructureId`, by which classic items name it.
+    pub infrastructure_id: Option<String>,
     /// `about.instanceUuid`, lower case, where site recovery tells it.
     pub instance_uuid: Option<String>,
     /// `discoveryStatus`: an open set of words.

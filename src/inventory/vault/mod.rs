@@ -3,6 +3,8 @@
 mod due;
 mod reading;
 mod state;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::HashMap,

@@ -176,6 +176,7 @@ fn classic_servers(world: &mut World, vcenter: usize, spec: &scenario::Fabric, s
         let (host, vm) = server_vm(world, vcenter, &mt.name, mt.host.as_ref(), mt.os, &mt.snapshots, start);
         if let (Some(id), Some(vcenter)) = (vm, world.vcenters.get_mut(vcenter)) {
             vcenter.change_vm(id, |vm| {
+                vm.ip = mt.ip.clone();
                 vm.controller = mt.controller.clone();
                 vm.disk_enable_uuid = mt.disk_enable_uuid;
             });

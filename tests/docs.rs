@@ -1,4 +1,5 @@
-//! `docs/metrics.md` is what the registry shows. The chart's tests compare alerts and dashboard with that table.
+//! What `docs/` tells of metrics and reasons is what the code says. The chart's tests compare alerts and dashboard with
+//! the table of metrics.
 #![cfg(feature = "operator")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs, reason = "tests")]
 
@@ -12,10 +13,38 @@ use std::{
 };
 
 use failback::{
-    core::{action::Verb, failure::FailureClass},
+    core::{
+        action::Verb,
+        decide::connection::{LinkState, drafts},
+        failure::{Failure, FailureClass, codes},
+        waiting::REASONS,
+    },
     observability::metrics::Metrics,
     ports::{CallMeter, MasterTargetDisks, Remote, Standing, Tally},
 };
+
+const CLASSES: [FailureClass; 8] = [
+    FailureClass::Transient,
+    FailureClass::Throttled { retry_after: Duration::ZERO },
+    FailureClass::Conflict,
+    FailureClass::NotFound,
+    FailureClass::Unauthenticated,
+    FailureClass::Denied,
+    FailureClass::Invalid,
+    FailureClass::Lost,
+];
+
+/// Compares a checked-in file with what the code says, or writes it.
+fn same(path: &str, expected: impl FnOnce(&str) -> String) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    let found = fs::read_to_string(&file).unwrap_or_default();
+    let expected = expected(&found);
+    if env::var_os("FAILBACK_UPDATE").is_some() {
+        fs::write(&file, &expected).unwrap();
+        return;
+    }
+    assert!(found == expected, "{path} is not what the code says; run this test with FAILBACK_UPDATE=1");
+}
 
 /// A family as the exposition shows it.
 #[derive(Default)]
@@ -34,18 +63,8 @@ fn all_at_work() -> Metrics {
             metrics.reconciled(kind, outcome);
         }
     }
-    let classes = [
-        FailureClass::Transient,
-        FailureClass::Throttled { retry_after: Duration::ZERO },
-        FailureClass::Conflict,
-        FailureClass::NotFound,
-        FailureClass::Unauthenticated,
-        FailureClass::Denied,
-        FailureClass::Invalid,
-        FailureClass::Lost,
-    ];
     for verb in Verb::ALL {
-        for outcome in classes.map(FailureClass::label).into_iter().chain(["submitted"]) {
+        for outcome in CLASSES.map(FailureClass::label).into_iter().chain(["submitted"]) {
             metrics.operated(verb.as_str(), outcome);
         }
         for outcome in ["succeeded", "failed"] {
@@ -96,7 +115,7 @@ fn values(label: &str, values: &BTreeSet<String>) -> String {
 }
 
 fn page(shown: &BTreeMap<String, Shown>) -> String {
-    let mut text = "# Metrics\n\n<!-- Generated from the code: `FAILBACK_UPDATE=1 cargo nextest run --test metrics` -->\n\n\
+    let mut text = "# Metrics\n\n<!-- Generated from the code: `FAILBACK_UPDATE=1 cargo nextest run --test docs` -->\n\n\
         Served at `/metrics` by every replica. Labels are closed sets: no name of a machine, a vault or a namespace is \
         one, and\na label value that nothing has shows as 0. Gauges are counted from what the leader has cached, every ten \
         seconds, so\nthat a restart changes none of them; a replica that waits for the lease shows them as 0. [Alerts and \
@@ -123,13 +142,34 @@ fn the_metrics_are_documented() {
     for (name, family) in &shown {
         assert!(name.starts_with("failback_") && !family.help.is_empty(), "{name}: {}", family.help);
     }
-    let expected = page(&shown);
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
-    if env::var_os("FAILBACK_UPDATE").is_some() {
-        fs::write(&file, &expected).unwrap();
+    same("docs/metrics.md", |_| page(&shown));
+}
+
+#[test]
+fn what_machines_wait_for_is_explained() {
+    same("docs/troubleshooting.md", |found| {
+        let (head, rest) = found.split_once("<!-- generated: reasons -->\n").unwrap();
+        let (_, tail) = rest.split_once("<!-- end of what is generated -->\n").unwrap();
+        let mut table = "| reason | what it means | what to do |\n|---|---|---|\n".to_owned();
+        for (reason, meaning, remedy, stalls) in REASONS {
+            let reason = if stalls { format!("**`{reason}`**") } else { format!("`{reason}`") };
+            writeln!(table, "| {reason} | {meaning} | {remedy} |").unwrap();
+        }
+        format!("{head}<!-- generated: reasons -->\n{table}<!-- end of what is generated -->\n{tail}")
+    });
+}
+
+#[test]
+fn what_connections_say_is_explained() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/troubleshooting.md")).unwrap();
+    let failed = |class, code: &str| LinkState::Down(Failure::new(Remote::Arm, class, "").with_code(code));
+    let mut states = vec![LinkState::Connecting, LinkState::Up, LinkState::NoSecret(String::new())];
+    states.extend(CLASSES.map(|class| failed(class, "")));
+    let codes = [codes::CERTIFICATE_UNTRUSTED, codes::UNREADABLE_ANSWER, codes::UNREACHABLE];
+    states.extend(codes.map(|code| failed(FailureClass::Transient, code)));
+    for draft in states.iter().flat_map(drafts) {
+        assert!(page.contains(&format!("| `{}` |", draft.reason)), "{} is not explained", draft.reason);
     }
-    let found = fs::read_to_string(&file).unwrap_or_default();
-    assert!(found == expected, "docs/metrics.md is not what the code says; run this test with FAILBACK_UPDATE=1");
 }
 
 /// What alerts and dashboard ask for by a label value is there before anything happened, or its absence reads as
