@@ -143,8 +143,10 @@ fn change(stage: &Stage, change: &Value) -> Result<(), String> {
 
 fn put(scenario: &mut Value, pointer: &str, value: Value) {
     let (parent, field) = pointer.rsplit_once('/').unwrap();
-    match scenario.pointer_mut(parent).unwrap() {
-        Value::Array(list) => list.push(value),
-        map => map[field] = value,
+    let parent = scenario.pointer_mut(parent).unwrap();
+    if let Value::Array(list) = parent {
+        list.push(value);
+    } else {
+        parent[field] = value;
     }
 }
