@@ -45,6 +45,9 @@ struct World {
     #[serde(rename = "break")]
     breaks: Value,
     mend: Value,
+    /// Where no check is shown: what the item says instead.
+    #[serde(default)]
+    told: Option<String>,
     /// Checks that say the same in other words, and so fail with it.
     #[serde(default)]
     with: BTreeSet<String>,
@@ -100,17 +103,20 @@ async fn held_and_mended(stage: &Stage, world: &World) -> Result<(), String> {
     change(stage, &world.breaks)?;
     let made = stage.verbs().len();
     // The world is seen broken before anything more is wanted.
-    stage.wait(WALL, || failing(stage, world), |failing| failing.contains(&world.check)).await?;
+    match &world.told {
+        Some(told) => drop(stage.wait(WALL, || stage.reason(&world.item), |reason| reason.contains(told)).await?),
+        None => drop(stage.wait(WALL, || failing(stage, world), |failing| failing.contains(&world.check)).await?),
+    }
     stage.raise_all(world.to).await;
     // Twenty simulated minutes.
     tokio::time::sleep(Duration::from_secs(1)).await;
     let failing_now = failing(stage, world).await;
     let expected: BTreeSet<String> = world.with.iter().cloned().chain([world.check.clone()]).collect();
-    if failing_now != expected {
+    if world.told.is_none() && failing_now != expected {
         return Err(format!("it fails with {failing_now:?}"));
     }
     let told = stage.reason(&world.item).await;
-    if !told.contains(&world.check) {
+    if !told.contains(world.told.as_ref().unwrap_or(&world.check)) {
         return Err(format!("the item waits for something else: {told}"));
     }
     if stage.verbs().len() != made {
@@ -143,10 +149,9 @@ fn change(stage: &Stage, change: &Value) -> Result<(), String> {
 
 fn put(scenario: &mut Value, pointer: &str, value: Value) {
     let (parent, field) = pointer.rsplit_once('/').unwrap();
-    let parent = scenario.pointer_mut(parent).unwrap();
-    if let Value::Array(list) = parent {
-        list.push(value);
-    } else {
-        parent[field] = value;
+    let place = scenario.pointer_mut(parent).unwrap();
+    match place.as_array_mut() {
+        Some(list) => list.push(value),
+        None => place[field] = value,
     }
 }
