@@ -68,8 +68,8 @@ where
     .flatten()
 }
 
-/// By namespace and name: the object's UID and generation when it was seen last.
-type Declared = HashMap<(Option<String>, String), (Option<String>, Option<i64>)>;
+/// UID and generation of an object: they change with what is declared.
+type Declared = (Option<String>, Option<i64>);
 
 /// The same, when what is declared changed, or the object is gone; not when its status was written.
 pub(super) fn declared<K>(
@@ -79,7 +79,7 @@ pub(super) fn declared<K>(
 where
     K: ResourceExt + Send + 'static,
 {
-    let seen: Declared = HashMap::new();
+    let seen: HashMap<(Option<String>, String), Declared> = HashMap::new();
     stream::unfold((changes, map, seen), |(mut changes, map, mut seen)| async move {
         let change = changes.recv().await?;
         let (Change::Applied(object) | Change::Deleted(object)) = &change;

@@ -25,6 +25,7 @@ pub fn classic(stage: Stage, now: Timestamp) -> ItemFacts {
         item.last_used_policy_id = None;
         item.policy_id = Some(if to_azure { "/policies/daily" } else { "/policies/daily-failback" }.to_owned());
         item.process_server_id = Some("ps-1".to_owned());
+        item.infrastructure_vm_id = Some("infrastructure-1".to_owned());
         item.master_target_id = (!to_azure).then(|| "mt-1".to_owned());
         if stage == Stage::ReadyToFailBack {
             item.allowed = vec![Operation::UnplannedFailover];

@@ -81,6 +81,7 @@ pub(crate) fn observe(value: Value, complete: bool) -> Result<Replication, Odd> 
             "InMage" => provider.master_target_id.owned(),
             _ => None,
         },
+        infrastructure_vm_id: provider.infrastructure_vm_id.owned(),
         process_server_id: match generation {
             Some(Generation::Classic) => provider.process_server_id.owned(),
             Some(Generation::Modernized) | None => None,

@@ -87,6 +87,8 @@ pub(crate) struct Provider {
     /// InMageRcmFailback.
     pub(crate) targetv_center_id: Text,
     pub(crate) v_center_infrastructure_id: Text,
+    /// Classic.
+    pub(crate) infrastructure_vm_id: Text,
     /// InMageRcmFailback.
     pub(crate) target_data_store_name: Text,
     /// Classic.

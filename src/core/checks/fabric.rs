@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 
-use super::{Check, OVERVIEW, PREPARE, REPROTECT, Verdict, View, judged};
+use super::{Check, OVERVIEW, PREPARE, REPROTECT, Verdict, View, judged, vcenter::known_vcenter};
 use crate::core::{
     action::Verb,
     location::is_physical,
@@ -84,8 +84,8 @@ pub(super) const KNOWN_TO_CONFIGURATION_SERVER: Check = Check {
     rule: |view| judged(known_to_configuration_server(view)),
 };
 
-/// The vault shows of a classic item what its configuration server reports: a machine that is not in the database any
-/// more has no process server there.
+/// The vault shows of a classic item what its configuration server reports: `infrastructureVmId` is its own id of the
+/// machine (recorded); how one that is not in the database any more shows was never published.
 fn known_to_configuration_server(view: &View<'_>) -> Result<Verdict, Verdict> {
     let (server, item) = (configuration_server(view)?, view.item()?);
     if !item.complete {
@@ -97,9 +97,9 @@ fn known_to_configuration_server(view: &View<'_>) -> Result<Verdict, Verdict> {
         }
         None => "Restore the configuration server from its backup, with the same IP address.".to_owned(),
     };
-    Ok(match item.process_server_id.as_deref().or(item.master_target_id.as_deref()) {
-        Some(id) if !id.is_empty() => Verdict::passed(format!("{} reports the machine, by server {id}.", server.name)),
-        Some(_) | None => Verdict::failed(format!("{} reports nothing about the machine.", server.name), restore),
+    Ok(match item.infrastructure_vm_id.as_deref() {
+        Some(id) => Verdict::passed(format!("{} knows the machine as {id}.", server.name)),
+        None => Verdict::failed(format!("{} has no id of the machine.", server.name), restore),
     })
 }
 
@@ -223,13 +223,24 @@ pub(super) const ESX_HOST_DISCOVERED: Check = Check {
     rule: |view| judged(esx_host_discovered(view)),
 };
 
-/// An ESX host that is asked directly calls itself so; a vCenter manages its hosts.
+/// An ESX host that is asked directly calls itself so; a vCenter manages its hosts. Site recovery's own discovery of what
+/// they have may still be under way.
 fn esx_host_discovered(view: &View<'_>) -> Result<Verdict, Verdict> {
     let about =
         view.facts.vcenter.known().map_err(|why| Verdict::unknown(why, "See the conditions of the VCenter."))?;
     let standalone = about.full_name.contains("ESX");
     if !standalone && is_physical(view.item()?) != Some(true) {
         return Err(Verdict::Irrelevant);
+    }
+    let pending = known_vcenter(view, view.item()?, view.fabric()?).and_then(|known| {
+        let word = known.discovery.as_deref()?;
+        ["pending", "progress"].iter().any(|open| word.to_lowercase().contains(open)).then_some((known, word))
+    });
+    if let Some((known, word)) = pending {
+        return Ok(Verdict::failed(
+            format!("Site recovery's discovery of \"{}\" is in the state {word}.", known.address),
+            "Wait for the discovery, which takes up to 30 minutes.",
+        ));
     }
     let vm = view.target_vm()?;
     let Some(host) = vm.host.as_deref().and_then(|moref| host_named(&view.machine, moref)) else {

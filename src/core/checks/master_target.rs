@@ -167,9 +167,11 @@ fn disk_slots(view: &View<'_>) -> Result<Verdict, Verdict> {
     let Some(own) = view.facts.disk_count().and_then(|count| u32::try_from(count).ok()) else {
         return Err(Verdict::unknown("How many disks the machine has is not known.", "Wait for the item to be read."));
     };
-    let (others, limit) = (target.disks_attached, target.disk_limit);
+    // What is attached already shows on its VM too, and some of that may be nobody's whom we know.
+    let shown = target.machine().and_then(|vm| u32::try_from(vm.disks.len()).ok()).unwrap_or_default();
+    let (others, limit) = (target.disks_attached.max(shown), target.disk_limit);
     let saw = format!(
-        "{others} disks of other machines and {own} of this one, of {limit} that \"{}\" takes.",
+        "{others} disks attached or planned and {own} of this one, of {limit} that \"{}\" takes.",
         target.target.name
     );
     Ok(if others.saturating_add(own) <= limit {

@@ -62,7 +62,7 @@ fn original_vcenter(view: &View<'_>) -> Result<Verdict, Verdict> {
 }
 
 /// The machine's vCenter as site recovery knows it: by its name there, else the target's, else the only one.
-fn known_vcenter<'a>(view: &View<'_>, item: &Replication, fabric: &'a Fabric) -> Option<&'a KnownVCenter> {
+pub(super) fn known_vcenter<'a>(view: &View<'_>, item: &Replication, fabric: &'a Fabric) -> Option<&'a KnownVCenter> {
     let vcenters = fabric.vcenters.value()?;
     let of_target = view.placement.target.as_ref().ok().and_then(|chosen| chosen.target.target.vcenter_name.as_deref());
     let name = item.vcenter_name.as_deref().or(of_target);

@@ -84,6 +84,10 @@ pub(super) fn idle(input: &ItemInput<'_>, item: Option<&Replication>, stage: Sta
         };
     }
     match stage.next_verb() {
+        // All data is there, and yet the failover is not offered: its checks say why.
+        None if item.protection_state == "Protected" && stage == Stage::SyncingToVMware => {
+            wait(WaitingOn::Checks { step: Verb::FailBack, failing: failing(checks, Verb::FailBack) })
+        }
         None => wait(WaitingOn::Synchronisation { progress: synchronisation(item) }),
         Some(verb) => Idle::Next(step(input, item, stage, claim, verb, checks)),
     }

@@ -284,6 +284,8 @@ pub struct Replication {
     pub physical: Option<bool>,
     /// Its master target while it replicates towards VMware (classic).
     pub master_target_id: Option<String>,
+    /// The configuration server's own id of the machine (classic).
+    pub infrastructure_vm_id: Option<String>,
     /// Its process server (classic).
     pub process_server_id: Option<String>,
     /// Seconds that the newest recovery point lies behind, where the provider tells.

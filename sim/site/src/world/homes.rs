@@ -89,7 +89,9 @@ pub(crate) fn add_bystander(vcenter: &mut VCenter, spec: &scenario::Vm, start: T
         host: spec.host.clone(),
         datastore: spec.datastore.clone(),
         snapshots: spec.snapshots.clone(),
-        uuid: spec.uuid.clone(),
+        // It is not the replicated machine whose name it may bear.
+        uuid: spec.uuid.clone().or_else(|| Some(stable_id("bystander", &spec.name))),
+        instance_uuid: Some(stable_id("bystander instance", &spec.name)),
         ..scenario::Machine::default()
     };
     let id = add_vm(vcenter, &like, None, spec.powered_on, start);
