@@ -1,5 +1,5 @@
 //! Probes: what one look sees, and what looks add up to.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use failback::{
     api::{CheckResult, Probe},
