@@ -46,6 +46,10 @@ pub struct ControllerFlags {
     /// Kubeconfig to use instead of the pod's service account or the usual files.
     #[arg(long, env = "FAILBACK_KUBECONFIG")]
     pub kubeconfig: Option<PathBuf>,
+    /// Let probes talk to this host itself. For rehearsals only: whoever may write a ReplicatedItem could then look at
+    /// what listens beside the controller.
+    #[arg(long, env = "FAILBACK_ALLOW_LOOPBACK_PROBES", hide = true)]
+    pub allow_loopback_probes: bool,
     /// Run on the clock of a simulated site: WALL_TIME=SIMULATED_TIME@SPEED, as `failback sim` prints it.
     #[arg(long, env = "FAILBACK_CLOCK", hide = true, value_parser = FastClock::parse)]
     pub clock: Option<FastClock>,

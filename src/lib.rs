@@ -3,13 +3,14 @@
 //! The rooms, and the rule between them:
 //!
 //! ```text
-//! api ← core ← ports ← { azure, vcenter, inventory, kube_io } ← reconcile ← cli
+//! api ← core ← ports ← { azure, vcenter, probe, inventory, kube_io } ← reconcile ← cli
 //! ```
 //!
 //! * [`api`]: the custom resources. Types and validation rules, nothing else.
 //! * [`core`]: pure decisions. No clock, no socket, no environment.
 //! * [`ports`]: the traits that effects hide behind.
 //! * `azure`, `vcenter`: the adapters. Neither knows the other, nor Kubernetes.
+//! * `probe`: looks at machines that came home, over the network.
 //! * `inventory`: what was seen of vaults and vCenters, shared by all who look.
 //! * `kube_io`: watches, writes, events, the lease.
 //! * `reconcile`: one short file per kind: gather, decide, act, record. `reconcile/act.rs` is the only place that makes
@@ -37,6 +38,8 @@ pub mod kube_io;
 pub mod observability;
 #[cfg(feature = "operator")]
 pub mod ports;
+#[cfg(feature = "operator")]
+pub mod probe;
 #[cfg(feature = "operator")]
 pub mod reconcile;
 #[cfg(feature = "demo")]

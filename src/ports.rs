@@ -6,13 +6,14 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
-use crate::api::{CheckResult, ItemPhase, RecoveryVaultSpec, VCenterSpec};
+use crate::api::{CheckResult, ItemPhase, Probe, RecoveryVaultSpec, VCenterSpec};
 use crate::core::{
     action::Action,
     observed::{
         AzureVm, Datastore, Fabric, Host, Job, Policy, RecoveryPointSeen, Replication, VCenterAbout, Vault,
         VirtualMachine,
     },
+    probes::ProbeSeen,
 };
 
 pub use crate::core::failure::{Failure, FailureClass, Remote};
@@ -101,6 +102,13 @@ pub trait VirtualCenter: Send + Sync {
     async fn vm(&self, moref: &str) -> Result<Option<VirtualMachine>, Failure>;
     /// Logs out; errors do not matter any more.
     async fn close(&self);
+}
+
+/// Looks at a machine as its users would.
+#[async_trait]
+pub trait Prober: Send + Sync {
+    /// One look, which ends within the probe's timeout. `guest_ip` is the guest's address, where vCenter shows it.
+    async fn look(&self, probe: &Probe, guest_ip: Option<&str>) -> ProbeSeen;
 }
 
 /// A text that never shows in a log: its Debug is `***`.

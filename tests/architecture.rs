@@ -8,12 +8,13 @@ use std::{
 };
 
 /// Which rooms a room may name. Those without a row (`cli`, `config`, …) put the others together and may name any.
-const RULE: [(&str, &[&str]); 9] = [
+const RULE: [(&str, &[&str]); 10] = [
     ("api", &[]),
     ("core", &["api"]),
     ("ports", &["api", "core"]),
     ("azure", &["core", "ports"]),
     ("vcenter", &["core", "ports"]),
+    ("probe", &["api", "core", "ports"]),
     ("inventory", &["core", "ports"]),
     ("kube_io", &["api", "core", "ports"]),
     ("reconcile", &["api", "core", "inventory", "kube_io", "ports"]),

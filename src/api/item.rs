@@ -9,6 +9,7 @@ use super::{
     common::{CheckStatus, Reference},
     plan::DesiredPhase,
     progress::{Progress, StepTiming},
+    verification::{ProbeStatus, VerificationSpec},
 };
 
 /// Which recovery point a failback uses.
@@ -143,6 +144,9 @@ pub struct ReplicatedItemSpec {
     /// How it is protected again.
     #[serde(default)]
     pub reprotection: ReprotectionSpec,
+    /// What is asked of the machine at home before the commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verification: Option<VerificationSpec>,
 }
 
 /// Where a machine stands on its journey. For display: the conditions carry the meaning.
@@ -398,6 +402,11 @@ pub struct ReplicatedItemStatus {
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub checks: Vec<CheckStatus>,
+    /// Every probe with what it saw.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub probes: Vec<ProbeStatus>,
     /// Which plan lets it act. Written by the plan's reconciler alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(merge_strategy = StructMerge::Atomic)]

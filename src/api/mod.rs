@@ -18,6 +18,7 @@ pub mod preview;
 pub mod progress;
 pub mod vault;
 pub mod vcenter;
+pub mod verification;
 
 pub use approval::{ApprovalStep, FailbackApproval, FailbackApprovalSpec, FailbackApprovalStatus};
 pub use common::{CheckResult, CheckStatus, Reference, SecretReference};
@@ -43,6 +44,7 @@ pub use vault::{
     RecoveryVaultSpec, RecoveryVaultStatus, WorkloadIdentityCredential,
 };
 pub use vcenter::{VCenter, VCenterSpec, VCenterStatus};
+pub use verification::{GuestIpProbe, HttpProbe, Probe, ProbeStatus, Scheme, TcpProbe, VerificationSpec};
 
 /// The API group of all resources.
 pub const GROUP: &str = "failback.dev";

@@ -16,6 +16,7 @@ use crate::{
     kube_io::lease::{Elector, Timing},
     observability::{health::Health, logging, metrics::Metrics},
     ports::{Leadership, SharedClock},
+    probe::NetworkProber,
     reconcile::{Controllers, Settings, run as run_controllers},
 };
 
@@ -90,6 +91,7 @@ async fn lead(
             instance: instance.to_owned(),
         },
         connect: Arc::new(connect),
+        prober: Arc::new(NetworkProber { allow_loopback: flags.allow_loopback_probes }),
         clock,
         leadership: Arc::clone(&elector) as Arc<dyn Leadership>,
         tally: metrics.clone(),

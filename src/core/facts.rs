@@ -8,6 +8,7 @@ use super::{
         AzureVm, Datastore, Fabric, Fact, Generation, Host, Job, OnPremisesVm, OsFamily, Policy, RecoveryPointSeen,
         Replication, ReprotectTarget, VCenterAbout, VirtualMachine,
     },
+    probes::ProbeFact,
     stage::Stage,
 };
 use crate::api::{Identity, ReplicatedItemSpec, ReplicatedItemStatus};
@@ -60,6 +61,8 @@ pub struct ItemFacts {
     pub group: Fact<Vec<GroupMember>>,
     /// When the configuration server was backed up last, as declared.
     pub configuration_server_backup: Option<Timestamp>,
+    /// What the declared probes say. Empty when none is declared.
+    pub probes: Fact<Vec<ProbeFact>>,
 }
 
 /// The part of a vCenter's inventory that a machine's way home depends on.
@@ -135,6 +138,7 @@ impl ItemFacts {
             policies: Fact::unknown(why),
             group: Fact::unknown(why),
             configuration_server_backup: None,
+            probes: Fact::unknown(why),
         }
     }
 

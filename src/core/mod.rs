@@ -20,6 +20,7 @@ pub mod observed;
 pub mod placement;
 pub mod points;
 pub mod preview;
+pub mod probes;
 pub mod refusal;
 pub mod roster;
 pub mod schedule;

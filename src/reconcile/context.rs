@@ -10,7 +10,7 @@ use std::{
 use kube::{Api, Client, Resource, ResourceExt, core::NamespaceResourceScope, runtime::reflector::Store};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Error, ledger::Ledger};
+use super::{Error, ledger::Ledger, probes::Board};
 use crate::{
     api::{FailbackApproval, FailbackPlan, MasterTarget, RecoveryVault, ReplicatedItem, VCenter},
     core::{backoff, roster::Roster},
@@ -33,7 +33,7 @@ pub struct Settings {
     pub instance: String,
 }
 
-/// The shared stores.
+/// The shared stores, and what probes saw.
 pub struct Stores {
     pub(super) vaults: Store<RecoveryVault>,
     pub(super) vcenters: Store<VCenter>,
@@ -41,6 +41,7 @@ pub struct Stores {
     pub(super) items: Store<ReplicatedItem>,
     pub(super) plans: Store<FailbackPlan>,
     pub(super) approvals: Store<FailbackApproval>,
+    pub(super) probes: Board,
 }
 
 /// What every pass has at hand.

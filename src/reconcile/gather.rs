@@ -37,6 +37,8 @@ pub(super) fn facts(context: &Context, key: &Key, item: &ReplicatedItem) -> Item
     let objects = context.targets_of(&vault_key);
     facts.appliance = declared_target(context, key, item, &facts.fabric, context.clock.now());
     home(context, key, item, &objects, &mut facts);
+    let verification = item.spec.verification.as_ref();
+    facts.probes = context.stores.probes.facts(key, verification.map_or(&[], |asked| asked.probes.as_slice()));
     facts
 }
 

@@ -9,6 +9,7 @@ use super::{
     context::{Context, key_of},
     counts, gather,
     plan::hand_out,
+    probes,
 };
 use crate::{
     api::{ABANDON_ANNOTATION, FINALIZER, FailbackPlan, ReplicatedItem, ReplicatedItemStatus},
@@ -38,6 +39,7 @@ pub(super) async fn reconcile(item: Arc<ReplicatedItem>, context: Arc<Context>) 
         now: context.clock.now(),
     });
     watch(&context, &key, &item, &decision);
+    context.stores.probes.watch(&key, probes::subject(&item, &facts));
 
     let api = context.api::<ReplicatedItem>(&key.namespace);
     if item.metadata.deletion_timestamp.is_some() {

@@ -10,6 +10,7 @@ mod join;
 mod ledger;
 mod master_target;
 mod plan;
+mod probes;
 mod run;
 mod triggers;
 mod vault;

@@ -20,6 +20,7 @@ use super::{
     Error, approval,
     context::{Context, Settings, Stores, key_of},
     counts, item, join, master_target, plan,
+    probes::Board,
     triggers::{
         Wakes, approvals_of_plan, declared, items_of_wake, plans_of_item, refs, targets_of_wake, users_of_target,
     },
@@ -35,7 +36,7 @@ use crate::{
         feed::{Change, Feed, Fingerprint, fingerprint, trigger},
         report::Events,
     },
-    ports::{Connect, Leadership, SharedClock, Tally},
+    ports::{Connect, Leadership, Prober, SharedClock, Tally},
 };
 
 /// What the controllers run with.
@@ -46,6 +47,8 @@ pub struct Controllers {
     pub settings: Settings,
     /// Adapters.
     pub connect: Arc<dyn Connect>,
+    /// Looks at machines that came home.
+    pub prober: Arc<dyn Prober>,
     /// The time.
     pub clock: SharedClock,
     /// Whether this process may act.
@@ -58,7 +61,7 @@ pub struct Controllers {
 
 /// Runs all controllers until `stop`; then lets the passes at hand end, and logs out everywhere.
 pub async fn run(controllers: Controllers, stop: CancellationToken) {
-    let Controllers { client, settings, connect, clock, leadership, tally, on_ready } = controllers;
+    let Controllers { client, settings, connect, prober, clock, leadership, tally, on_ready } = controllers;
     let namespace = settings.namespace.as_deref();
     let mut vaults = Feed::<RecoveryVault>::new(&client, namespace, Arc::clone(&clock));
     let mut vcenters = Feed::<VCenter>::new(&client, namespace, Arc::clone(&clock));
@@ -68,6 +71,7 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
     let mut approvals = Feed::<FailbackApproval>::new(&client, namespace, Arc::clone(&clock));
 
     let (wake, woken) = mpsc::unbounded_channel();
+    let probes = Board::new(prober, Arc::clone(&clock), Arc::clone(&leadership), wake.clone());
     let registry = Registry::new(connect, Arc::clone(&clock), wake.clone());
     let events = Events::new(client.clone(), &settings.instance);
     let stores = Stores {
@@ -77,6 +81,7 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
         items: items.store(),
         plans: plans.store(),
         approvals: approvals.store(),
+        probes,
     };
     let context = Arc::new(Context::new(client, clock, registry, leadership, events, stores, tally));
     let wakes = Wakes::new(woken);
@@ -279,7 +284,10 @@ async fn forget(
             Some(change) = targets.recv() => {
                 deleted(change).map(|key| context.registry.unwatch_vcenters(&Wake::Target(key)))
             }
-            Some(change) = items.recv() => deleted(change).map(|key| context.registry.unwatch(&key)),
+            Some(change) = items.recv() => deleted(change).map(|key| {
+                context.stores.probes.watch(&key, None);
+                context.registry.unwatch(&key);
+            }),
             else => return,
         };
         if gone.is_some() {

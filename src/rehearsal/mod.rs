@@ -28,6 +28,7 @@ use crate::{
     cli::connect::Adapters,
     config::AzureDefaults,
     ports::{Clock, Leadership, NoMeter, SharedClock},
+    probe::NetworkProber,
     reconcile::{Controllers, Settings, run},
 };
 
@@ -199,6 +200,8 @@ impl Rehearsal {
             client,
             settings: Settings { namespace: None, concurrency: 16, instance: "rehearsal".to_owned() },
             connect: Arc::new(adapters.map_err(client_error)?),
+            // The guests of a simulated site do not exist; what stands for them listens here.
+            prober: Arc::new(NetworkProber { allow_loopback: true }),
             clock: Arc::clone(&self.clock),
             leadership: Arc::new(Alone),
             tally: Arc::new(NoMeter),

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fmt::Write as _};
 
 use failback::{
-    api::CheckResult,
+    api::{CheckResult, Probe, VerificationSpec},
     core::{
         checks::CHECKS,
         facts::GroupMember,
@@ -11,6 +11,7 @@ use failback::{
             AzureDisk, AzurePower, AzureVm, Fact, Generation, Health, HealthError, OnPremisesVm, OsFamily,
             PlannedFailoverStatus, Power, Tools, VirtualMachine,
         },
+        probes::{ProbeFact, ProbeSeen},
         stage::Stage::{self, FailedBack, FailedOver, ReadyToFailBack},
     },
 };
@@ -49,6 +50,23 @@ const IN_A_GROUP: Change = |case| {
     };
     case.facts.group = Fact::seen(vec![member], at(0));
 };
+
+const PROBED: Change = |case| {
+    case.spec.verification = Some(VerificationSpec { probes: vec![probe()] });
+    case.facts.probes = probed(&[ProbeSeen::Good("10.1.2.3:443 accepts connections.".to_owned())]);
+};
+
+fn probe() -> Probe {
+    serde_json::from_value(serde_json::json!({ "name": "https", "tcp": { "port": 443 }, "failureThreshold": 1 }))
+        .unwrap()
+}
+
+/// What the probe says after these looks.
+fn probed(looks: &[ProbeSeen]) -> Fact<Vec<ProbeFact>> {
+    let before = ProbeFact::before_first(&probe());
+    let after = looks.iter().fold(before, |fact, seen| fact.after(&probe(), seen.clone(), at(0)));
+    Fact::seen(vec![after], at(0))
+}
 
 fn member(case: &mut Case, change: impl FnOnce(&mut GroupMember)) {
     let Fact::Seen { value, .. } = &mut case.facts.group else { panic!("no group") };
@@ -192,6 +210,9 @@ const ROWS: &[Row] = &[
     ("OnPremisesVmRunning", M, FailedBack, AS_IT_IS, |c| change_home(&mut c.facts, |vm| vm.power = Some(Power::Off)), UNREAD_HOME),
     ("VMwareToolsRunning", M, FailedBack, AS_IT_IS,
         |c| change_home(&mut c.facts, |vm| vm.tools = Some(Tools::NotRunning)), UNREAD_HOME),
+    ("ProbesPassed", M, FailedBack, PROBED,
+        |c| c.facts.probes = probed(&[ProbeSeen::Bad("10.1.2.3:443 cannot be connected to: refused.".to_owned())]),
+        |c| c.facts.probes = probed(&[])),
 ];
 
 #[test]
@@ -235,6 +256,21 @@ fn a_healthy_machine_passes_everything_in_both_generations() {
             }
         }
     }
+}
+
+#[test]
+fn probes_are_told_of_only_where_some_are_declared_and_an_old_look_does_not_count() {
+    let mut case = Case::at(FailedBack);
+    assert_eq!(case.outcome("ProbesPassed"), None);
+    PROBED(&mut case);
+    assert_eq!(case.outcome("ProbesPassed").unwrap().result, CheckResult::Passed);
+    let Fact::Seen { value, .. } = &mut case.facts.probes else { panic!("no probes") };
+    value[0].at = Some(at(-2));
+    let old = case.outcome("ProbesPassed").unwrap();
+    assert_eq!(
+        (old.result, old.message.as_str()),
+        (CheckResult::Unknown, "Probe \"https\": its last look is too old.")
+    );
 }
 
 #[test]

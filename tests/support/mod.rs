@@ -263,6 +263,7 @@ pub fn facts(stage: Stage, now: Timestamp) -> ItemFacts {
         policies: Fact::seen(Vec::new(), now),
         group: Fact::seen(Vec::new(), now),
         configuration_server_backup: None,
+        probes: Fact::seen(Vec::new(), now),
     }
 }
 

@@ -9,6 +9,7 @@ mod fabric;
 mod group;
 mod home;
 mod master_target;
+mod probes;
 mod replication;
 mod vcenter;
 mod view;
@@ -111,7 +112,11 @@ pub const CHECKS: &[&Check] = &[
     &azure::NO_DELETE_LOCK,
     &home::ON_PREMISES_VM_RUNNING,
     &home::VMWARE_TOOLS_RUNNING,
+    &probes::PROBES_PASSED,
 ];
+
+/// The check on the declared probes: it has a reason of its own in the condition `Verified`.
+pub const PROBES_PASSED: &str = probes::PROBES_PASSED.name;
 
 /// Whether a plan may waive a check; `None` when there is none of that name.
 pub fn is_waivable(name: &str) -> Option<bool> {

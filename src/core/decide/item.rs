@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
     Next, SOON, item_conditions,
-    item_record::{check_rows, identity, location},
+    item_record::{check_rows, identity, location, probe_rows},
     item_step::{Idle, idle},
 };
 use crate::{
@@ -128,6 +128,7 @@ pub fn decide(input: &ItemInput<'_>) -> ItemDecision {
         }),
         conditions: Vec::new(),
         checks: check_rows(&status.checks, &checks, now),
+        probes: probe_rows(&machine),
         claim: status.claim.clone(),
         operation,
         history,

@@ -1,6 +1,7 @@
 //! The conditions of a machine. Each can be set anew from Azure and vCenter alone.
 
 use super::{Next, item_action::action};
+use crate::api::CheckResult;
 use crate::core::{
     action::Verb,
     checks::{self, CheckOutcome},
@@ -156,7 +157,13 @@ fn verified(stage: Stage, checks: &[CheckOutcome]) -> Draft {
         return match failing.first() {
             None => Draft::new("Verified", true, "Reached", "The machine at home is the right one, runs and answers."),
             Some(first) => {
-                Draft::new("Verified", false, "ChecksFailed", format!("{}: {}", first.check.name, first.message))
+                // A failback may be undone on ProbesFailed: a probe that could not judge is no reason for that.
+                let reason = match (first.check.name == checks::PROBES_PASSED, first.result) {
+                    (true, CheckResult::Failed) => "ProbesFailed",
+                    (true, CheckResult::Passed | CheckResult::Unknown) => "ProbesPending",
+                    (false, _) => "ChecksFailed",
+                };
+                Draft::new("Verified", false, reason, format!("{}: {}", first.check.name, first.message))
             }
         };
     }

@@ -4,12 +4,13 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::{
-    api::{CheckStatus, DecidedLocation, Identity, LocationStatus},
+    api::{CheckStatus, DecidedLocation, Identity, LocationStatus, ProbeStatus},
     core::{
         checks::CheckOutcome,
         facts::{Machine, is_about, learned},
         observed::Direction,
         placement::Placement,
+        probes,
         refusal::Refusal,
         stage::Stage,
     },
@@ -37,6 +38,12 @@ pub(super) fn check_rows(before: &[CheckStatus], outcomes: &[CheckOutcome], now:
             }
         })
         .collect()
+}
+
+/// The rows of the declared probes. Where none can be told of, as after the commit or a restart, what was seen last stays.
+pub(super) fn probe_rows(machine: &Machine<'_>) -> Vec<ProbeStatus> {
+    let before = &machine.status.probes;
+    machine.facts.probes.value().map_or_else(|| before.clone(), |seen| probes::rows(before, seen, machine.now))
 }
 
 /// Where it comes home. What was decided stays while it cannot be told anew, and goes when it is ruled out.

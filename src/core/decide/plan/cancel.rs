@@ -17,7 +17,7 @@ pub(super) fn why<'a>(input: &PlanInput<'a>, cancelled: &'a [Cancelled], item: &
 }
 
 /// The failbacks undone because of probes: those remembered, as long as the retry token stays, and those that fail now.
-/// `ProbesFailed` is the machine's word only once its verification's timeout is over.
+/// `ProbesFailed` is the machine's word only once as many looks in a row failed as the probe's failureThreshold says.
 pub(super) fn remembered(input: &PlanInput<'_>, waves: &[Resolved<'_>]) -> Vec<Cancelled> {
     let token = &input.spec.retry_token;
     let mut rows: Vec<Cancelled> =

@@ -1,0 +1,41 @@
+//! The check on the probes that are declared for a machine.
+
+use super::{Check, PRACTICE, Verdict, View};
+use crate::{api::CheckResult, core::action::Verb};
+
+pub(super) const PROBES_PASSED: Check = Check {
+    name: "ProbesPassed",
+    source: PRACTICE,
+    generation: None,
+    gates: &[Verb::Commit],
+    waivable: true,
+    early: false,
+    holds_when: "Every probe of spec.verification passes, by looks that are not older than two intervals.",
+    rule,
+};
+
+fn rule(view: &View<'_>) -> Verdict {
+    const WAIT: &str = "Wait for the probes; see status.probes.";
+    if view.spec.verification.as_ref().is_none_or(|asked| asked.probes.is_empty()) {
+        return Verdict::Irrelevant;
+    }
+    let probes = match view.facts.probes.known() {
+        Ok(probes) => probes,
+        Err(why) => return Verdict::unknown(why, WAIT),
+    };
+    if let Some(failed) = probes.iter().find(|probe| probe.result == CheckResult::Failed) {
+        let remedy = "Look at the service in the machine, or correct the probe in spec.verification.";
+        return Verdict::failed(failed.sentence(), remedy);
+    }
+    if let Some(open) = probes.iter().find(|probe| probe.result == CheckResult::Unknown) {
+        return Verdict::unknown(open.sentence(), WAIT);
+    }
+    if let Some(stale) = probes.iter().find(|probe| probe.is_stale(view.now)) {
+        return Verdict::unknown(format!("Probe \"{}\": its last look is too old.", stale.name), WAIT);
+    }
+    match probes.len() {
+        // What is declared was seen a moment ago, and no probe stands for it yet.
+        0 => Verdict::unknown("No probe has looked yet.", WAIT),
+        count => Verdict::passed(format!("All {count} probe(s) pass.")),
+    }
+}

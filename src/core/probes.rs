@@ -1,0 +1,107 @@
+//! From single looks at a machine to what its probes say.
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use crate::api::{CheckResult, Probe, ProbeStatus};
+
+/// What one look saw.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProbeSeen {
+    /// What the probe asks for.
+    Good(String),
+    /// Positively something else.
+    Bad(String),
+    /// Nothing that can be judged.
+    Inconclusive(String),
+}
+
+/// How a probe stands after its looks so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProbeFact {
+    /// Name of the probe.
+    pub name: String,
+    /// Passed once enough looks in a row succeeded; Failed once enough failed; else Unknown.
+    pub result: CheckResult,
+    /// What was seen last.
+    pub message: String,
+    /// Looks in a row that succeeded, counted up to the threshold.
+    pub successes: i32,
+    /// Looks in a row that failed, counted up to the threshold.
+    pub failures: i32,
+    /// Since when the result is what it is; `None` before the first look.
+    pub since: Option<Timestamp>,
+    /// When the last look ended; `None` before the first.
+    pub at: Option<Timestamp>,
+    /// For how long a look counts: two intervals, and the time that a look may take.
+    pub counts_for: SignedDuration,
+}
+
+impl ProbeFact {
+    /// Nothing was looked at yet.
+    pub fn before_first(probe: &Probe) -> Self {
+        let counts_for = SignedDuration::from_secs(i64::from(probe.interval_seconds) * 2)
+            + SignedDuration::from_secs(probe.timeout_seconds.into());
+        Self {
+            name: probe.name.clone(),
+            result: CheckResult::Unknown,
+            message: "It has not looked yet.".to_owned(),
+            successes: 0,
+            failures: 0,
+            since: None,
+            at: None,
+            counts_for,
+        }
+    }
+
+    /// After one more look.
+    #[must_use]
+    pub fn after(&self, probe: &Probe, seen: ProbeSeen, now: Timestamp) -> Self {
+        let (successes, failures, message) = match seen {
+            ProbeSeen::Good(message) => ((self.successes + 1).min(probe.success_threshold), 0, message),
+            ProbeSeen::Bad(message) => (0, (self.failures + 1).min(probe.failure_threshold), message),
+            ProbeSeen::Inconclusive(message) => (0, 0, message),
+        };
+        let result = if successes >= probe.success_threshold.max(1) {
+            CheckResult::Passed
+        } else if failures >= probe.failure_threshold.max(1) {
+            CheckResult::Failed
+        } else {
+            CheckResult::Unknown
+        };
+        let since = self.since.filter(|_| result == self.result).or(Some(now));
+        Self { result, message, successes, failures, since, at: Some(now), ..self.clone() }
+    }
+
+    /// What a check says of it: what was seen, and since when it stands so.
+    pub fn sentence(&self) -> String {
+        match self.since {
+            Some(since) => format!("Probe \"{}\" since {since:.0}: {}", self.name, self.message),
+            None => format!("Probe \"{}\": {}", self.name, self.message),
+        }
+    }
+
+    /// Whether the last look is too old to say anything.
+    pub fn is_stale(&self, now: Timestamp) -> bool {
+        self.at.is_none_or(|at| at + self.counts_for < now)
+    }
+}
+
+/// The rows to record. The time of a row stays while result and message stay.
+pub fn rows(before: &[ProbeStatus], facts: &[ProbeFact], now: Timestamp) -> Vec<ProbeStatus> {
+    facts
+        .iter()
+        .map(|fact| {
+            let same = before
+                .iter()
+                .find(|row| row.name == fact.name && row.result == fact.result && row.message == fact.message);
+            ProbeStatus {
+                name: fact.name.clone(),
+                result: fact.result,
+                message: fact.message.clone(),
+                successes: fact.successes,
+                observed_at: same.map_or_else(|| Time(fact.at.unwrap_or(now)), |row| row.observed_at.clone()),
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,105 @@
+//! Probes: what one look sees, and what looks add up to.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+use failback::{
+    api::{CheckResult, Probe},
+    core::probes::{ProbeFact, ProbeSeen},
+    ports::Prober,
+    probe::NetworkProber,
+};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
+
+fn probe(mut kind: Value) -> Probe {
+    kind["name"] = json!("p");
+    kind["timeoutSeconds"] = json!(1);
+    serde_json::from_value(kind).unwrap()
+}
+
+async fn look(kind: Value, guest: Option<&str>, allow_loopback: bool) -> ProbeSeen {
+    drop(rustls::crypto::ring::default_provider().install_default());
+    NetworkProber { allow_loopback }.look(&probe(kind), guest).await
+}
+
+/// A server that gives every connection the same answer; its port.
+async fn answering(answer: &'static str) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut connection, _)) = listener.accept().await {
+            let mut request = [0; 1024];
+            if connection.read(&mut request).await.is_ok() && !answer.is_empty() {
+                drop(connection.write_all(answer.as_bytes()).await);
+            } else {
+                std::future::pending::<()>().await;
+            }
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn an_http_answer_is_judged_by_status_and_body() {
+    let port = answering("HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello").await;
+    let get = |more: Value| {
+        let mut http = json!({ "port": port });
+        http.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        look(json!({ "http": http }), Some("127.0.0.1"), true)
+    };
+    assert!(matches!(get(json!({ "bodyMatch": "^hel+o$" })).await, ProbeSeen::Good(_)));
+    assert!(matches!(get(json!({ "bodyMatch": "bye" })).await, ProbeSeen::Bad(_)));
+    assert!(matches!(get(json!({ "expectedStatus": 204 })).await, ProbeSeen::Bad(_)));
+    assert!(matches!(get(json!({ "bodyMatch": "(" })).await, ProbeSeen::Inconclusive(_)));
+}
+
+#[tokio::test]
+async fn a_redirect_is_an_answer_and_silence_is_none() {
+    let port = answering("HTTP/1.1 302 Found\r\nlocation: /x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
+    let seen = look(json!({ "http": { "port": port, "expectedStatus": 302 } }), Some("127.0.0.1"), true).await;
+    assert!(matches!(seen, ProbeSeen::Good(_)), "{seen:?}");
+    let silent = answering("").await;
+    let seen = look(json!({ "http": { "port": silent } }), Some("127.0.0.1"), true).await;
+    assert_eq!(seen, ProbeSeen::Bad("No answer within 1 s.".to_owned()));
+}
+
+#[tokio::test]
+async fn a_probe_does_not_go_where_credentials_are_handed_out() {
+    for host in ["169.254.169.254", "fe80::1", "fd00:ec2::254", "::ffff:169.254.169.254", "127.0.0.1", "localhost"] {
+        let seen = look(json!({ "tcp": { "host": host, "port": 80 } }), None, false).await;
+        assert!(matches!(&seen, ProbeSeen::Bad(why) if why.contains("does not go there")), "{host}: {seen:?}");
+    }
+    let port = answering("").await;
+    assert!(matches!(look(json!({ "tcp": { "port": port } }), Some("127.0.0.1"), true).await, ProbeSeen::Good(_)));
+}
+
+#[tokio::test]
+async fn the_guests_address_is_compared_and_unknown_is_not_passed() {
+    let wanted = || json!({ "guestIp": { "expected": ["10.1.0.0/16", "fd00::/8"] } });
+    assert!(matches!(look(wanted(), Some("10.1.2.3"), false).await, ProbeSeen::Good(_)));
+    assert!(matches!(look(wanted(), Some("fd12::1"), false).await, ProbeSeen::Good(_)));
+    assert!(matches!(look(wanted(), Some("10.2.0.1"), false).await, ProbeSeen::Bad(_)));
+    assert!(matches!(look(wanted(), None, false).await, ProbeSeen::Inconclusive(_)));
+}
+
+#[test]
+fn thresholds_count_looks_in_a_row_and_a_look_grows_old() {
+    let declared = probe(json!({ "tcp": { "port": 1 }, "successThreshold": 2, "failureThreshold": 2 }));
+    let now = Timestamp::UNIX_EPOCH;
+    let (good, bad) = (|| ProbeSeen::Good("g".to_owned()), || ProbeSeen::Bad("b".to_owned()));
+    let once = ProbeFact::before_first(&declared).after(&declared, good(), now);
+    assert_eq!(once.result, CheckResult::Unknown);
+    let twice = once.after(&declared, good(), now);
+    assert_eq!(twice.result, CheckResult::Passed);
+    let failing = twice.after(&declared, bad(), now);
+    assert_eq!(failing.result, CheckResult::Unknown, "one failure is not passed any more");
+    assert_eq!(failing.after(&declared, bad(), now).result, CheckResult::Failed);
+    let third = twice.after(&declared, good(), now + SignedDuration::from_secs(30));
+    assert_eq!(third.since, Some(now), "since when it stands so, not when it looked last");
+    assert_eq!(third.sentence(), "Probe \"p\" since 1970-01-01T00:00:00Z: g");
+    assert!(!twice.is_stale(now + SignedDuration::from_secs(61)));
+    assert!(twice.is_stale(now + SignedDuration::from_secs(62)));
+}
