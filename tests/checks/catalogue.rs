@@ -129,7 +129,7 @@ const ROWS: &[Row] = &[
         |c| change_fabric(&mut c.facts, |fabric| fabric.configuration_server.as_mut().unwrap().heartbeat = Some(at(-90))),
         |c| change_fabric(&mut c.facts, |fabric| fabric.configuration_server.as_mut().unwrap().heartbeat = None)),
     ("KnownToConfigurationServer", C, FailedOver, AS_IT_IS,
-        |c| change_item(&mut c.facts, |item| item.process_server_id = None),
+        |c| change_item(&mut c.facts, |item| item.infrastructure_vm_id = None),
         |c| change_item(&mut c.facts, |item| item.complete = false)),
     ("ConfigurationServerBackedUp", C, FailedOver, AS_IT_IS,
         |c| c.facts.configuration_server_backup = Some(at(-60 * 24 * 90)),
