@@ -42,7 +42,7 @@ async fn a_person_with_kubectl_brings_the_machine_home() {
 
     stage.plan_ready(Duration::from_secs(20)).await;
     let table = ok(&["get", "fbp,rpi,mt"]).await;
-    for word in ["DESIRED", "PHASE", "DONE", "MACHINE", "LOCATION", "APPLIANCE", "FailedOver", "Azure", "1/1"] {
+    for word in ["DESIRED", "PHASE", "DONE", "MACHINE", "LOCATION", "VAULT", "KIND", "FailedOver", "Azure", "1/1"] {
         assert!(table.contains(word), "{word} in:\n{table}");
     }
     let plan = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/one-machine/plan.yaml");
