@@ -26,7 +26,7 @@ use serde_json::json;
 
 use crate::{
     support::{
-        self, AZURE_VM, ITEM, PLAN, UUID, at, claim, facts, home_vm, job, plans::plan_spec, replication, status,
+        self, AZURE_VM, DISK, ITEM, PLAN, UUID, at, claim, facts, home_vm, job, plans::plan_spec, replication, status,
     },
     world::{AzureSide, Cache, Entry, JobEnd, JobRow, Object, Plan, Seen, State, Tick, Truth},
 };
@@ -202,7 +202,11 @@ pub fn decide(spec: &ReplicatedItemSpec, cache: &Cache, permissive: bool, now: T
 /// The guarded action that the core decides for a verb in this world, so that a step need not carry it.
 pub fn guarded(verb: Verb) -> Guarded {
     let generation = Generation::Modernized;
-    let identity = HomeIdentity { instance_uuid: Some(UUID.to_owned()), ..HomeIdentity::default() };
+    let identity = HomeIdentity {
+        instance_uuid: Some(UUID.to_owned()),
+        disk_uuids: vec![DISK.to_owned()],
+        ..HomeIdentity::default()
+    };
     let action = match verb {
         Verb::Reprotect => Action::Reprotect {
             target_id: "appliance-1".to_owned(),

@@ -8,7 +8,8 @@ pub(super) const PROBES_PASSED: Check = Check {
     source: PRACTICE,
     generation: None,
     gates: &[Verb::Commit],
-    waivable: true,
+    // A commit that was not verified: who does not want a probe takes it out of the item.
+    waivable: false,
     early: false,
     holds_when: "Every probe of spec.verification passes, by looks that are not older than two intervals.",
     rule,
