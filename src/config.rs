@@ -48,7 +48,7 @@ pub struct ControllerFlags {
     pub kubeconfig: Option<PathBuf>,
     /// Let probes talk to this host itself. For rehearsals only: whoever may write a ReplicatedItem could then look at
     /// what listens beside the controller.
-    #[arg(long, env = "FAILBACK_ALLOW_LOOPBACK_PROBES", hide = true)]
+    #[arg(long, hide = true)]
     pub allow_loopback_probes: bool,
     /// Run on the clock of a simulated site: WALL_TIME=SIMULATED_TIME@SPEED, as `failback sim` prints it.
     #[arg(long, env = "FAILBACK_CLOCK", hide = true, value_parser = FastClock::parse)]

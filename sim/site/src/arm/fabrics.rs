@@ -275,7 +275,6 @@ fn component(world: &World, fabric: &Fabric, server: &Server, kind: &str) -> Val
             let connected = world.vcenters.get(fabric.vcenter).is_some_and(|vcenter| vcenter.connected);
             let discovered = if connected { beat(world.now, &server.name, 1_800) } else { long_ago(world) };
             map.insert("lastDiscoveryInUtc".to_owned(), json!(discovered));
-            map.insert("protectedItemCount".to_owned(), json!(world.items_through(server)));
         }
         "dra" => {
             map.remove("fabricObjectId");

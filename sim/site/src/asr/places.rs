@@ -21,11 +21,6 @@ impl World {
         })
     }
 
-    /// Items that replicate through a server.
-    pub(crate) fn items_through(&self, server: &Server) -> usize {
-        self.through(server).count()
-    }
-
     /// Disks attached to a server's VM, those of others included.
     pub(crate) fn disks_through(&self, server: &Server) -> usize {
         server.attached_disks + self.through(server).map(|machine| machine.spec.disks.len()).sum::<usize>()
