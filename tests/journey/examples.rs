@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::stage::Stage;
 
 const SPEED: f64 = 1200.0;
-const WALL: Duration = Duration::from_secs(120);
+const WALL: Duration = Duration::from_secs(240);
 
 /// A folder of `examples`, and the scenario that it plays in.
 pub(crate) struct Example {

@@ -18,7 +18,7 @@ use crate::{
 };
 
 const SPEED: f64 = 600.0;
-const WALL: Duration = Duration::from_secs(60);
+const WALL: Duration = Duration::from_secs(120);
 /// Worlds side by side: they mostly wait.
 const WORLDS: usize = 3;
 
