@@ -109,7 +109,7 @@ fn lower_the(what: &str) -> String {
 }
 
 /// Compares dotted versions number by number; `None` when one is not such a version.
-fn is_newer(version: &str, than: &str) -> Option<bool> {
+pub(super) fn is_newer(version: &str, than: &str) -> Option<bool> {
     let numbers = |text: &str| text.trim().split('.').map(|part| part.parse::<u64>().ok()).collect::<Option<Vec<_>>>();
     Some(numbers(version)? > numbers(than)?)
 }
@@ -207,7 +207,7 @@ pub fn retention(target: &ReprotectTarget) -> Finding {
 }
 
 /// `C`, `C:\` and `/` are where an operating system is.
-fn is_os_volume(name: &str) -> bool {
+pub(super) fn is_os_volume(name: &str) -> bool {
     let name = name.trim();
     name == "/" || name.trim_end_matches(['\\', '/', ':']).eq_ignore_ascii_case("c")
 }

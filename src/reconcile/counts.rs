@@ -9,16 +9,13 @@ use kube::ResourceExt;
 use super::context::Context;
 use crate::{
     api::{
-        CheckResult, Claim, FailbackPlan, ItemPhase, MasterTarget, OperationOutcome, OperationRecord, ReplicatedItem,
-        ReplicatedItemStatus,
+        CheckResult, Claim, FailbackPlan, ItemPhase, MOST_DISKS, MasterTarget, OperationOutcome, OperationRecord,
+        ReplicatedItem, ReplicatedItemStatus,
     },
     core::{action::Verb, conditions, journal},
     inventory::Key,
     ports::{MasterTargetDisks, Remote, Standing, Tally},
 };
-
-/// Disks that one master target can have attached at the same time (VMware: 4 controllers of 15 disks).
-const SLOTS: i64 = 60;
 
 /// Counts what a status that was just written adds to the one before it. The write holds only on top of the version
 /// that was read, so that nothing is counted twice.
@@ -189,7 +186,7 @@ fn disks_of(target: &MasterTarget, id: &str, items: &[Arc<ReplicatedItem>]) -> M
             | ItemPhase::Protected => {}
         }
     }
-    disks.fewest_free = Some((SLOTS - disks.attached - disks.planned).max(0));
+    disks.fewest_free = Some((i64::from(MOST_DISKS) - disks.attached - disks.planned).max(0));
     disks
 }
 

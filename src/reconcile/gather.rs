@@ -53,7 +53,7 @@ fn of_vault(context: &Context, vault: &VaultInventory, item: &ReplicatedItem) ->
         group,
         recovery_points: view.recovery_points,
         locks: view.locks,
-        policies: vault.view().policies,
+        policies: vault.policies(),
         ..ItemFacts::unknown("Not looked for yet.")
     }
 }

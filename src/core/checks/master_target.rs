@@ -5,6 +5,7 @@ use crate::core::{
     action::Verb,
     observed::{Generation, Health},
     placement::{heartbeat_is_fresh, newest_health_error, retention},
+    target::{is_newer, is_os_volume},
 };
 
 pub(super) const MASTER_TARGET_DISCOVERED: Check = Check {
@@ -110,19 +111,13 @@ fn healthy(view: &View<'_>) -> Result<Verdict, Verdict> {
         (Some(_), Some(true)) => {}
     }
     let server = view.fabric()?.configuration_server.as_ref().map(|server| server.version.as_str()).unwrap_or_default();
-    if is_newer(&target.version, server) {
+    if is_newer(&target.version, server) == Some(true) {
         return Ok(Verdict::failed(
             format!("\"{}\" has version {}, its configuration server {server}.", target.name, target.version),
             "Update the configuration server first.",
         ));
     }
     Ok(Verdict::passed(format!("\"{}\" is healthy, version {}.", target.name, target.version)))
-}
-
-/// Whether a dotted version is newer; never where one of them cannot be read.
-fn is_newer(version: &str, than: &str) -> bool {
-    let parts = |text: &str| text.split('.').map(|part| part.parse::<u64>().ok()).collect::<Option<Vec<_>>>();
-    matches!((parts(version), parts(than)), (Some(version), Some(than)) if version > than)
 }
 
 pub(super) const MASTER_TARGET_NO_SNAPSHOTS: Check = Check {
@@ -196,7 +191,7 @@ pub(super) const MASTER_TARGET_RETENTION: Check = Check {
 fn has_retention(view: &View<'_>) -> Result<Verdict, Verdict> {
     let target = view.target()?;
     let volume = retention(&view.machine, target)?;
-    if ["c", "c:", "c:\\", "/"].contains(&volume.name.to_lowercase().as_str()) {
+    if is_os_volume(&volume.name) {
         return Ok(Verdict::failed(
             format!("{} is the OS volume of \"{}\".", volume.name, target.target.name),
             "Add a volume of its own for retention, and name it in spec.retentionDrive.",

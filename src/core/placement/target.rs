@@ -1,6 +1,6 @@
 //! The appliance (modernized) or master target (classic) that a machine comes home through.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::datastore;
 use crate::{
@@ -9,11 +9,9 @@ use crate::{
         facts::{Machine, SiteFacts, TargetFacts},
         observed::{Direction, Generation, Health, HealthError, Replication, ReprotectTarget},
         refusal::Refusal,
+        target::FRESH,
     },
 };
-
-/// Heartbeats of healthy components were 3 to 6 minutes old in recordings.
-const FRESH: SignedDuration = SignedDuration::from_mins(15);
 
 /// A target with the reason why it is this one.
 #[derive(Clone, Debug)]

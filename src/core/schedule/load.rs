@@ -8,13 +8,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    api::{Claim, DesiredPhase, ItemPhase, ReplicatedItemStatus},
+    api::{Claim, DesiredPhase, ItemPhase, MOST_DISKS, ReplicatedItemStatus},
     core::{action::Verb, conditions, journal},
 };
 
 /// Disks that one master target carries: the vendor's limit for the Linux master target, which holds for both
 /// generations where nothing else is declared.
-pub const DISKS_PER_TARGET: u32 = 60;
+pub const DISKS_PER_TARGET: u32 = MOST_DISKS.unsigned_abs();
 /// Calls that are in flight in one vault at a time, and jobs begun by them. Site recovery queues more than it works
 /// on, and a queued job only delays what is decided next.
 pub const CALLS_PER_VAULT: u32 = 20;

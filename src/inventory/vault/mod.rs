@@ -40,8 +40,6 @@ pub struct VaultView {
     pub unreadable: Vec<String>,
     /// Its fabrics.
     pub fabrics: Fact<Vec<Fabric>>,
-    /// Its replication policies.
-    pub policies: Fact<Vec<Policy>>,
     /// When its list was read last.
     pub listed_at: Option<Timestamp>,
 }
@@ -112,9 +110,13 @@ impl VaultInventory {
             items: state.listed_at.map(|_| state.entries.len()),
             unreadable: state.unreadable.iter().chain(&state.unreadable_around).cloned().collect(),
             fabrics: state.fabrics.clone(),
-            policies: state.policies.clone(),
             listed_at: state.listed_at,
         }
+    }
+
+    /// Its replication policies.
+    pub fn policies(&self) -> Fact<Vec<Policy>> {
+        self.state().policies.clone()
     }
 
     /// How old the last complete round is. Three intervals without one are too many.
