@@ -110,7 +110,8 @@ def test_the_table_of_people_is_the_roles():
             assert set(writes.values()) == {cell(row) == "write"}, (role, row)
         approvals = {verb for verb in ("create", "delete") if verb in verbs["failbackapprovals"]}
         assert approvals == set(filter(None, cell("FailbackApproval").split(", "))), role
-        assert ("approve" in verbs["failbackplans"]) == (cell("`approve` on FailbackPlans") == "yes")
+        for verb in ("approve", "waive"):
+            assert (verb in verbs["failbackplans"]) == (cell(f"`{verb}` on FailbackPlans") == "yes")
 
 
 def test_the_table_of_the_controller_names_every_right():
