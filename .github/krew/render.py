@@ -18,7 +18,7 @@ PLATFORM = """    - selector:
           os: {os}
           arch: {arch}
       uri: {downloads}/{archive}
-      sha256: {checksum}
+      sha256: "{checksum}"
       bin: {binary}
       files:
         - from: {binary}
