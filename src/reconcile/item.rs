@@ -61,7 +61,9 @@ pub(super) async fn reconcile(item: Arc<ReplicatedItem>, context: Arc<Context>) 
             drop(look);
             let of = |name: &str| Key { namespace: key.namespace.clone(), name: name.to_owned() };
             let (vault, vcenter) = (of(&item.spec.vault_ref.name), of(&item.spec.vcenter_ref.name));
-            let Some(_turn) = context.stores.turns.step(vault, vcenter).await else { return Ok(Action::await_change()) };
+            let Some(_turn) = context.stores.turns.step(vault, vcenter).await else {
+                return Ok(Action::await_change());
+            };
             act::act(&context, &key, &item, decision.status, *guarded, *intent).await?;
             Ok(Action::requeue(Duration::from_millis(50)))
         }
