@@ -54,13 +54,14 @@ pub(super) async fn act(
     let Some(written) = record(context, item, intended).await? else { return Ok(()) };
 
     let verb = guarded.action.verb();
-    let result = match compare(context, key, item, &guarded).await {
-        Ok(()) if began.elapsed() > LATEST => {
+    let in_time = tokio::time::timeout(LATEST.saturating_sub(began.elapsed()), compare(context, key, item, &guarded));
+    let result = match in_time.await {
+        Ok(Ok(())) => call(context, key, item, &guarded).await,
+        Ok(Err(failure)) => Err(failure),
+        Err(_) => {
             let message = "It took too long from the intent to the call; another process may have looked by now.";
             Err(Failure::new(Remote::Kubernetes, FailureClass::Conflict, message))
         }
-        Ok(()) => call(context, key, item, &guarded).await,
-        Err(failure) => Err(failure),
     };
     let outcome = match &result {
         Ok(_) => "submitted",

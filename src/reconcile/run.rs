@@ -24,6 +24,7 @@ use super::{
     triggers::{
         Wakes, approvals_of_plan, declared, items_of_wake, plans_of_item, refs, targets_of_wake, users_of_target,
     },
+    turns::Turns,
     vault, vcenter,
 };
 use crate::{
@@ -82,12 +83,14 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
         plans: plans.store(),
         approvals: approvals.store(),
         probes,
+        turns: Turns::of(settings.concurrency),
     };
     let context = Arc::new(Context::new(client, clock, registry, leadership, events, stores, tally));
     let wakes = Wakes::new(woken);
 
     let mut running: Vec<BoxFuture<'static, ()>> = Vec::new();
-    let start = Start { settings: &settings, context: &context, stop: &stop };
+    let start = Start { context: &context, stop: &stop };
+    let most = settings.concurrency.max(1);
     running.push(start.controller(
         "RecoveryVault",
         trigger(vaults.listen(), |object| own_changes(object, &[])),
@@ -98,6 +101,7 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
                 vec![]
             }
         }),
+        most,
         vault::reconcile,
     ));
     running.push(start.controller(
@@ -108,6 +112,7 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
             Wake::VCenter(key) => vec![key],
             Wake::Item(_) | Wake::Target(_) | Wake::Vault(_) | Wake::VaultOpened(_) | Wake::VCenterOpened(_) => vec![],
         }),
+        most,
         vcenter::reconcile,
     ));
     running.push(start.controller(
@@ -115,6 +120,7 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
         trigger(targets.listen(), |object| own_changes(object, &[])),
         context.stores.targets.clone(),
         wakes.of(targets_of_wake(Arc::clone(&context))),
+        most,
         master_target::reconcile,
     ));
     running.push(start.controller(
@@ -129,6 +135,7 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
             wakes.of(items_of_wake(Arc::clone(&context))),
             declared(targets.listen(), users_of_target(Arc::clone(&context))),
         ),
+        UNBOUNDED,
         item::reconcile,
     ));
     running.push(start.controller(
@@ -144,6 +151,7 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
                 vec![(approval.namespace().unwrap_or_default(), approval.spec.plan_ref.name.clone())]
             }),
         ),
+        most,
         plan::reconcile,
     ));
     running.push(start.controller(
@@ -151,6 +159,7 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
         trigger(approvals.listen(), |object| own_changes(object, &[])),
         context.stores.approvals.clone(),
         refs(plans.listen(), approvals_of_plan(Arc::clone(&context))),
+        most,
         approval::reconcile,
     ));
     running.push(
@@ -160,6 +169,14 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
     running.push(join::follow(Arc::clone(&context), items.listen(), wake).take_until_stopped(stop.clone()));
 
     running.push(count(Arc::clone(&context)).take_until_stopped(stop.clone()));
+    running.push({
+        let (context, stop) = (Arc::clone(&context), stop.clone());
+        async move {
+            stop.cancelled().await;
+            context.stores.turns.close();
+        }
+        .boxed()
+    });
 
     let listed =
         [vaults.listed(), vcenters.listed(), targets.listed(), items.listed(), plans.listed(), approvals.listed()];
@@ -193,8 +210,10 @@ fn own_changes<K: Resource<DynamicType = ()>>(object: &K, more: &[&dyn Fingerpri
     fingerprint(&parts)
 }
 
+/// Items are limited by [`super::turns`], not by the controller.
+const UNBOUNDED: u16 = 0;
+
 struct Start<'a> {
-    settings: &'a Settings,
     context: &'a Arc<Context>,
     stop: &'a CancellationToken,
 }
@@ -206,6 +225,7 @@ impl Start<'_> {
         changes: impl Stream<Item = Result<K, watcher::Error>> + Send + 'static,
         store: Store<K>,
         also: impl Stream<Item = (String, String)> + Send + 'static,
+        concurrency: u16,
         reconcile: impl Fn(Arc<K>, Arc<Context>) -> F + Clone + Send + Sync + 'static,
     ) -> BoxFuture<'static, ()>
     where
@@ -241,7 +261,7 @@ impl Start<'_> {
         };
         let also = also.map(|(namespace, name)| ObjectRef::<K>::new(&name).within(&namespace));
         Controller::for_stream(changes, store)
-            .with_config(Config::default().concurrency(self.settings.concurrency.max(1)))
+            .with_config(Config::default().concurrency(concurrency))
             .reconcile_on(also)
             .graceful_shutdown_on(self.stop.clone().cancelled_owned())
             .run(pass, on_error, Arc::clone(self.context))

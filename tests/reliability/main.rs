@@ -15,6 +15,7 @@
 mod crash;
 mod gate;
 mod soak;
+mod trouble;
 mod world;
 
 /// Whether the long variants are asked for.
