@@ -19,9 +19,9 @@ pub enum LogFormat {
 /// Flags of `failback controller`; each has an environment variable of the same meaning.
 #[derive(Clone, Debug, Args)]
 pub struct ControllerFlags {
-    /// Watch this namespace only; all namespaces by default.
-    #[arg(long, env = "FAILBACK_NAMESPACE")]
-    pub namespace: Option<String>,
+    /// Watch these namespaces only, separated by commas; all namespaces by default.
+    #[arg(long, env = "FAILBACK_WATCH_NAMESPACES", value_delimiter = ',', value_parser = namespace)]
+    pub watch_namespaces: Vec<String>,
     /// How many objects of each kind are worked on at the same time.
     #[arg(long, env = "FAILBACK_CONCURRENCY", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub concurrency: u16,
@@ -59,8 +59,17 @@ pub struct ControllerFlags {
 }
 
 /// What AKS, Arc or the chart puts into the pod's environment for workload identity.
-#[derive(Clone, Debug, Default, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct AzureDefaults {
+    /// Let RecoveryVaults use the controller's own identity (`workloadIdentity`, `managedIdentity`). Without, each
+    /// namespace signs in with an identity or a secret of its own.
+    #[arg(
+        long = "azure-shared-identity",
+        env = "FAILBACK_AZURE_SHARED_IDENTITY",
+        default_value_t = true,
+        action = clap::ArgAction::Set
+    )]
+    pub shared_identity: bool,
     /// Entra tenant.
     #[arg(long = "azure-tenant-id", env = "AZURE_TENANT_ID")]
     pub tenant_id: Option<String>,
@@ -70,6 +79,22 @@ pub struct AzureDefaults {
     /// File with the federated token.
     #[arg(long = "azure-federated-token-file", env = "AZURE_FEDERATED_TOKEN_FILE")]
     pub federated_token_file: Option<PathBuf>,
+}
+
+/// The name of a namespace, as the API server would take it: a misspelt one would be watched in vain.
+fn namespace(text: &str) -> Result<String, String> {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let sound = (1..=63).contains(&text.len())
+        && text.chars().all(allowed)
+        && !text.starts_with('-')
+        && !text.ends_with('-');
+    if sound { Ok(text.to_owned()) } else { Err(format!("\"{text}\" cannot be the name of a namespace")) }
+}
+
+impl Default for AzureDefaults {
+    fn default() -> Self {
+        Self { shared_identity: true, tenant_id: None, client_id: None, federated_token_file: None }
+    }
 }
 
 impl ControllerFlags {

@@ -64,23 +64,18 @@ impl TokenRequest {
         let (tenant, form) = match &self.credential {
             Credential::ManagedIdentity { client_id } => return self.metadata_request(client_id.as_deref()),
             Credential::ClientSecret { tenant, client_id, secret } => {
-                (tenant, [("client_id", client_id.clone()), ("client_secret", secret.reveal().to_owned())].to_vec())
+                (tenant, vec![("client_id", client_id.clone()), ("client_secret", secret.reveal().to_owned())])
             }
             Credential::WorkloadIdentity { tenant, client_id, token_file } => {
                 let assertion = tokio::fs::read_to_string(token_file).await.map_err(|error| {
                     let message = format!("the federated token file {}: {error}", token_file.display());
                     Failure::new(Remote::Entra, FailureClass::Unauthenticated, message)
                 })?;
-                let kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer".to_owned();
-                (
-                    tenant,
-                    [
-                        ("client_id", client_id.clone()),
-                        ("client_assertion_type", kind),
-                        ("client_assertion", assertion.trim().to_owned()),
-                    ]
-                    .to_vec(),
-                )
+                (tenant, asserting(client_id, assertion.trim()))
+            }
+            Credential::ServiceAccount { tenant, client_id, namespace, identity } => {
+                let assertion = identity.assertion(namespace, self.endpoints.federation).await?;
+                (tenant, asserting(client_id, assertion.reveal()))
             }
         };
         let form = form_urlencoded::Serializer::new(String::new())
@@ -148,6 +143,15 @@ impl TokenRequest {
         failure.request_id = refusal.trace_id.or(failure.request_id);
         failure
     }
+}
+
+/// The fields that present a token of another issuer instead of a secret.
+fn asserting(client_id: &str, assertion: &str) -> Vec<(&'static str, String)> {
+    vec![
+        ("client_id", client_id.to_owned()),
+        ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer".to_owned()),
+        ("client_assertion", assertion.to_owned()),
+    ]
 }
 
 /// A token out of an answer. `expires_in` is a number at Entra and a string at the metadata service.

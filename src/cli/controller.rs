@@ -13,7 +13,10 @@ use super::{Failed, clock::WallClock, connect::Adapters};
 use crate::{
     api::crds,
     config::ControllerFlags,
-    kube_io::lease::{Elector, Timing},
+    kube_io::{
+        identity::ServiceAccounts,
+        lease::{Elector, Timing},
+    },
     observability::{health::Health, logging, metrics::Metrics},
     ports::{Leadership, SharedClock},
     probe::NetworkProber,
@@ -81,12 +84,15 @@ async fn lead(
     tracing::info!(instance, "leading");
     metrics.set_leader(true);
     health.leading();
-    let connect = Adapters::new(flags.azure.clone(), Arc::clone(&clock), metrics.clone())?;
+    let connect = {
+        let namespaces = Arc::new(ServiceAccounts::new(client.clone()));
+        Adapters::new(flags.azure.clone(), namespaces, Arc::clone(&clock), metrics.clone())?
+    };
     let running = CancellationToken::new();
     let controllers = Controllers {
         client,
         settings: Settings {
-            namespace: flags.namespace.clone(),
+            namespaces: watched(&flags.watch_namespaces),
             concurrency: flags.concurrency,
             instance: instance.to_owned(),
         },
@@ -117,6 +123,14 @@ async fn lead(
     }
     elector.release().await;
     Ok(())
+}
+
+/// Each namespace once: two watches of one would tell everything twice.
+fn watched(namespaces: &[String]) -> Vec<String> {
+    let mut namespaces = namespaces.to_vec();
+    namespaces.sort();
+    namespaces.dedup();
+    namespaces
 }
 
 async fn client(flags: &ControllerFlags) -> Result<Client, Failed> {

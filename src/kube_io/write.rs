@@ -23,6 +23,9 @@ pub enum WriteError {
     /// The object is gone.
     #[error("the object is gone")]
     Gone,
+    /// The controller may not write this.
+    #[error("the controller may not write this: give it the chart's roles")]
+    Forbidden(#[source] Box<kube::Error>),
     /// Anything else.
     #[error("the API server refused or did not answer a write")]
     Kube(#[source] Box<kube::Error>),
@@ -34,6 +37,7 @@ impl From<kube::Error> for WriteError {
         match code {
             409 => Self::Conflict,
             404 => Self::Gone,
+            403 => Self::Forbidden(Box::new(error)),
             _ => Self::Kube(Box::new(error)),
         }
     }

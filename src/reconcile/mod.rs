@@ -41,6 +41,7 @@ impl Error {
         match self {
             Self::Write(WriteError::Conflict) => "conflict",
             Self::Write(WriteError::Gone) => "gone",
+            Self::Write(WriteError::Forbidden(_)) => "forbidden",
             Self::Write(WriteError::Kube(_)) => "kubernetes",
             Self::Malformed(_) => "malformed",
             Self::Panicked(_) => "panic",
