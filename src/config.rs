@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, ValueEnum};
+use url::Url;
 
 use crate::cli::clock::FastClock;
 
@@ -54,8 +55,51 @@ pub struct ControllerFlags {
     #[arg(long, env = "FAILBACK_CLOCK", hide = true, value_parser = FastClock::parse)]
     pub clock: Option<FastClock>,
     #[command(flatten)]
+    /// Traces.
+    pub traces: TraceFlags,
+    #[command(flatten)]
     /// Defaults of workload identity.
     pub azure: AzureDefaults,
+}
+
+/// Where traces go, by OpenTelemetry's standard variables: nowhere without an endpoint. What else the standard knows
+/// (headers, sampler, batches, resource attributes) its own library reads.
+#[derive(Clone, Debug, Default, Args)]
+pub struct TraceFlags {
+    /// Base URL of a collector that takes OTLP as protobuf over HTTP; without, no traces are made.
+    #[arg(long = "otlp-endpoint", env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
+    pub endpoint: Option<String>,
+    /// The same for traces alone, as the complete URL.
+    #[arg(long = "otlp-traces-endpoint", env = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", hide = true)]
+    pub traces_endpoint: Option<String>,
+    /// The name under which traces are found.
+    #[arg(long = "otlp-service-name", env = "OTEL_SERVICE_NAME", default_value = "failback", hide = true)]
+    pub service: String,
+    /// `true` makes no traces, whatever the endpoint.
+    #[arg(long = "otlp-disabled", env = "OTEL_SDK_DISABLED", hide = true)]
+    pub disabled: Option<String>,
+}
+
+impl TraceFlags {
+    /// The complete URL, if traces are wanted.
+    ///
+    /// # Errors
+    /// A sentence that names the value.
+    pub fn url(&self) -> Result<Option<Url>, String> {
+        let set = |value: &Option<String>| value.clone().filter(|value| !value.is_empty());
+        let disabled = set(&self.disabled).is_some_and(|value| value.eq_ignore_ascii_case("true"));
+        let below = |base: String| format!("{}/v1/traces", base.trim_end_matches('/'));
+        let Some(text) = set(&self.traces_endpoint).or_else(|| set(&self.endpoint).map(below)).filter(|_| !disabled)
+        else {
+            return Ok(None);
+        };
+        match Url::parse(&text) {
+            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(Some(url)),
+            Ok(_) | Err(_) => {
+                Err(format!("the OTLP endpoint \"{text}\" is not a URL; an example is http://collector:4318"))
+            }
+        }
+    }
 }
 
 /// What AKS, Arc or the chart puts into the pod's environment for workload identity.

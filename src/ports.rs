@@ -1,5 +1,7 @@
 //! The traits that effects hide behind. Reconcilers know these; only `cli` names what implements them.
 
+pub mod trace;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use serde_json::Value;
 use tokio::time::Instant;
+use tracing::{Instrument, Span};
 use url::{Url, form_urlencoded};
 
 use crate::{
@@ -19,7 +20,7 @@ use crate::{
         shared::AzureShared,
     },
     core::failure::{Failure, FailureClass, Remote, codes},
-    ports::Secret,
+    ports::{Secret, trace},
 };
 
 /// Fetches tokens for one credential.
@@ -34,11 +35,11 @@ impl TokenFetch for TokenRequest {
     async fn fetch(&self) -> Result<Granted, Failure> {
         // Asking for a token changes nothing, so that a second try is harmless. A refused identity gets none: it
         // could lock the account.
-        let first = self.once().await;
+        let first = self.attempt(1).await;
         match first {
             Err(Failure { class: FailureClass::Transient, .. }) => {
                 tokio::time::sleep(Duration::from_millis(500)).await;
-                self.once().await
+                self.attempt(2).await
             }
             Ok(_) | Err(_) => first,
         }
@@ -46,11 +47,19 @@ impl TokenFetch for TokenRequest {
 }
 
 impl TokenRequest {
+    async fn attempt(&self, number: u32) -> Result<Granted, Failure> {
+        let span = trace::call(Remote::Entra, "token", number);
+        let granted = self.once().instrument(span.clone()).await;
+        trace::ended_as(&span, &granted);
+        granted
+    }
+
     async fn once(&self) -> Result<Granted, Failure> {
         let request = self.request().await?;
         let begun = Instant::now();
         let sent = self.shared.transport.send(request).await;
         let code = sent.as_ref().map_or(0, |answer| answer.status.as_u16());
+        trace::answered(&Span::current(), code);
         self.shared.meter.called(Remote::Entra, code, begun.elapsed());
         if code == 429 {
             self.shared.meter.throttled(Remote::Entra);

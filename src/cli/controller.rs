@@ -9,7 +9,7 @@ use kube::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Failed, clock::WallClock, connect::Adapters};
+use super::{Failed, clock::WallClock, connect::Adapters, traces::Traces};
 use crate::{
     api::crds,
     config::ControllerFlags,
@@ -29,8 +29,15 @@ const LEASE: &str = "failback-controller";
 const GRACE: Duration = Duration::from_secs(20);
 
 pub(super) async fn run(flags: ControllerFlags) -> Result<(), Failed> {
-    logging::init(flags.log_format, &flags.log)?;
     let instance = flags.instance_name();
+    let traces = Traces::of(&flags.traces, &instance)?;
+    logging::init(flags.log_format, &flags.log, traces.layer())?;
+    let done = serve(flags, instance).await;
+    traces.flush().await;
+    done
+}
+
+async fn serve(flags: ControllerFlags, instance: String) -> Result<(), Failed> {
     let clock: SharedClock = match flags.clock {
         Some(clock) => Arc::new(clock),
         None => Arc::new(WallClock),

@@ -15,7 +15,8 @@ use kube::{Api, Client, api::PostParams};
 use crate::{
     api::AZURE_SERVICE_ACCOUNT,
     core::failure::codes,
-    ports::{Failure, FailureClass, NamespaceIdentity, Remote, Secret},
+    kube_io::write::in_span,
+    ports::{Failure, FailureClass, NamespaceIdentity, Remote, Secret, trace},
 };
 
 /// The least that the API server gives. It is presented once, right away.
@@ -50,7 +51,9 @@ impl NamespaceIdentity for ServiceAccounts {
         };
         let request = TokenRequest { spec, ..TokenRequest::default() };
         let params = PostParams::default();
-        let asked = tokio::time::timeout(PATIENCE, api.create_token_request(AZURE_SERVICE_ACCOUNT, &params, &request));
+        let span = trace::write("POST serviceaccounts/token", namespace, AZURE_SERVICE_ACCOUNT);
+        let asked = in_span(span, api.create_token_request(AZURE_SERVICE_ACCOUNT, &params, &request));
+        let asked = tokio::time::timeout(PATIENCE, asked);
         match asked.await {
             Ok(Ok(given)) => {
                 let token = given.status.map(|status| status.token).filter(|token| !token.is_empty());

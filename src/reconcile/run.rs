@@ -15,6 +15,7 @@ use kube::{
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::{
     Error, approval,
@@ -38,7 +39,7 @@ use crate::{
         report::Events,
         write::WriteError,
     },
-    ports::{Connect, Leadership, Prober, SharedClock, Tally},
+    ports::{Connect, Leadership, Prober, SharedClock, Tally, trace},
 };
 
 /// What the controllers run with.
@@ -222,10 +223,14 @@ impl Start<'_> {
                 if !context.coverage.covers(&key.namespace) {
                     return Ok(Action::requeue(UNCOVERED));
                 }
+                let span = trace::pass(kind, &key.namespace, &key.name);
                 // A panic would end the controller for every object of this kind.
-                let caught = AssertUnwindSafe(reconcile(object, Arc::clone(&context))).catch_unwind().await;
+                let pass = AssertUnwindSafe(reconcile(object, Arc::clone(&context))).catch_unwind();
+                let caught = pass.instrument(span.clone()).await;
                 let result = caught.unwrap_or_else(|panic| Err(Error::Panicked(panic_text(panic.as_ref()))));
-                context.tally.reconciled(kind, result.as_ref().map_or_else(Error::label, |_| "ok"));
+                let outcome = result.as_ref().map_or_else(Error::label, |_| "ok");
+                trace::ended(&span, outcome, result.as_ref().err().map(Error::class));
+                context.tally.reconciled(kind, outcome);
                 if result.is_ok() {
                     context.succeeded(kind, &key);
                 }
