@@ -10,7 +10,15 @@ CERTIFICATE = "-----BEGIN CERTIFICATE-----\nQQ==\n-----END CERTIFICATE-----"
 
 CONTRADICTIONS = [
     ({"image": {"tag": "1", "digest": "sha256:" + "0" * 64}}, "image.tag and image.digest are both set"),
-    ({"watchNamespace": "a", "secretNamespaces": ["b"]}, 'secretNamespaces has "b", but only "a" is watched'),
+    ({"watchNamespaces": ["a", "c"], "secretNamespaces": ["b"]}, 'secretNamespaces has "b", but only a, c is watched'),
+    (
+        {"watchNamespaces": ["a"], "azure": {"serviceAccountNamespaces": ["b"]}},
+        'azure.serviceAccountNamespaces has "b", but only a is watched',
+    ),
+    ({"azure": {"sharedIdentity": False, "workloadIdentity": "webhook"}}, "an identity that no vault may use"),
+    ({"azure": {"sharedIdentity": False, "managedIdentity": True}}, "no vault may use the node's identity"),
+    ({"networkPolicy": {"tracesPort": 4318}}, "restrict nothing"),
+    ({"networkPolicy": {"enabled": True, "tracesPort": 4318}}, "no traces are sent there"),
     ({"secretNames": ["vcenter"]}, "secretNames is set without secretNamespaces"),
     ({"serviceAccount": {"create": False}}, "serviceAccount.name is empty"),
     ({"serviceAccount": {"create": False, "name": "a", "annotations": {"b": "c"}}}, "annotate your own ServiceAccount"),
@@ -48,6 +56,7 @@ CONTRADICTIONS = [
     ),
     ({"crds": {"install": False, "keep": False}}, "neither installs nor removes"),
     ({"extraEnv": [{"name": "FAILBACK_LISTEN", "value": "x"}]}, "extraEnv has FAILBACK_LISTEN"),
+    ({"extraEnv": [{"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "x"}]}, "extraEnv has OTEL_EXPORTER_OTLP_ENDPOINT"),
     ({"extraEnv": [{"name": "AZURE_TENANT_ID", "value": "x"}]}, "extraEnv has AZURE_TENANT_ID"),
 ]
 
@@ -68,8 +77,14 @@ WRONG = [
     {"image": {"digest": "latest"}},
     {"image": {"repository": "a@sha256:b"}},
     {"image": {"pullPolicy": "Sometimes"}},
-    {"watchNamespace": ["a", "b"]},
-    {"watchNamespace": "A"},
+    {"watchNamespace": "dr"},
+    {"watchNamespaces": "dr"},
+    {"watchNamespaces": ["A"]},
+    {"watchNamespaces": ["dr", "dr"]},
+    {"watchNamespaces": ["*"]},
+    {"azure": {"serviceAccountNamespaces": ["*"]}},
+    {"tracing": {"otlpEndpoint": "collector:4318"}},
+    {"tracing": {"otlpEndpoint": "http://user:password@collector:4318"}},
     {"secretNamespaces": "dr"},
     {"secretNamespaces": ["*"]},
     {"secretNamespaces": ["dr", "dr"]},

@@ -15,6 +15,7 @@
 mod crash;
 mod gate;
 mod soak;
+mod takeover;
 mod world;
 
 /// Whether the long variants are asked for.
