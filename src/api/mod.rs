@@ -40,8 +40,9 @@ pub use plan::{
 pub use preview::{Blocker, CallCount, PlanPreview};
 pub use progress::{EstimateBasis, Progress, StepTiming};
 pub use vault::{
-    AzureCloud, AzureCredential, ClientSecretCredential, CustomEndpoints, ManagedIdentityCredential, RecoveryVault,
-    RecoveryVaultSpec, RecoveryVaultStatus, WorkloadIdentityCredential,
+    AZURE_SERVICE_ACCOUNT, AzureCloud, AzureCredential, ClientSecretCredential, CustomEndpoints,
+    ManagedIdentityCredential, RecoveryVault, RecoveryVaultSpec, RecoveryVaultStatus, ServiceAccountCredential,
+    WorkloadIdentityCredential,
 };
 pub use vcenter::{VCenter, VCenterSpec, VCenterStatus};
 pub use verification::{GuestIpProbe, HttpProbe, Probe, ProbeStatus, Scheme, TcpProbe, VerificationSpec};

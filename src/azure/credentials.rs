@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::{
     core::failure::{Failure, FailureClass, Remote},
-    ports::{Secret, SharedClock},
+    ports::{NamespaceIdentity, Secret, SharedClock},
 };
 
 /// A way to sign in to Azure.
@@ -34,6 +34,17 @@ pub enum Credential {
         client_id: String,
         /// File with the federated token, read again for each fetch, since the kubelet replaces it.
         token_file: PathBuf,
+    },
+    /// Federation with the cluster: the token of a namespace's own ServiceAccount, asked for anew for each exchange.
+    ServiceAccount {
+        /// Entra tenant id or domain.
+        tenant: String,
+        /// Application (client) id.
+        client_id: String,
+        /// The namespace.
+        namespace: String,
+        /// Who speaks for it.
+        identity: Arc<dyn NamespaceIdentity>,
     },
     /// The managed identity of the machine that this runs on.
     ManagedIdentity {

@@ -7,6 +7,7 @@ use std::{
 };
 
 use kube::{ResourceExt, api::ListParams};
+use tracing::{Instrument, Span};
 
 use super::{Error, context::Context, gather, item::record};
 use crate::{
@@ -29,18 +30,31 @@ use crate::{
     },
     inventory::{Key, VaultInventory},
     kube_io::write::WriteError,
-    ports::{Failure, FailureClass, Remote},
+    ports::{Failure, FailureClass, Remote, trace},
 };
 
 /// The most that may pass between intent and call: well within the time after which another process, on looking, may
 /// conclude that no call was made.
 const LATEST: Duration = Duration::from_secs(45);
 
+/// Carries out one guarded action, within a span that says what became of it.
+pub(super) async fn act(
+    context: &Context,
+    key: &Key,
+    item: &ReplicatedItem,
+    status: ReplicatedItemStatus,
+    guarded: Guarded,
+    intent: OperationRecord,
+) -> Result<(), Error> {
+    let span = trace::operation(guarded.action.verb().as_str(), &key.namespace, &key.name, intent.attempt);
+    carry_out(context, key, item, status, guarded, intent).instrument(span).await
+}
+
 /// Carries out one guarded action.
 ///
 /// The intent is written under the version of the item that was decided on: if anything changed since (the claim, or
 /// another process's intent), the write is refused and nothing is called.
-pub(super) async fn act(
+async fn carry_out(
     context: &Context,
     key: &Key,
     item: &ReplicatedItem,
@@ -69,6 +83,11 @@ pub(super) async fn act(
     };
     tracing::info!(item = %key.name, namespace = %key.namespace, %verb, attempt = intent.attempt, outcome, job = result.as_ref().ok().and_then(Option::as_deref), error = result.as_ref().err().map(tracing::field::display), "mutating call");
     context.tally.operated(verb.as_str(), outcome);
+    let span = Span::current();
+    trace::ended(&span, outcome, result.as_ref().err().map(|failure| failure.class));
+    if let Ok(Some(job)) = &result {
+        span.record("job.id", job.as_str());
+    }
 
     let concluded = journal::after_call(&intent, &result, context.clock.now());
     let stored = conclude(context, key, written, concluded).await;

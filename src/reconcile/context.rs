@@ -16,6 +16,7 @@ use crate::{
     core::{backoff, roster::Roster},
     inventory::{Key, Registry},
     kube_io::{
+        coverage::Coverage,
         report::Events,
         write::{MANAGER, WriteError, apply_status},
     },
@@ -25,8 +26,8 @@ use crate::{
 /// What a controller is started with.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Watch this namespace only; all by default.
-    pub namespace: Option<String>,
+    /// The namespaces that are watched; all without.
+    pub namespaces: Vec<String>,
     /// How many objects of a kind are worked on at the same time.
     pub concurrency: u16,
     /// Name of this process in events and in the lease.
@@ -54,6 +55,7 @@ pub struct Context {
     pub(super) events: Events,
     pub(super) stores: Stores,
     pub(super) tally: Arc<dyn Tally>,
+    pub(super) coverage: Coverage,
     pub(super) roster: Mutex<Roster>,
     failures: Mutex<HashMap<(&'static str, Key), u32>>,
     ledger: Mutex<Ledger>,
@@ -69,6 +71,7 @@ impl Context {
         events: Events,
         stores: Stores,
         tally: Arc<dyn Tally>,
+        coverage: Coverage,
     ) -> Self {
         Self {
             client,
@@ -78,6 +81,7 @@ impl Context {
             events,
             stores,
             tally,
+            coverage,
             failures: Mutex::default(),
             ledger: Mutex::default(),
             roster: Mutex::default(),
@@ -110,7 +114,7 @@ impl Context {
             // The newer object is on its way through the watch.
             Error::Write(WriteError::Conflict) => Duration::from_millis(100),
             Error::Write(WriteError::Gone) => Duration::from_secs(300),
-            Error::Write(WriteError::Kube(_)) | Error::Malformed(_) | Error::Panicked(_) => {
+            Error::Write(WriteError::Forbidden(_) | WriteError::Kube(_)) | Error::Malformed(_) | Error::Panicked(_) => {
                 let seed = key.name.clone();
                 let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
                 let count = failures.entry((kind, key)).or_insert(0);

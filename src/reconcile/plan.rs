@@ -62,7 +62,7 @@ pub(super) async fn reconcile(plan: Arc<FailbackPlan>, context: Arc<Context>) ->
                 context.ledger().forget(object);
                 match error {
                     WriteError::Conflict | WriteError::Gone => again = true,
-                    WriteError::Kube(_) => failed = Some(error),
+                    WriteError::Forbidden(_) | WriteError::Kube(_) => failed = Some(error),
                 }
             }
         }

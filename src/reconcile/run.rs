@@ -15,6 +15,7 @@ use kube::{
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::{
     Error, approval,
@@ -34,10 +35,12 @@ use crate::{
     },
     inventory::{Key, Registry, Wake},
     kube_io::{
+        coverage::Coverage,
         feed::{Change, Feed, Fingerprint, fingerprint, trigger},
         report::Events,
+        write::WriteError,
     },
-    ports::{Connect, Leadership, Prober, SharedClock, Tally},
+    ports::{Connect, Leadership, Prober, SharedClock, Tally, trace},
 };
 
 /// What the controllers run with.
@@ -63,13 +66,13 @@ pub struct Controllers {
 /// Runs all controllers until `stop`; then lets the passes at hand end, and logs out everywhere.
 pub async fn run(controllers: Controllers, stop: CancellationToken) {
     let Controllers { client, settings, connect, prober, clock, leadership, tally, on_ready } = controllers;
-    let namespace = settings.namespace.as_deref();
-    let mut vaults = Feed::<RecoveryVault>::new(&client, namespace, Arc::clone(&clock));
-    let mut vcenters = Feed::<VCenter>::new(&client, namespace, Arc::clone(&clock));
-    let mut targets = Feed::<MasterTarget>::new(&client, namespace, Arc::clone(&clock));
-    let mut items = Feed::<ReplicatedItem>::new(&client, namespace, Arc::clone(&clock));
-    let mut plans = Feed::<FailbackPlan>::new(&client, namespace, Arc::clone(&clock));
-    let mut approvals = Feed::<FailbackApproval>::new(&client, namespace, Arc::clone(&clock));
+    let coverage = Coverage::new(Arc::clone(&tally));
+    let mut vaults = Feed::<RecoveryVault>::new(&client, &settings.namespaces, Arc::clone(&clock), &coverage);
+    let mut vcenters = Feed::<VCenter>::new(&client, &settings.namespaces, Arc::clone(&clock), &coverage);
+    let mut targets = Feed::<MasterTarget>::new(&client, &settings.namespaces, Arc::clone(&clock), &coverage);
+    let mut items = Feed::<ReplicatedItem>::new(&client, &settings.namespaces, Arc::clone(&clock), &coverage);
+    let mut plans = Feed::<FailbackPlan>::new(&client, &settings.namespaces, Arc::clone(&clock), &coverage);
+    let mut approvals = Feed::<FailbackApproval>::new(&client, &settings.namespaces, Arc::clone(&clock), &coverage);
 
     let (wake, woken) = mpsc::unbounded_channel();
     let probes = Board::new(prober, Arc::clone(&clock), Arc::clone(&leadership), wake.clone());
@@ -85,7 +88,8 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
         probes,
         turns: Turns::of(settings.concurrency),
     };
-    let context = Arc::new(Context::new(client, clock, registry, leadership, events, stores, tally));
+    let context =
+        Arc::new(Context::new(client, clock, registry, leadership, events, stores, tally, coverage.clone()));
     let wakes = Wakes::new(woken);
 
     let mut running: Vec<BoxFuture<'static, ()>> = Vec::new();
@@ -178,8 +182,6 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
         .boxed()
     });
 
-    let listed =
-        [vaults.listed(), vcenters.listed(), targets.listed(), items.listed(), plans.listed(), approvals.listed()];
     let watches = [
         vaults.run().boxed(),
         vcenters.run().boxed(),
@@ -190,8 +192,7 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
     ];
     let watches = tokio::spawn(futures::future::join_all(watches));
     // A plan that is judged before its machines were listed would find none: no pass before everything is known.
-    let everything = listed.map(|mut listed| async move { listed.wait_for(|listed| *listed).await.is_ok() });
-    if stop.run_until_cancelled(futures::future::join_all(everything)).await.is_some() {
+    if stop.run_until_cancelled(coverage.wait_until_settled()).await.is_some() {
         join::list(&context);
         on_ready();
         futures::future::join_all(running).await;
@@ -212,6 +213,8 @@ fn own_changes<K: Resource<DynamicType = ()>>(object: &K, more: &[&dyn Fingerpri
 
 /// Items are limited by [`super::turns`], not by the controller.
 const UNBOUNDED: u16 = 0;
+/// How soon an object is looked at again in a namespace of which not everything was listed yet.
+const UNCOVERED: Duration = Duration::from_secs(2);
 
 struct Start<'a> {
     context: &'a Arc<Context>,
@@ -236,10 +239,17 @@ impl Start<'_> {
             let reconcile = reconcile.clone();
             async move {
                 let key = key_of(object.as_ref())?;
+                if !context.coverage.covers(&key.namespace) {
+                    return Ok(Action::requeue(UNCOVERED));
+                }
+                let span = trace::pass(kind, &key.namespace, &key.name);
                 // A panic would end the controller for every object of this kind.
-                let caught = AssertUnwindSafe(reconcile(object, Arc::clone(&context))).catch_unwind().await;
+                let pass = AssertUnwindSafe(reconcile(object, Arc::clone(&context))).catch_unwind();
+                let caught = pass.instrument(span.clone()).await;
                 let result = caught.unwrap_or_else(|panic| Err(Error::Panicked(panic_text(panic.as_ref()))));
-                context.tally.reconciled(kind, result.as_ref().map_or_else(Error::label, |_| "ok"));
+                let outcome = result.as_ref().map_or_else(Error::label, |_| "ok");
+                trace::ended(&span, outcome, result.as_ref().err().map(Error::class));
+                context.tally.reconciled(kind, outcome);
                 if result.is_ok() {
                     context.succeeded(kind, &key);
                 }
@@ -250,6 +260,9 @@ impl Start<'_> {
             let key = key_of(object.as_ref()).unwrap_or_else(|_| Key { namespace: String::new(), name: String::new() });
             let wait = context.after_error(kind, key.clone(), error);
             match error {
+                Error::Write(WriteError::Forbidden(_)) => {
+                    tracing::warn!(kind, name = %key.name, namespace = %key.namespace, error = error as &dyn std::error::Error, "a permission is missing");
+                }
                 Error::Write(_) => {
                     tracing::debug!(kind, name = %key.name, namespace = %key.namespace, error = error as &dyn std::error::Error, "looking again")
                 }

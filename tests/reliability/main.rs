@@ -16,6 +16,7 @@ mod crash;
 mod gate;
 mod soak;
 mod trouble;
+mod takeover;
 mod world;
 
 /// Whether the long variants are asked for.

@@ -49,10 +49,16 @@ impl World {
     }
 
     pub(crate) fn controller(&self) -> Controller {
+        self.replica("one", 3)
+    }
+
+    /// One of several controllers, with a lease of so many seconds.
+    pub(crate) fn replica(&self, name: &str, lease_seconds: u16) -> Controller {
         let clock = format!("{}={}@{}", jiff::Timestamp::now(), self.rehearsal.site.now(), self.speed);
         let child = Command::new(env!("CARGO_BIN_EXE_failback"))
-            .args(["controller", "--listen", "127.0.0.1:0", "--log", "off", "--instance", "one"])
-            .args(["--lease-namespace", "default", "--lease-seconds", "3", "--clock", &clock, "--kubeconfig"])
+            .args(["controller", "--listen", "127.0.0.1:0", "--log", "off", "--instance", name])
+            .args(["--lease-namespace", "default", "--lease-seconds", &lease_seconds.to_string()])
+            .args(["--clock", &clock, "--kubeconfig"])
             .arg(&self.kubeconfig)
             .stdin(Stdio::null())
             .stderr(Stdio::null())
@@ -75,6 +81,15 @@ impl World {
                 return Err(format!("not home within {wall:?}: {:?} {:#?}", status.summary, status.issues));
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits until a verb took effect.
+    pub(crate) async fn until_called(&self, verb: &str, wall: Duration) {
+        let began = Instant::now();
+        while !self.rehearsal.site.calls().iter().any(|call| call.effect && call.verb == verb) {
+            assert!(began.elapsed() < wall, "no {verb} within {wall:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
@@ -156,6 +171,24 @@ impl Controller {
     /// Whether it runs; one that lost its lease has ended by itself.
     pub(crate) fn runs(&mut self) -> bool {
         self.0.try_wait().unwrap().is_none()
+    }
+
+    /// SIGTERM, as a kubelet sends it.
+    pub(crate) fn terminate(&self) {
+        let sent = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Whether it ended by itself, and well, within this time.
+    pub(crate) fn ended(&mut self, within: Duration) -> bool {
+        let began = Instant::now();
+        while began.elapsed() < within {
+            if let Some(status) = self.0.try_wait().unwrap() {
+                return status.success();
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        false
     }
 }
 

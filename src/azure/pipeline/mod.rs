@@ -12,6 +12,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use tokio::time::Instant;
+use tracing::Span;
 use url::Url;
 
 use self::patience::Patience;
@@ -26,7 +27,7 @@ use crate::{
         shared::AzureShared,
     },
     core::failure::{Failure, FailureClass, Remote, codes},
-    ports::Secret,
+    ports::{Secret, trace},
 };
 
 /// Attempts of a call that may be repeated.
@@ -84,6 +85,11 @@ impl<'a> Call<'a> {
             builder = builder.header(header::CONTENT_LENGTH, "0");
         }
         builder.body(self.body.clone().unwrap_or_default()).map_err(invalid)
+    }
+
+    /// A span for one attempt.
+    fn span(&self, attempt: u32) -> Span {
+        trace::call(Remote::Arm, &self.what, attempt)
     }
 
     fn failure(&self, class: FailureClass, why: &str) -> Failure {
@@ -161,6 +167,7 @@ impl Arm {
         let answer = self.shared.transport.send(request).await;
         let took = begun.elapsed();
         let code = answer.as_ref().map_or(0, |answer| answer.status.as_u16());
+        trace::answered(&Span::current(), code);
         self.shared.meter.called(Remote::Arm, code, took);
         tracing::debug!(call = call.what, code, took_ms = took.as_millis(), client_request_id = call.id, "called ARM");
         if let Ok(answer) = &answer {
