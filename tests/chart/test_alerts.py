@@ -156,14 +156,18 @@ RECORDED = json.loads((ROOT / "tests/chart/vectors/metrics.json").read_text())
 FIRING = {
     "healthy": set(),
     "stalled": {"FailbackStalled"},
-    "outcome_unknown": {"OutcomeUnknown"},
+    # Jobs cannot be listed: that is why nothing is known.
+    "outcome_unknown": {"OutcomeUnknown", "FailbackStalled", "InventoryStale"},
     "approval_pending": {"ApprovalPendingTooLong"},
     "not_committed": {"NotCommitted"},
-    "both_copies": {"BothCopiesRunning"},
-    "throttled": {"ThrottledSustained"},
+    # It had been seen stopped.
+    "both_copies": {"BothCopiesRunning", "ReadinessLost"},
+    # Every reading is paused, for more than an hour.
+    "throttled": {"ThrottledSustained", "InventoryStale", "MasterTargetDown", "ReadinessLost"},
     "credentials_rejected": {"CredentialsRejected"},
-    "master_target_down": {"MasterTargetDown"},
-    "inventory_stale": {"InventoryStale"},
+    "master_target_down": {"MasterTargetDown", "ReadinessLost"},
+    # Heartbeats that nobody reads grow old.
+    "inventory_stale": {"InventoryStale", "MasterTargetDown", "ReadinessLost"},
     "no_leader": {"NoLeader"},
     "readiness_lost": {"ReadinessLost"},
 }
@@ -171,11 +175,13 @@ FIRING = {
 
 def recorded_series(run):
     """The run's series, those that are 0 in every run included, as Prometheus names them."""
-    still = {name: f"0x{run['minutes']}" for name in RECORDED["zero"]}
+    still = {name: f"0x{run['answers']}" for name in RECORDED["zero"]}
+    # A target that does not answer ends its series at once.
+    end = " stale" if run["answers"] < run["minutes"] else ""
     for selector, values in {**still, **run["series"]}.items():
         name, _, labels = selector.partition("{")
         labels = labels.rstrip("}") + ", " if labels else ""
-        yield {"series": f'{name}{{{labels}namespace="failback-system", pod="a"}}', "values": values}
+        yield {"series": f'{name}{{{labels}namespace="failback-system", pod="a"}}', "values": values + end}
 
 
 @pytest.mark.parametrize("name", sorted(RECORDED["runs"]))
