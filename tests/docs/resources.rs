@@ -29,13 +29,21 @@ fn kind(text: &mut String, crd: &Value) {
     let word = |value: &Value| value.as_str().unwrap().to_owned();
     let short = word(&names["shortNames"][0]);
     writeln!(text, "\n## {}\n\n{}\n", word(&names["kind"]), prose(schema)).unwrap();
-    let columns: Vec<String> =
-        version["additionalPrinterColumns"].as_array().unwrap().iter().map(|c| word(&c["name"]).to_uppercase()).collect();
+    let columns: Vec<String> = version["additionalPrinterColumns"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| word(&c["name"]).to_uppercase())
+        .collect();
     writeln!(text, "`kubectl get {short}` shows {}.", columns.join(", ")).unwrap();
     for part in ["spec", "status"] {
         let fields = &schema["properties"][part];
-        writeln!(text, "\n### {}: {part}\n\n| field | type | default | bounds | meaning |\n|---|---|---|---|---|", word(&names["kind"]))
-            .unwrap();
+        writeln!(
+            text,
+            "\n### {}: {part}\n\n| field | type | default | bounds | meaning |\n|---|---|---|---|---|",
+            word(&names["kind"])
+        )
+        .unwrap();
         let mut rules = Vec::new();
         rows(text, &mut rules, fields, "");
         if part == "spec" {
@@ -95,7 +103,12 @@ fn inside(text: &mut String, rules: &mut Vec<(String, String)>, field: &Value, p
 
 fn of_type(field: &Value) -> String {
     if let Some(values) = field["enum"].as_array() {
-        return values.iter().filter_map(Value::as_str).map(|value| format!("`{value}`")).collect::<Vec<_>>().join(", ");
+        return values
+            .iter()
+            .filter_map(Value::as_str)
+            .map(|value| format!("`{value}`"))
+            .collect::<Vec<_>>()
+            .join(", ");
     }
     let kind = field["type"].as_str().unwrap_or("any");
     match (kind, field["format"].as_str()) {
