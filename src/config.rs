@@ -128,10 +128,8 @@ pub struct AzureDefaults {
 /// The name of a namespace, as the API server would take it: a misspelt one would be watched in vain.
 fn namespace(text: &str) -> Result<String, String> {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    let sound = (1..=63).contains(&text.len())
-        && text.chars().all(allowed)
-        && !text.starts_with('-')
-        && !text.ends_with('-');
+    let sound =
+        (1..=63).contains(&text.len()) && text.chars().all(allowed) && !text.starts_with('-') && !text.ends_with('-');
     if sound { Ok(text.to_owned()) } else { Err(format!("\"{text}\" cannot be the name of a namespace")) }
 }
 

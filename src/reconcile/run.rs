@@ -86,8 +86,7 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
         approvals: approvals.store(),
         probes,
     };
-    let context =
-        Arc::new(Context::new(client, clock, registry, leadership, events, stores, tally, coverage.clone()));
+    let context = Arc::new(Context::new(client, clock, registry, leadership, events, stores, tally, coverage.clone()));
     let wakes = Wakes::new(woken);
 
     let mut running: Vec<BoxFuture<'static, ()>> = Vec::new();
