@@ -149,3 +149,53 @@ impl ControllerFlags {
             .unwrap_or_else(|| format!("failback-{}", std::process::id()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Typed {
+        #[command(flatten)]
+        flags: ControllerFlags,
+    }
+
+    fn typed(words: &[&str]) -> Result<ControllerFlags, String> {
+        let words = std::iter::once("controller").chain(words.iter().copied());
+        Typed::try_parse_from(words).map(|typed| typed.flags).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn namespaces_are_a_list_of_names() {
+        assert_eq!(typed(&["--watch-namespaces", "dr,lab"]).unwrap().watch_namespaces, ["dr", "lab"]);
+        assert!(typed(&[]).unwrap().watch_namespaces.is_empty());
+        for wrong in ["dr, lab", "Dr", "dr,", "-dr", "a.b", "*"] {
+            let told = typed(&[&format!("--watch-namespaces={wrong}")]).unwrap_err();
+            assert!(told.contains("cannot be the name of a namespace"), "{told}");
+        }
+    }
+
+    #[test]
+    fn vaults_may_use_the_controllers_identity_unless_told_otherwise() {
+        assert!(typed(&[]).unwrap().azure.shared_identity && AzureDefaults::default().shared_identity);
+        assert!(!typed(&["--azure-shared-identity", "false"]).unwrap().azure.shared_identity);
+    }
+
+    #[test]
+    fn traces_go_where_the_standard_says() {
+        let url = |words: &[&str]| typed(words).unwrap().traces.url().map(|url| url.map(|url| url.to_string()));
+        let below = Ok(Some("http://c:4318/v1/traces".to_owned()));
+        assert_eq!(url(&["--otlp-endpoint", "http://c:4318"]), below);
+        assert_eq!(url(&["--otlp-endpoint", "http://c:4318/"]), below);
+        let whole = ["--otlp-endpoint", "http://c:4318", "--otlp-traces-endpoint", "https://d/x"];
+        assert_eq!(url(&whole), Ok(Some("https://d/x".to_owned())));
+        assert_eq!(url(&[]), Ok(None));
+        assert_eq!(url(&["--otlp-endpoint", ""]), Ok(None));
+        assert_eq!(url(&["--otlp-endpoint", "http://c:4318", "--otlp-disabled", "true"]), Ok(None));
+        for wrong in ["c:4318", "grpc://c:4317", "http://"] {
+            assert!(url(&["--otlp-endpoint", wrong]).unwrap_err().contains("http://collector:4318"), "{wrong}");
+        }
+    }
+}

@@ -194,7 +194,7 @@ fn own_changes<K: Resource<DynamicType = ()>>(object: &K, more: &[&dyn Fingerpri
 }
 
 /// How soon an object is looked at again in a namespace of which not everything was listed yet.
-const UNCOVERED: Duration = Duration::from_secs(2);
+const UNCOVERED: Duration = Duration::from_secs(5);
 
 struct Start<'a> {
     settings: &'a Settings,
