@@ -88,17 +88,16 @@ impl TraceFlags {
     pub fn url(&self) -> Result<Option<Url>, String> {
         let set = |value: &Option<String>| value.clone().filter(|value| !value.is_empty());
         let disabled = set(&self.disabled).is_some_and(|value| value.eq_ignore_ascii_case("true"));
-        let below = |base: String| format!("{}/v1/traces", base.trim_end_matches('/'));
-        let Some(text) = set(&self.traces_endpoint).or_else(|| set(&self.endpoint).map(below)).filter(|_| !disabled)
-        else {
-            return Ok(None);
-        };
-        match Url::parse(&text) {
-            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(Some(url)),
-            Ok(_) | Err(_) => {
-                Err(format!("the OTLP endpoint \"{text}\" is not a URL; an example is http://collector:4318"))
-            }
+        let (complete, base) = (set(&self.traces_endpoint), set(&self.endpoint));
+        let Some(text) = complete.as_ref().or(base.as_ref()).filter(|_| !disabled) else { return Ok(None) };
+        let mut url = Url::parse(text)
+            .ok()
+            .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+            .ok_or_else(|| format!("the OTLP endpoint \"{text}\" is not a URL; an example is http://collector:4318"))?;
+        if let (None, Ok(mut path)) = (&complete, url.path_segments_mut()) {
+            path.pop_if_empty().extend(["v1", "traces"]);
         }
+        Ok(Some(url))
     }
 }
 

@@ -185,7 +185,9 @@ async fn a_collector_sees_each_pass_with_its_operation_and_its_calls() {
         ["arm", "1", "202", "ok"]
     );
     assert!(below.iter().any(|span| span.name().starts_with("arm GET ")), "the looks before it");
-    assert!(below.iter().any(|span| span.name() == "vcenter RetrievePropertiesEx"), "at home, too");
+    let commit = spans.iter().find(|span| span.name() == "operation Commit").expect("a commit");
+    let at_home = |span: &&Seen| span.is_below(commit) && span.name().starts_with("vcenter Retrieve");
+    assert!(spans.iter().any(|span| at_home(&span)), "before a commit the machine at home is read");
     let writes = below.iter().filter(|span| span.name() == "kubernetes PATCH replicateditems/status");
     assert_eq!(writes.count(), 2, "intent and answer");
     assert!(spans.iter().any(|span| span.name() == "kubernetes POST events"));

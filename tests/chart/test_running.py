@@ -5,6 +5,7 @@ import time
 import urllib.error
 import urllib.request
 
+from conftest import render
 from live import Stage, until
 from rbac import Roles
 
@@ -88,7 +89,7 @@ def test_without_the_right_to_list_a_kind_the_pod_is_not_ready_and_says_which(tm
         time.sleep(3)
         assert ready(controller) == 503 and controller.process.poll() is None
         # The right is given: no restart is needed.
-        stage.proxy.roles = Roles(stage.objects)
+        stage.proxy.roles = Roles(render({}))
         until("ready", lambda: ready(controller) == 200, 60)
         assert 'failback_watches_failing{kind="MasterTarget"} 0' in metrics(controller)
 
