@@ -88,17 +88,16 @@ impl TraceFlags {
     pub fn url(&self) -> Result<Option<Url>, String> {
         let set = |value: &Option<String>| value.clone().filter(|value| !value.is_empty());
         let disabled = set(&self.disabled).is_some_and(|value| value.eq_ignore_ascii_case("true"));
-        let below = |base: String| format!("{}/v1/traces", base.trim_end_matches('/'));
-        let Some(text) = set(&self.traces_endpoint).or_else(|| set(&self.endpoint).map(below)).filter(|_| !disabled)
-        else {
-            return Ok(None);
-        };
-        match Url::parse(&text) {
-            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(Some(url)),
-            Ok(_) | Err(_) => {
-                Err(format!("the OTLP endpoint \"{text}\" is not a URL; an example is http://collector:4318"))
-            }
+        let (complete, base) = (set(&self.traces_endpoint), set(&self.endpoint));
+        let Some(text) = complete.as_ref().or(base.as_ref()).filter(|_| !disabled) else { return Ok(None) };
+        let mut url = Url::parse(text)
+            .ok()
+            .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+            .ok_or_else(|| format!("the OTLP endpoint \"{text}\" is not a URL; an example is http://collector:4318"))?;
+        if let (None, Ok(mut path)) = (&complete, url.path_segments_mut()) {
+            path.pop_if_empty().extend(["v1", "traces"]);
         }
+        Ok(Some(url))
     }
 }
 
@@ -128,10 +127,8 @@ pub struct AzureDefaults {
 /// The name of a namespace, as the API server would take it: a misspelt one would be watched in vain.
 fn namespace(text: &str) -> Result<String, String> {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    let sound = (1..=63).contains(&text.len())
-        && text.chars().all(allowed)
-        && !text.starts_with('-')
-        && !text.ends_with('-');
+    let sound =
+        (1..=63).contains(&text.len()) && text.chars().all(allowed) && !text.starts_with('-') && !text.ends_with('-');
     if sound { Ok(text.to_owned()) } else { Err(format!("\"{text}\" cannot be the name of a namespace")) }
 }
 
@@ -149,5 +146,55 @@ impl ControllerFlags {
             .or_else(|| std::fs::read_to_string("/etc/hostname").ok().map(|name| name.trim().to_owned()))
             .filter(|name| !name.is_empty())
             .unwrap_or_else(|| format!("failback-{}", std::process::id()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Typed {
+        #[command(flatten)]
+        flags: ControllerFlags,
+    }
+
+    fn typed(words: &[&str]) -> Result<ControllerFlags, String> {
+        let words = std::iter::once("controller").chain(words.iter().copied());
+        Typed::try_parse_from(words).map(|typed| typed.flags).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn namespaces_are_a_list_of_names() {
+        assert_eq!(typed(&["--watch-namespaces", "dr,lab"]).unwrap().watch_namespaces, ["dr", "lab"]);
+        assert!(typed(&[]).unwrap().watch_namespaces.is_empty());
+        for wrong in ["dr, lab", "Dr", "dr,", "-dr", "a.b", "*"] {
+            let told = typed(&[&format!("--watch-namespaces={wrong}")]).unwrap_err();
+            assert!(told.contains("cannot be the name of a namespace"), "{told}");
+        }
+    }
+
+    #[test]
+    fn vaults_may_use_the_controllers_identity_unless_told_otherwise() {
+        assert!(typed(&[]).unwrap().azure.shared_identity && AzureDefaults::default().shared_identity);
+        assert!(!typed(&["--azure-shared-identity", "false"]).unwrap().azure.shared_identity);
+    }
+
+    #[test]
+    fn traces_go_where_the_standard_says() {
+        let url = |words: &[&str]| typed(words).unwrap().traces.url().map(|url| url.map(|url| url.to_string()));
+        let below = Ok(Some("http://c:4318/v1/traces".to_owned()));
+        assert_eq!(url(&["--otlp-endpoint", "http://c:4318"]), below);
+        assert_eq!(url(&["--otlp-endpoint", "http://c:4318/"]), below);
+        let whole = ["--otlp-endpoint", "http://c:4318", "--otlp-traces-endpoint", "https://d/x"];
+        assert_eq!(url(&whole), Ok(Some("https://d/x".to_owned())));
+        assert_eq!(url(&[]), Ok(None));
+        assert_eq!(url(&["--otlp-endpoint", ""]), Ok(None));
+        assert_eq!(url(&["--otlp-endpoint", "http://c:4318", "--otlp-disabled", "true"]), Ok(None));
+        for wrong in ["c:4318", "grpc://c:4317", "http://"] {
+            assert!(url(&["--otlp-endpoint", wrong]).unwrap_err().contains("http://collector:4318"), "{wrong}");
+        }
     }
 }

@@ -85,7 +85,10 @@ impl AzureVault {
             Credential::ClientSecret { .. } => false,
         };
         if matches!(cloud, Cloud::Custom { .. }) && own && away && !shared.trust_custom_endpoints {
-            return Err(invalid("custom endpoints are trusted with a client secret only: an identity's token could be used elsewhere".to_owned()));
+            return Err(invalid(
+                "custom endpoints are trusted with a client secret only: an identity's token could be used elsewhere"
+                    .to_owned(),
+            ));
         }
         let tokens = source(TokenRequest { shared: shared.clone(), endpoints: endpoints.clone(), credential });
         Ok(Self { arm: Arm { shared: shared.clone(), endpoints, tokens }, id })

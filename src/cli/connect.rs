@@ -6,11 +6,11 @@ use crate::{
     api::AzureCloud,
     azure::{AzureConfig, AzureShared, AzureVault, Cloud, Credential, HttpOptions, Secret as AzureSecret},
     config::AzureDefaults,
+    core::failure::codes,
     ports::{
         CallMeter, Connect, Failure, FailureClass, NamespaceIdentity, Remote, SharedClock, SiteRecovery,
         VCenterConnection, VaultConnection, VirtualCenter,
     },
-    core::failure::codes,
     vcenter::{Trust, VCenterClient, VCenterConfig},
 };
 

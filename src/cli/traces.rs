@@ -15,7 +15,8 @@ impl Traces {
     #[cfg(feature = "otlp")]
     pub(super) fn of(flags: &TraceFlags, instance: &str) -> Result<Self, Failed> {
         let url = flags.url().map_err(Failed::because)?;
-        let sent = url.map(|url| crate::observability::traces::Traces::new(&url, &flags.service, instance)).transpose()?;
+        let sent =
+            url.map(|url| crate::observability::traces::Traces::new(&url, &flags.service, instance)).transpose()?;
         Ok(Self { sent })
     }
 

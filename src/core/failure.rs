@@ -103,6 +103,19 @@ pub mod codes {
     pub const TOKEN_REQUEST_FAILED: &str = "TokenRequestFailed";
     /// The controller lends its own identity to nobody.
     pub const SHARED_IDENTITY_OFF: &str = "SharedIdentityOff";
+    /// Entra's own code for a token whose subject no federated credential has; its siblings are told in the same way.
+    pub const NO_FEDERATED_CREDENTIAL: &str = "AADSTS700213";
+    /// All that lead to a reason of their own.
+    pub const ALL: [&str; 8] = [
+        CERTIFICATE_UNTRUSTED,
+        UNREADABLE_ANSWER,
+        UNREACHABLE,
+        SERVICE_ACCOUNT_NOT_FOUND,
+        TOKEN_REQUEST_DENIED,
+        TOKEN_REQUEST_FAILED,
+        SHARED_IDENTITY_OFF,
+        NO_FEDERATED_CREDENTIAL,
+    ];
 }
 
 impl Failure {
@@ -122,7 +135,7 @@ impl Failure {
     pub fn is_unmatched_federation(&self) -> bool {
         matches!(
             self.code.as_deref(),
-            Some("AADSTS70021" | "AADSTS700211" | "AADSTS700212" | "AADSTS700213")
+            Some("AADSTS70021" | "AADSTS700211" | "AADSTS700212" | codes::NO_FEDERATED_CREDENTIAL)
         )
     }
 

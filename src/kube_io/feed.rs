@@ -226,7 +226,8 @@ impl Listing {
                 self.ended = true;
                 let told = self.told.remove(scope).unwrap_or_default();
                 let inside = |object: &K| scope.is_none() || object.meta().namespace == *scope;
-                let gone = store.state().into_iter().filter(|object| inside(object) && !told.contains(&id(object.meta())));
+                let gone =
+                    store.state().into_iter().filter(|object| inside(object) && !told.contains(&id(object.meta())));
                 gone.map(|object| Change::Deleted(object.as_ref().clone())).collect()
             }
             Ok(Event::Apply(DeserializeGuard(object))) => applied(object, store, odd).into_iter().collect(),

@@ -102,7 +102,9 @@ impl HttpClient for Sender {
         };
         // Once each time it changes, not for each batch.
         match (trouble, self.failing.load(Ordering::Relaxed)) {
-            (Some(error), false) => tracing::warn!(%error, "traces cannot be delivered; spans are dropped until they can"),
+            (Some(error), false) => {
+                tracing::warn!(%error, "traces cannot be delivered; spans are dropped until they can")
+            }
             (None, true) => tracing::info!("traces are delivered again"),
             (Some(_), true) | (None, false) => {}
         }

@@ -88,8 +88,7 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
         probes,
         turns: Turns::of(settings.concurrency),
     };
-    let context =
-        Arc::new(Context::new(client, clock, registry, leadership, events, stores, tally, coverage.clone()));
+    let context = Arc::new(Context::new(client, clock, registry, leadership, events, stores, tally, coverage.clone()));
     let wakes = Wakes::new(woken);
 
     let mut running: Vec<BoxFuture<'static, ()>> = Vec::new();
@@ -214,7 +213,7 @@ fn own_changes<K: Resource<DynamicType = ()>>(object: &K, more: &[&dyn Fingerpri
 /// Items are limited by [`super::turns`], not by the controller.
 const UNBOUNDED: u16 = 0;
 /// How soon an object is looked at again in a namespace of which not everything was listed yet.
-const UNCOVERED: Duration = Duration::from_secs(2);
+const UNCOVERED: Duration = Duration::from_secs(5);
 
 struct Start<'a> {
     context: &'a Arc<Context>,

@@ -167,17 +167,7 @@ fn what_connections_say_is_explained() {
     let failed = |class, code: &str| LinkState::Down(Failure::new(Remote::Arm, class, "").with_code(code));
     let mut states = vec![LinkState::Connecting, LinkState::Up, LinkState::NoSecret(String::new())];
     states.extend(CLASSES.map(|class| failed(class, "")));
-    let codes = [
-        codes::CERTIFICATE_UNTRUSTED,
-        codes::UNREADABLE_ANSWER,
-        codes::UNREACHABLE,
-        codes::SERVICE_ACCOUNT_NOT_FOUND,
-        codes::TOKEN_REQUEST_DENIED,
-        codes::TOKEN_REQUEST_FAILED,
-        codes::SHARED_IDENTITY_OFF,
-        "AADSTS700213",
-    ];
-    states.extend(codes.map(|code| failed(FailureClass::Transient, code)));
+    states.extend(codes::ALL.map(|code| failed(FailureClass::Transient, code)));
     for draft in states.iter().flat_map(drafts) {
         assert!(page.contains(&format!("| `{}` |", draft.reason)), "{} is not explained", draft.reason);
     }

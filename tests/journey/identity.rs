@@ -62,7 +62,9 @@ async fn vault(stage: &Stage, kind: &str, status: &str, reason: &str) -> Conditi
 /// How often a token was asked for.
 fn token_requests(stage: &Stage) -> usize {
     let asked = stage.rehearsal.api.record().into_iter().filter(|request| request.subresource == "token");
-    asked.inspect(|request| assert_eq!((request.verb.as_str(), request.name.as_str()), ("create", "failback-azure"))).count()
+    asked
+        .inspect(|request| assert_eq!((request.verb.as_str(), request.name.as_str()), ("create", "failback-azure")))
+        .count()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -104,7 +104,11 @@ async fn only_the_namespaces_that_are_named_are_watched() {
     let never = others.get("recovery-vault").await.unwrap().status.unwrap_or_default();
     assert!(never.conditions.iter().all(|condition| condition.status == "Unknown"), "{:?}", never.conditions);
     let lists = stage.rehearsal.api.record().into_iter().filter(|request| request.verb == "list");
-    assert!(lists.filter(|list| list.group == "failback.dev" && list.client != "kube-rs").all(|list| !list.namespace.is_empty()));
+    assert!(
+        lists
+            .filter(|list| list.group == "failback.dev" && list.client != "kube-rs")
+            .all(|list| !list.namespace.is_empty())
+    );
     assert_eq!(failing.of("ReplicatedItem"), 0);
     stage.end().await;
 }

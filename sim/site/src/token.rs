@@ -103,7 +103,9 @@ fn federated_as(world: &World, client: &str, assertion: &str) -> Result<(), (u64
         let presented = &claims["aud"];
         return Err((
             700_212,
-            format!("No matching federated identity record found for presented assertion audience '{presented}'. {check}"),
+            format!(
+                "No matching federated identity record found for presented assertion audience '{presented}'. {check}"
+            ),
         ));
     }
     Ok(())
