@@ -22,7 +22,8 @@ use super::{
     counts, item, join, master_target, plan,
     probes::Board,
     triggers::{
-        Wakes, approvals_of_plan, declared, items_of_wake, plans_of_item, refs, targets_of_wake, users_of_target,
+        Wakes, approvals_of_plan, declared, items_of_wake, plans_in_line, plans_of_item, refs, targets_of_wake,
+        users_of_target,
     },
     vault, vcenter,
 };
@@ -139,7 +140,10 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
         }),
         context.stores.plans.clone(),
         stream::select(
-            refs(items.listen(), plans_of_item(Arc::clone(&context))),
+            stream::select(
+                refs(items.listen(), plans_of_item(Arc::clone(&context))),
+                declared(targets.listen(), plans_in_line(Arc::clone(&context))),
+            ),
             refs(approvals.listen(), |approval: &FailbackApproval| {
                 vec![(approval.namespace().unwrap_or_default(), approval.spec.plan_ref.name.clone())]
             }),
