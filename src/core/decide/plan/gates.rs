@@ -126,7 +126,7 @@ fn approved(input: &PlanInput<'_>, demanded: &Approval) -> bool {
         .filter(|approval| approval.step == demanded.step && why_invalid(approval, &asked, input.now).is_none())
         .map(|approval| approval.approver.as_str())
         .collect();
-    i32::try_from(approvers.len()).is_ok_and(|found| found >= demanded.count)
+    i32::try_from(approvers.len()).is_ok_and(|found| found >= demanded.count.max(1))
 }
 
 /// What an approval is held against: the plan as it is.
