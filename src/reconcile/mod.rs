@@ -2,6 +2,7 @@
 
 mod act;
 mod approval;
+mod connection;
 mod context;
 mod counts;
 mod gather;

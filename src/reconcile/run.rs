@@ -23,7 +23,8 @@ use super::{
     counts, item, join, master_target, plan,
     probes::Board,
     triggers::{
-        Wakes, approvals_of_plan, declared, items_of_wake, plans_of_item, refs, targets_of_wake, users_of_target,
+        Wakes, approvals_of_plan, declared, items_of_wake, plans_in_line, plans_of_item, refs, targets_of_wake,
+        users_of_target,
     },
     turns::Turns,
     vault, vcenter,
@@ -149,7 +150,10 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
         }),
         context.stores.plans.clone(),
         stream::select(
-            refs(items.listen(), plans_of_item(Arc::clone(&context))),
+            stream::select(
+                refs(items.listen(), plans_of_item(Arc::clone(&context))),
+                declared(targets.listen(), plans_in_line(Arc::clone(&context))),
+            ),
             refs(approvals.listen(), |approval: &FailbackApproval| {
                 vec![(approval.namespace().unwrap_or_default(), approval.spec.plan_ref.name.clone())]
             }),

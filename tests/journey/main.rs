@@ -8,6 +8,7 @@ mod deletion;
 mod examples;
 mod identity;
 mod kubectl;
+mod limits;
 mod namespaces;
 mod permissions;
 mod probes;

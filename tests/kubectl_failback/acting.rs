@@ -66,11 +66,14 @@ async fn an_approval_is_for_what_the_controller_saw() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_approves_must_be_known() {
     let stage = Stage::half_way().await;
-    // This API server has no SelfSubjectReview.
+    let signed_in = stage.run(&["approve", "web", "--step", "Commit", "-o", "json"]).await.json();
+    assert_eq!(signed_in["spec"]["approver"], "kubernetes-admin");
+
+    stage.api.faults().inject(refused("create", "selfsubjectreviews", 403, 1));
     let ran = stage.run(&["approve", "web", "--step", "Commit"]).await;
     assert_eq!(ran.code, 2, "{ran:?}");
     assert!(ran.err.contains("give it with --approver"), "{ran:?}");
-    assert!(stage.list("failbackapprovals").await.is_empty());
+    assert_eq!(stage.list("failbackapprovals").await.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
