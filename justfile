@@ -19,7 +19,7 @@ test:
 
 # Writes crds/ and the generated tables in docs/ anew.
 crds:
-    FAILBACK_UPDATE=1 cargo test --test crds
+    FAILBACK_UPDATE=1 cargo test --test crds --test docs
 
 # The demo.
 demo:

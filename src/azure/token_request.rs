@@ -13,7 +13,7 @@ use url::{Url, form_urlencoded};
 use crate::{
     azure::{
         cloud::Endpoints,
-        credentials::{Credential, Granted, TokenFetch},
+        credentials::{Credential, Granted, TokenCache, TokenFetch, TokenSource},
         headers,
         http::{Answer, BodyFault, Sent, TransportFault},
         quote::{glimpse, identifier, quote},
@@ -238,8 +238,9 @@ fn unreachable_endpoint(fault: &TransportFault) -> Failure {
 }
 
 /// The source of tokens for a credential.
-pub(crate) fn source(request: TokenRequest) -> Arc<dyn crate::azure::credentials::TokenSource> {
-    Arc::new(crate::azure::credentials::TokenCache::new(Arc::new(request)))
+pub(crate) fn source(request: TokenRequest) -> Arc<dyn TokenSource> {
+    let clock = Arc::clone(&request.shared.clock);
+    Arc::new(TokenCache::new(Arc::new(request), clock))
 }
 
 #[cfg(test)]

@@ -186,6 +186,7 @@ async fn wait_for_definitions(client: &Client, health: &Health) {
 }
 
 /// Ends on Ctrl-C, or SIGTERM.
+#[cfg(unix)]
 pub(super) async fn stop_signal() {
     use tokio::signal::unix::{SignalKind, signal};
     match signal(SignalKind::terminate()) {
@@ -201,5 +202,13 @@ pub(super) async fn stop_signal() {
                 futures::future::pending::<()>().await;
             }
         }
+    }
+}
+
+/// Ctrl-C: the plugin of kubectl is built where no other signal is known.
+#[cfg(not(unix))]
+pub(super) async fn stop_signal() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        futures::future::pending::<()>().await;
     }
 }

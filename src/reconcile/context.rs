@@ -10,7 +10,7 @@ use std::{
 use kube::{Api, Client, Resource, ResourceExt, core::NamespaceResourceScope, runtime::reflector::Store};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Error, ledger::Ledger, probes::Board};
+use super::{Error, ledger::Ledger, probes::Board, turns::Turns};
 use crate::{
     api::{FailbackApproval, FailbackPlan, MasterTarget, RecoveryVault, ReplicatedItem, VCenter},
     core::{backoff, roster::Roster},
@@ -34,7 +34,7 @@ pub struct Settings {
     pub instance: String,
 }
 
-/// The shared stores, and what probes saw.
+/// What passes share: the stores, what probes saw, and the places for work.
 pub struct Stores {
     pub(super) vaults: Store<RecoveryVault>,
     pub(super) vcenters: Store<VCenter>,
@@ -43,6 +43,7 @@ pub struct Stores {
     pub(super) plans: Store<FailbackPlan>,
     pub(super) approvals: Store<FailbackApproval>,
     pub(super) probes: Board,
+    pub(super) turns: Turns,
 }
 
 /// What every pass has at hand.

@@ -13,6 +13,7 @@ mod plan;
 mod probes;
 mod run;
 mod triggers;
+mod turns;
 mod vault;
 mod vcenter;
 

@@ -30,6 +30,7 @@ use crate::{
             events::EventDraft,
             plan::{Declared, PlanDecision, PlanInput, decide, names_item},
         },
+        found::STATUS_LOST,
         schedule::load::Limits,
     },
     inventory::Key,
@@ -224,6 +225,7 @@ fn events(before: &FailbackPlanStatus, after: &FailbackPlanStatus) -> Vec<EventD
             "DeletionBlocked" => {
                 events.push(EventDraft::warning("DeletionBlocked", "Delete", ready.message.clone()));
             }
+            STATUS_LOST => events.push(EventDraft::warning(STATUS_LOST, "Stall", ready.message.clone())),
             "PhaseReached" => events.push(EventDraft::normal("PhaseReached", "Reach", ready.message.clone())),
             _ => {}
         }

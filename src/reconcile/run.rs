@@ -25,6 +25,7 @@ use super::{
     triggers::{
         Wakes, approvals_of_plan, declared, items_of_wake, plans_of_item, refs, targets_of_wake, users_of_target,
     },
+    turns::Turns,
     vault, vcenter,
 };
 use crate::{
@@ -85,12 +86,14 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
         plans: plans.store(),
         approvals: approvals.store(),
         probes,
+        turns: Turns::of(settings.concurrency),
     };
     let context = Arc::new(Context::new(client, clock, registry, leadership, events, stores, tally, coverage.clone()));
     let wakes = Wakes::new(woken);
 
     let mut running: Vec<BoxFuture<'static, ()>> = Vec::new();
-    let start = Start { settings: &settings, context: &context, stop: &stop };
+    let start = Start { context: &context, stop: &stop };
+    let most = settings.concurrency.max(1);
     running.push(start.controller(
         "RecoveryVault",
         trigger(vaults.listen(), |object| own_changes(object, &[])),
@@ -101,6 +104,7 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
                 vec![]
             }
         }),
+        most,
         vault::reconcile,
     ));
     running.push(start.controller(
@@ -111,6 +115,7 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
             Wake::VCenter(key) => vec![key],
             Wake::Item(_) | Wake::Target(_) | Wake::Vault(_) | Wake::VaultOpened(_) | Wake::VCenterOpened(_) => vec![],
         }),
+        most,
         vcenter::reconcile,
     ));
     running.push(start.controller(
@@ -118,6 +123,7 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
         trigger(targets.listen(), |object| own_changes(object, &[])),
         context.stores.targets.clone(),
         wakes.of(targets_of_wake(Arc::clone(&context))),
+        most,
         master_target::reconcile,
     ));
     running.push(start.controller(
@@ -132,6 +138,7 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
             wakes.of(items_of_wake(Arc::clone(&context))),
             declared(targets.listen(), users_of_target(Arc::clone(&context))),
         ),
+        UNBOUNDED,
         item::reconcile,
     ));
     running.push(start.controller(
@@ -147,6 +154,7 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
                 vec![(approval.namespace().unwrap_or_default(), approval.spec.plan_ref.name.clone())]
             }),
         ),
+        most,
         plan::reconcile,
     ));
     running.push(start.controller(
@@ -154,6 +162,7 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
         trigger(approvals.listen(), |object| own_changes(object, &[])),
         context.stores.approvals.clone(),
         refs(plans.listen(), approvals_of_plan(Arc::clone(&context))),
+        most,
         approval::reconcile,
     ));
     running.push(
@@ -163,6 +172,14 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
     running.push(join::follow(Arc::clone(&context), items.listen(), wake).take_until_stopped(stop.clone()));
 
     running.push(count(Arc::clone(&context)).take_until_stopped(stop.clone()));
+    running.push({
+        let (context, stop) = (Arc::clone(&context), stop.clone());
+        async move {
+            stop.cancelled().await;
+            context.stores.turns.close();
+        }
+        .boxed()
+    });
 
     let watches = [
         vaults.run().boxed(),
@@ -193,11 +210,12 @@ fn own_changes<K: Resource<DynamicType = ()>>(object: &K, more: &[&dyn Fingerpri
     fingerprint(&parts)
 }
 
+/// Items are limited by [`super::turns`], not by the controller.
+const UNBOUNDED: u16 = 0;
 /// How soon an object is looked at again in a namespace of which not everything was listed yet.
 const UNCOVERED: Duration = Duration::from_secs(5);
 
 struct Start<'a> {
-    settings: &'a Settings,
     context: &'a Arc<Context>,
     stop: &'a CancellationToken,
 }
@@ -209,6 +227,7 @@ impl Start<'_> {
         changes: impl Stream<Item = Result<K, watcher::Error>> + Send + 'static,
         store: Store<K>,
         also: impl Stream<Item = (String, String)> + Send + 'static,
+        concurrency: u16,
         reconcile: impl Fn(Arc<K>, Arc<Context>) -> F + Clone + Send + Sync + 'static,
     ) -> BoxFuture<'static, ()>
     where
@@ -254,7 +273,7 @@ impl Start<'_> {
         };
         let also = also.map(|(namespace, name)| ObjectRef::<K>::new(&name).within(&namespace));
         Controller::for_stream(changes, store)
-            .with_config(Config::default().concurrency(self.settings.concurrency.max(1)))
+            .with_config(Config::default().concurrency(concurrency))
             .reconcile_on(also)
             .graceful_shutdown_on(self.stop.clone().cancelled_owned())
             .run(pass, on_error, Arc::clone(self.context))
@@ -273,12 +292,14 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 
 /// How often the machines are counted.
 const COUNT: Duration = Duration::from_secs(10);
+/// How often at most, beside a clock that runs fast: a count looks at every machine.
+const COUNT_AT_MOST: Duration = Duration::from_millis(100);
 
 /// Gauges are counted from the caches, so that a restart does not reset them.
 async fn count(context: Arc<Context>) {
     loop {
         context.tally.standing(&counts::standing(&context));
-        tokio::time::sleep(COUNT).await;
+        tokio::time::sleep(context.clock.wall(COUNT).max(COUNT_AT_MOST)).await;
     }
 }
 

@@ -96,14 +96,14 @@ PLAN = "/apis/failback.dev/v1alpha1/namespaces/default/failbackplans/web"
 class Stage:
     """A rendered chart come to life: its definitions on the embedded server, and controllers held to its roles."""
 
-    def __init__(self, folder, values, definitions=True):
+    def __init__(self, folder, values, definitions=True, speed=1200):
         self.folder = folder
         self.binary = needs(BINARY, "target/debug/failback (cargo build)")
         self.objects = render(values)
         self.server = ApiServer(folder)
         self.processes = [self.server]
         scenario = ROOT / "examples/scenarios/one-machine.yaml"
-        site = self.start("site", "sim", "--listen", "127.0.0.1:0", "--speed", "1200", "--scenario", scenario)
+        site = self.start("site", "sim", "--listen", "127.0.0.1:0", "--speed", speed, "--scenario", scenario)
         self.clock = site.line("clock ").removeprefix("clock ")
         self.site = site.line("site ").removeprefix("site ")
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "failback-system"}}
@@ -161,6 +161,11 @@ class Stage:
 
     def until_phase(self, phase, seconds=90):
         until(phase, lambda: self.plan().get("status", {}).get("phase") == phase, seconds)
+
+    def at_site(self, path, body):
+        """Breaks the simulated site."""
+        request = urllib.request.Request(f"{self.site}/_world/{path}", json.dumps(body).encode(), method="POST")
+        urllib.request.urlopen(request, timeout=10).close()
 
     def calls(self):
         with urllib.request.urlopen(f"{self.site}/_world/calls", timeout=10) as answer:

@@ -4,7 +4,9 @@
     python3 tests/chart/record_vectors.py target/debug/failback
 
 The objects are the demo's own, with a plan that needs approvals, is suspended, resumed, deleted half-way, and
-committed, and with connections that cannot work. One object is kept for each kind and reason of its main condition.
+committed, and with connections that cannot work. Then, one after the other on sites of their own: a window that is
+closed, a failback that is undone, probes that fail, a master target with snapshots, a machine that fails. One object is
+kept for each kind and reason of its main condition.
 """
 
 import datetime
@@ -30,15 +32,7 @@ KINDS = {
 }
 # The CRDs' default, which a server shows where there is no status.
 UNOBSERVED = {"observedGeneration": -1}
-PLAN = """
-apiVersion: failback.dev/v1alpha1
-kind: FailbackPlan
-metadata: {name: web, namespace: default}
-spec:
-  desiredPhase: Protected
-  waves: [{name: all, items: [web-01]}]
-  approvals: [{step: FailBack}, {step: Commit}]
-"""
+ALL = {"desiredPhase": "Protected", "waves": [{"name": "all", "items": ["web-01"]}], "commit": {"soakSeconds": 60}}
 
 
 def main_condition(obj):
@@ -48,8 +42,8 @@ def main_condition(obj):
 
 
 def key_of(obj):
-    """Kind, reason of its main condition, and what else decides: a generation not observed, a deletion, a stall, and of
-    a plan whether its checks pass."""
+    """Kind, reason of its main condition, and what else decides: a generation not observed, a deletion, a stall, of a
+    plan whether its checks pass, and of a machine whether its probes fail."""
     status = obj.get("status", {})
     if status.get("observedGeneration", -1) < obj["metadata"].get("generation", 0):
         return f"{obj['kind']}/unobserved"
@@ -60,12 +54,19 @@ def key_of(obj):
     preflight = next((c["status"] for c in status.get("conditions", []) if c["type"] == "PreflightPassed"), None)
     if obj["kind"] == "FailbackPlan":
         key += f"/preflight {preflight}"
+    if obj["kind"] == "ReplicatedItem" and probes_fail(status):
+        key += "/probes"
     return key + ("/deleting" if obj["metadata"].get("deletionTimestamp") else "")
 
 
+def probes_fail(status):
+    found = next((c for c in status.get("conditions", []) if c["type"] == "Verified"), {})
+    return found.get("status") == "False" and found["reason"] == "ProbesFailed"
+
+
 class Server:
-    def __init__(self, url):
-        self.url = url
+    def __init__(self, url, site=None):
+        self.url, self.site = url, site
 
     def call(self, method, path, body=None, content="application/json"):
         data = None if body is None else json.dumps(body).encode()
@@ -82,6 +83,11 @@ class Server:
 
     def patch_plan(self, patch):
         return self.call("PATCH", BASE + "failbackplans/web", patch, "application/merge-patch+json")
+
+    def at_site(self, path, body):
+        """Breaks the simulated site."""
+        request = urllib.request.Request(f"{self.site}/_world/{path}", json.dumps(body).encode(), method="POST")
+        urllib.request.urlopen(request, timeout=10).close()
 
     def approve(self, name, step, **change):
         plan = self.plan()
@@ -123,31 +129,57 @@ def watch(server, kind, seen, stop):
                 seen.setdefault(key_of(obj), trim(obj))
 
 
+class Demo:
+    """The demo with a plan of its own; every object's states are kept in `seen`."""
+
+    def __init__(self, binary, seen, spec, item=None):
+        self.binary, self.seen, self.spec, self.item = binary, seen, spec, item or {}
+
+    def manifests(self, folder):
+        # Named, because a second VCenter is declared beside it.
+        target = (ROOT / "examples/one-machine/connections.yaml").read_text() + "  vcenterRef:\n    name: vcenter\n"
+        (folder / "connections.yaml").write_text(target)
+        machine = (ROOT / "examples/one-machine/machine.yaml").read_text()
+        (folder / "machine.yaml").write_text(machine + "".join(f"  {key}: {json.dumps(value)}\n" for key, value in self.item.items()))
+        plan = {"apiVersion": "failback.dev/v1alpha1", "kind": "FailbackPlan",
+                "metadata": {"name": "web", "namespace": "default"}, "spec": self.spec}
+        (folder / "plan.yaml").write_text(json.dumps(plan))
+
+    def __enter__(self):
+        self.folder = tempfile.TemporaryDirectory()
+        folder = pathlib.Path(self.folder.name)
+        config, said = folder / "kubeconfig", folder / "said"
+        (folder / "manifests").mkdir()
+        self.manifests(folder / "manifests")
+        arguments = ["demo", "--serve", "--speed", "1200", "--manifests", folder / "manifests", "--kubeconfig", config]
+        with said.open("w") as out:
+            self.process = subprocess.Popen([self.binary, *arguments], stdout=out)
+        while "Its clock runs" not in said.read_text():
+            time.sleep(0.01)
+        site = said.read_text().split(" is at ")[1].split(".\n")[0]
+        url = next(line for line in config.read_text().splitlines() if "server:" in line).split('"')[1]
+        server = Server(url, site)
+        server.until("the kinds", lambda: reachable(server))
+        self.stop = threading.Event()
+        for kind in KINDS:
+            threading.Thread(target=watch, args=(server, kind, self.seen, self.stop), daemon=True).start()
+        return server
+
+    def __exit__(self, *_):
+        time.sleep(0.5)
+        self.stop.set()
+        self.process.terminate()
+        self.process.wait()
+        self.folder.cleanup()
+
+
 def main(binary):
-    with tempfile.TemporaryDirectory() as folder:
-        folder = pathlib.Path(folder)
-        for name in ("connections.yaml", "machine.yaml"):
-            (folder / name).write_text((ROOT / "examples/one-machine" / name).read_text())
-        (folder / "plan.yaml").write_text(PLAN)
-        config = folder / "kubeconfig"
-        demo = subprocess.Popen(
-            [binary, "demo", "--speed", "1200", "--timeout", "100", "--manifests", folder, "--kubeconfig", config],
-            stdout=subprocess.DEVNULL,
-        )
-        try:
-            while not config.exists() or "server:" not in config.read_text():
-                time.sleep(0.01)
-            url = next(line for line in config.read_text().splitlines() if "server:" in line).split('"')[1]
-            seen, stop = {}, threading.Event()
-            server = Server(url)
-            server.until("the kinds", lambda: reachable(server))
-            threads = [threading.Thread(target=watch, args=(server, kind, seen, stop), daemon=True) for kind in KINDS]
-            for thread in threads:
-                thread.start()
-            drive(server)
-        finally:
-            demo.terminate()
-            demo.wait()
+    seen = {}
+    with Demo(binary, seen, {**ALL, "approvals": [{"step": "FailBack"}, {"step": "Commit"}]}) as server:
+        drive(server)
+    for spec, item, drive_one in TROUBLES:
+        with Demo(binary, seen, {**ALL, **spec}, item) as server:
+            drive_one(server)
     (HERE / "vectors" / "statuses.json").write_text(json.dumps(dict(sorted(seen.items())), indent=1) + "\n")
     print("\n".join(sorted(seen)))
 
@@ -201,7 +233,64 @@ def drive(server):
     server.until_reason("NoItems")
     server.patch_plan({"spec": {"skip": [], "desiredPhase": "Protected"}})
     server.until_reason("Completed")
-    time.sleep(0.5)
+
+
+def closed(server):
+    server.until_reason("WindowClosed")
+
+
+def undone(server):
+    server.until("home", lambda: server.plan().get("status", {}).get("phase") == "FailedBack")
+    server.patch_plan({"spec": {"cancel": [{"reason": "the application does not start"}], "desiredPhase": "Committed"}})
+    server.until("undone", lambda: item(server)["status"]["phase"] == "Reprotected")
+    server.until_reason("Cancelled")
+
+
+def item(server):
+    return server.call("GET", BASE + "replicateditems/web-01")
+
+
+def unanswered(server):
+    server.until("the probe has failed", lambda: probes_fail(item(server).get("status", {})))
+
+
+def snapshots(server):
+    server.until_reason("PhaseReached")
+    server.at_site("mend", {"vm": "appliance01", "vmSnapshots": ["nightly"]})
+
+    def ready():
+        return main_condition({"kind": "MasterTarget", **server.call("GET", BASE + "mastertargets/appliance01")})
+
+    server.until("the snapshot is seen", lambda: ready()["reason"] == "HasSnapshots")
+
+
+def fails(server):
+    server.until_reason("PhaseReached")
+    error = {"type": "jobFails", "code": "539", "message": "The requested action couldn't be completed."}
+    server.at_site("faults", {"path": "*/plannedFailover", "effect": error})
+    server.patch_plan({"spec": {"desiredPhase": "Protected"}})
+    server.until_reason("ItemStalled")
+
+
+def dry(server):
+    server.until_reason("DryRun")
+
+
+def impossible(server):
+    server.until_reason("InvalidSpec")
+
+
+PORT = {"name": "https", "tcp": {"host": "127.0.0.1", "port": 9}, "intervalSeconds": 60, "failureThreshold": 2}
+# What the plan says, what the machine says, and what happens then.
+TROUBLES = [
+    ({"window": {"start": "2099-01-01T00:00:00Z", "end": "2099-01-02T00:00:00Z"}}, None, closed),
+    ({"desiredPhase": "FailedBack"}, None, undone),
+    ({}, {"verification": {"probes": [PORT]}}, unanswered),
+    ({"desiredPhase": "Assessed"}, None, snapshots),
+    ({"desiredPhase": "Reprotected"}, None, fails),
+    ({"dryRun": True}, None, dry),
+    ({"window": {"cron": "0 22 31 FEB *", "durationMinutes": 60}}, None, impossible),
+]
 
 
 if __name__ == "__main__":

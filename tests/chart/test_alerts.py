@@ -6,6 +6,7 @@ import subprocess
 import urllib.request
 
 import pytest
+import record_metrics
 import yaml
 from conftest import ROOT, VARIANTS, needs, of_kind, one, render
 from live import Stage, until
@@ -149,6 +150,78 @@ def test_nothing_fires_without_need(promtool, what):
     assert code == 0, said
 
 
+# What a simulated run shows (vectors/metrics.json): the alerts that fire at its end. Each has a run of its own; what else
+# fires there is part of the same trouble.
+RECORDED = json.loads((ROOT / "tests/chart/vectors/metrics.json").read_text())
+FIRING = {
+    "healthy": set(),
+    "stalled": {"FailbackStalled"},
+    # Jobs cannot be listed: that is why nothing is known.
+    "outcome_unknown": {"OutcomeUnknown", "FailbackStalled", "InventoryStale"},
+    "approval_pending": {"ApprovalPendingTooLong"},
+    "not_committed": {"NotCommitted"},
+    # It had been seen stopped.
+    "both_copies": {"BothCopiesRunning", "ReadinessLost"},
+    # Every reading is paused, for more than an hour.
+    "throttled": {"ThrottledSustained", "InventoryStale", "MasterTargetDown", "ReadinessLost"},
+    "credentials_rejected": {"CredentialsRejected"},
+    "master_target_down": {"MasterTargetDown", "ReadinessLost"},
+    # Heartbeats that nobody reads grow old.
+    "inventory_stale": {"InventoryStale", "MasterTargetDown", "ReadinessLost"},
+    "no_leader": {"NoLeader"},
+    "readiness_lost": {"ReadinessLost"},
+}
+
+
+def recorded_series(run):
+    """The run's series, those that are 0 in every run included, as Prometheus names them."""
+    still = {name: f"0x{run['answers']}" for name in RECORDED["zero"]}
+    # A target that does not answer ends its series at once.
+    end = " stale" if run["answers"] < run["minutes"] else ""
+    for selector, values in {**still, **run["series"]}.items():
+        name, _, labels = selector.partition("{")
+        labels = labels.rstrip("}") + ", " if labels else ""
+        yield {"series": f'{name}{{{labels}namespace="failback-system", pod="a"}}', "values": values + end}
+
+
+@pytest.mark.parametrize("name", sorted(RECORDED["runs"]))
+def test_an_alert_fires_in_a_simulated_run(promtool, tmp_path, name):
+    run = RECORDED["runs"][name]
+    quiet = range(0, run["trouble"] + 1, 10) if FIRING[name] else range(0, run["minutes"] + 1, 5)
+
+    def asked(minute, alerts):
+        samples = [{"labels": f'{{alertname="{alert}"}}', "value": 1} for alert in sorted(alerts)]
+        return {"expr": 'group by (alertname) (ALERTS{alertstate="firing"})', "eval_time": f"{minute}m", "exp_samples": samples}
+
+    checks = [asked(minute, ()) for minute in quiet]
+    if FIRING[name]:
+        checks.append(asked(run["minutes"], FIRING[name]))
+    test = {"interval": "1m", "input_series": list(recorded_series(run)), "promql_expr_test": checks}
+    (tmp_path / "tests.yaml").write_text(yaml.safe_dump({"rule_files": ["rules.yaml"], "tests": [test]}))
+    code, said = promtool("test", "rules", "tests.yaml")
+    assert code == 0, said
+
+
+def test_every_alert_has_a_simulated_run():
+    assert set(RECORDED["runs"]) == set(FIRING) == {run.__name__ for run in record_metrics.RUNS}
+    assert set.union(*FIRING.values()) == ALERTS
+
+
+def drifted(shown):
+    """What the recording has that is not shown any more: a metric with its labels, or a series that was ever not 0."""
+    shape = re.compile(r'="[^"]*"')
+    moving = set().union(*(run["series"] for run in RECORDED["runs"].values()))
+    shapes = {shape.sub("", series) for series in shown}
+    return sorted(moving - shown) + sorted({shape.sub("", series) for series in {*RECORDED["zero"], *moving}} ^ shapes)
+
+
+def test_a_metric_that_changes_its_shape_is_noticed():
+    shown = set(RECORDED["zero"]).union(*(run["series"] for run in RECORDED["runs"].values()))
+    assert drifted(shown) == [] and drifted(shown | {'failback_waiting{waiting_on="SomethingNew"}'}) == []
+    assert drifted(shown - {"failback_uncommitted_seconds"}) == ["failback_uncommitted_seconds"] * 2
+    assert drifted({series.replace("waiting_on=", "reason=") for series in shown})
+
+
 def test_every_alert_of_the_design_is_there():
     assert {rule["alert"] for rule in rules()} == ALERTS == set(FIRES)
 
@@ -261,6 +334,7 @@ def test_queries_are_understood(promtool, tmp_path):
 def test_a_controller_that_worked_shows_what_is_documented(tmp_path):
     """A machine comes home; what /metrics shows then is what docs/metrics.md names, and tells of it."""
     types, _ = documented()
+    names = record_metrics.asked_for()
     with Stage(tmp_path, {"secretNamespaces": ["default"]}) as stage:
         controller = with_port(stage, "pod-1")
         stage.apply_example()
@@ -272,6 +346,8 @@ def test_a_controller_that_worked_shows_what_is_documented(tmp_path):
             return text if 'failback_items{phase="Protected"} 1' in text else None
 
         text = until("the machine to be counted", scraped, 30)
+        # The recording that alerts are tested with is of the metrics as they are.
+        assert drifted(set(record_metrics.scraped(controller.port, names))) == [], "run tests/chart/record_metrics.py"
     shown = dict(re.findall(r"^# TYPE (failback_\w+) (\w+)$", text, re.M))
     assert {f"{name}_total" if kind == "counter" else name: kind for name, kind in shown.items()} == types
     for verb in ("Reprotect", "FailBack", "Commit", "Protect"):

@@ -1,4 +1,4 @@
-"""What the documentation says to type and to apply works, or is marked as needing what a test has not."""
+"""What the documentation says to apply is accepted, and values and roles that it names are there. Commands: test_book.py."""
 
 import re
 import shlex
@@ -11,7 +11,7 @@ from live import ApiServer
 from rbac import Roles
 
 DOCS = [*sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs/runbooks").glob("*.md")), "docs/troubleshooting.md",
-        "docs/metrics.md", "docs/install.md", "docs/security.md", "docs/tracing.md", "charts/failback/README.md", "examples/gitops/README.md"]
+        "docs/metrics.md", "docs/install.md", "docs/operations.md", "docs/security.md", "docs/tracing.md", "charts/failback/README.md", "examples/gitops/README.md"]
 BLOCK = re.compile(r"(?:<!-- ([^>]+) -->\n)?```(\w+)\n(.*?)```", re.S)
 
 
@@ -40,18 +40,25 @@ def values_of(command):
     return words, values
 
 
-@pytest.mark.parametrize("marker,text", list(blocks("sh")))
+@pytest.mark.parametrize("marker,text", [p for p in blocks("sh") if p.values[0] in ("renders", "needs: Azure")])
 def test_commands(marker, text):
+    """What test_book.py does not run: Helm's engine renders the values, and files that are named are there."""
     for command in re.split(r"(?<!\\)\n", text.strip()):
         words, values = values_of(command)
-        if words[0] == "helm":
+        if marker == "renders":
             assert (ROOT / next(word for word in words if word.startswith("charts/"))).is_dir()
             assert render(values, namespace=words[words.index("--namespace") + 1])
-        elif words[0] == "az":
-            assert marker == "needs Azure"
-            assert all((ROOT / word).exists() for word in words if word.startswith("examples/"))
         else:
-            assert words[0] == "kubectl" and marker == "needs a cluster"
+            assert all((ROOT / word).exists() for word in words if word.startswith("examples/"))
+
+
+def kept(said, stored):
+    """Whether all that was said is stored; defaults may have come to it."""
+    if isinstance(said, dict):
+        return isinstance(stored, dict) and all(key in stored and kept(value, stored[key]) for key, value in said.items())
+    if isinstance(said, list):
+        return len(said) == len(stored) and all(map(kept, said, stored))
+    return said == stored
 
 
 def test_manifests(tmp_path):
@@ -65,19 +72,9 @@ def test_manifests(tmp_path):
         for param in blocks("yaml"):
             obj = yaml.safe_load(param.values[1])
             stored = server.apply(obj, plurals[obj["kind"]], namespace="dr")
-            assert obj["spec"].items() <= stored["spec"].items(), "a field was dropped"
+            assert kept(obj["spec"], stored["spec"]), "a field was dropped"
     finally:
         server.stop()
-
-
-@pytest.mark.parametrize("doc", DOCS)
-def test_links(doc):
-    text = (ROOT / doc).read_text()
-    for target in re.findall(r"\]\(([^)#]+)(?:#[\w-]+)?\)", text):
-        assert ((ROOT / doc).parent / target).exists(), target
-    for target, anchor in re.findall(r"\]\(([^)#]+)#([\w-]+)\)", text):
-        headings = re.findall(r"^#+ (.+)$", ((ROOT / doc).parent / target).read_text(), re.M)
-        assert anchor in {heading.lower().replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("doc", DOCS)
@@ -110,7 +107,8 @@ def test_the_table_of_people_is_the_roles():
             assert set(writes.values()) == {cell(row) == "write"}, (role, row)
         approvals = {verb for verb in ("create", "delete") if verb in verbs["failbackapprovals"]}
         assert approvals == set(filter(None, cell("FailbackApproval").split(", "))), role
-        assert ("approve" in verbs["failbackplans"]) == (cell("`approve` on FailbackPlans") == "yes")
+        for verb in ("approve", "waive"):
+            assert (verb in verbs["failbackplans"]) == (cell(f"`{verb}` on FailbackPlans") == "yes")
 
 
 def test_the_table_of_the_controller_names_every_right():

@@ -117,9 +117,9 @@ def test_an_object_applied_a_millisecond_ago(kind):
 @pytest.mark.parametrize(
     "reason,stalled,expected",
     [
-        ("OperationFailed", True, "Degraded"),
         ("OperationOutcomeUnknown", True, "Degraded"),
         ("ItemFailed", False, "Suspended"),
+        ("Quarantined", False, "Degraded"),
         ("WaveNotStarted", False, "Progressing"),
         ("ConcurrencyLimit", False, "Progressing"),
         ("WaitingForSoak", False, "Progressing"),
@@ -131,6 +131,30 @@ def test_reasons_that_the_recorded_run_did_not_meet(reason, stalled, expected):
     conditions += [{"type": "Stalled", "status": "True", "reason": reason, "message": "m"}] if stalled else []
     obj = {"kind": "ReplicatedItem", "metadata": {"generation": 2}, "status": {"observedGeneration": 2, "conditions": conditions}}
     assert health(obj)["status"] == expected
+
+
+@pytest.mark.parametrize(
+    "kind,reason,argo",
+    [
+        ("FailbackPlan", "ApprovalRequired", "Suspended"), ("ReplicatedItem", "ApprovalRequired", "Suspended"),
+        ("FailbackPlan", "WindowClosed", "Suspended"), ("ReplicatedItem", "WindowClosed", "Suspended"),
+        ("FailbackPlan", "Suspended", "Suspended"), ("ReplicatedItem", "Suspended", "Suspended"),
+        ("FailbackPlan", "DryRun", "Suspended"), ("ReplicatedItem", "DryRun", "Suspended"),
+        ("FailbackPlan", "Cancelled", "Suspended"), ("ReplicatedItem", "FailbackCancelled", "Suspended"),
+        ("FailbackPlan", "InvalidSpec", "Degraded"), ("FailbackPlan", "ItemStalled", "Degraded"),
+        ("ReplicatedItem", "NotVerified/probes", "Degraded"), ("ReplicatedItem", "OperationFailed", "Degraded"),
+        ("MasterTarget", "Usable", "Healthy"), ("MasterTarget", "HasSnapshots", "Degraded"),
+    ],
+)
+def test_the_recording_has_every_wait_for_a_person(kind, reason, argo):
+    """So that none of them is missing without notice when it is recorded again."""
+    found = [key for key in STATUSES if key.startswith(f"{kind}/{reason}")]
+    assert found and all(EXPECTED[key]["argo"] == argo for key in found), (found, argo)
+
+
+def test_a_failing_probe_tells_what_it_saw():
+    answer = health(STATUSES["ReplicatedItem/NotVerified/probes"])
+    assert "https" in answer["message"] and "127.0.0.1:9" in answer["message"]
 
 
 def test_reasons_in_the_scripts_are_those_of_the_code():

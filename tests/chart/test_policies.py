@@ -5,6 +5,7 @@ they are asked for, as the server does.
 """
 
 import copy
+import re
 
 import pytest
 from cel_expr_python import cel
@@ -76,14 +77,34 @@ def admit(suffix, values=FULL, *, user, operation, obj=None, old=None, params=({
     return None
 
 
+def demand(step, count, forbid=False):
+    return {"step": step, "count": count, "forbidRequester": forbid}
+
+
+def commit(**spec):
+    return {"policy": "Verified", "soakSeconds": 60, "onProbeFailure": "Hold", **spec}
+
+
+def waiver(check, *items, reason="known"):
+    return {"check": check, "reason": reason, **({"items": list(items)} if items else {})}
+
+
+WINDOW = {"cron": "0 22 * * SAT", "durationMinutes": 240, "timeZone": "UTC"}
+WIDER = {**WINDOW, "durationMinutes": 600}
+FOUND = {"name": "all", "items": [], "selector": {"matchLabels": {"tier": "web"}}, "maxConcurrent": 10}
+FOUND_ELSE = {**FOUND, "selector": {"matchLabels": {"tier": "db"}}}
+FOUND_MORE = {"name": "all", "items": ["web-01", "web-02"], "selector": FOUND["selector"], "maxConcurrent": 10}
+
+
 def plan(**spec):
+    """As the API server hands it to a policy: with the definitions' defaults."""
     return {
         "metadata": {"name": "web", "namespace": "dr", "uid": "u-1"},
         "spec": {
             "desiredPhase": "FailedBack",
             "waves": [{"name": "all", "items": ["web-01", "web-02"], "maxConcurrent": 10}],
-            "approvals": [{"step": "FailBack", "count": 1}, {"step": "Commit", "count": 2}],
-            "commit": {"soakSeconds": 60}, "suspend": False, "deletionPolicy": "Hold", **spec,
+            "approvals": [demand("FailBack", 1), demand("Commit", 2)], "commit": commit(),
+            "suspend": False, "dryRun": False, "onItemFailure": "Stop", "deletionPolicy": "Hold", **spec,
         },
         "status": {"observedGeneration": 1, "startedAt": "2026-11-01T00:00:00Z"},
     }
@@ -161,7 +182,13 @@ def requester(user, operation, obj, old=None):
         {"waves": [{"name": "all", "items": ["web-01"], "maxConcurrent": 10}]},
         {"skip": ["web-01"]},
         {"approvals": []},
-        {"commit": {"soakSeconds": 0}},
+        {"commit": commit(soakSeconds=0)},
+        {"window": WINDOW},
+        {"waivers": [waiver("VmNameFree")]},
+        {"dryRun": True},
+        {"onItemFailure": "Continue"},
+        {"failureBudget": 3},
+        {"maxConcurrent": 3},
     ],
     ids=lambda change: next(iter(change)),
 )
@@ -171,13 +198,35 @@ def test_who_changes_what_a_plan_does_asks_for_it(change):
     assert requester("mona", "UPDATE", annotated(plan(**change), requested_by="mona"), old) is None
 
 
-@pytest.mark.parametrize("change", [{"suspend": True}, {"retryToken": "again"}], ids=lambda change: next(iter(change)))
-def test_suspending_and_trying_again_ask_for_nothing_new(change):
+def test_what_an_approval_is_for_is_what_asks_anew():
+    """The fields of the hash that an approval quotes, by the code that makes it."""
+    source = (ROOT / "src/core/decide/plan/mod.rs").read_text()
+    hashed = re.findall(r'"(\w+)": spec\.', source[source.index("pub fn spec_hash") :])
+    assert len(hashed) >= 8
+    policy = one(render(FULL), "ValidatingAdmissionPolicy", "failback-requester")
+    [asks] = [v["expression"] for v in policy["spec"]["variables"] if v["name"] == "asksAnew"]
+    assert [name for name in hashed if f"object.spec.{name} != oldObject.spec.{name}" not in asks
+            and f"object.spec.{name} : []) != (" not in asks] == []
+
+
+STEERING = [{"suspend": True}, {"retryToken": "again"}, {"cancel": [{"reason": "the application does not start"}]}]
+
+
+@pytest.mark.parametrize("change", STEERING, ids=lambda change: next(iter(change)))
+def test_suspending_trying_again_and_cancelling_ask_for_nothing_new(change):
     old = annotated(plan(), requested_by="rita")
     assert requester("mona", "UPDATE", annotated(plan(**change), requested_by="rita"), old) is None
     # ... and are no way to take the name off.
     assert requester("mona", "UPDATE", plan(**change), old) is not None
     assert requester("mona", "UPDATE", annotated(plan(**change), requested_by="anna"), old) is not None
+    # ... nor to put one's own there, so that who asked may approve.
+    message = requester("mona", "UPDATE", annotated(plan(**change), requested_by="mona"), old)
+    assert message.startswith("the annotation failback.dev/requested-by stays rita")
+
+
+def test_a_plan_from_before_gets_the_name_of_who_puts_it_there():
+    assert requester("mona", "UPDATE", annotated(plan(), requested_by="mona"), plan()) is None
+    assert requester("mona", "UPDATE", annotated(plan(), requested_by="rita"), plan()) is not None
 
 
 def test_the_controller_writes_finalizers():
@@ -223,7 +272,7 @@ def required(operation, obj, old=None):
 
 def test_required_approvals():
     assert required("CREATE", plan()) is None
-    few = plan(approvals=[{"step": "FailBack", "count": 1}, {"step": "Commit", "count": 1}])
+    few = plan(approvals=[demand("FailBack", 1), demand("Commit", 1)])
     assert required("CREATE", few) == "spec.approvals must have step Commit with a count of at least 2"
     none = plan()
     del none["spec"]["approvals"]
@@ -258,16 +307,82 @@ def lock(obj, old, user="rita"):
         ({"waves": [{"name": "all", "items": ["web-01"], "maxConcurrent": 10}]}, False),
         ({"waves": [{"name": "renamed", "items": ["web-01", "web-02"], "maxConcurrent": 10}]}, False),
         ({"waves": [plan()["spec"]["waves"][0], {"name": "more", "items": ["db"], "maxConcurrent": 1}]}, True),
-        ({"approvals": [{"step": "Commit", "count": 3}, {"step": "FailBack", "count": 1}]}, True),
-        ({"approvals": [{"step": "Commit", "count": 2}]}, False),
-        ({"approvals": [{"step": "Commit", "count": 1}, {"step": "FailBack", "count": 1}]}, False),
+        ({"waves": [FOUND_MORE]}, False),
+        ({"approvals": [demand("Commit", 3), demand("FailBack", 1)]}, True),
+        ({"approvals": [demand("Commit", 2, forbid=True), demand("FailBack", 1)]}, True),
+        ({"approvals": [demand("Commit", 2)]}, False),
+        ({"approvals": [demand("Commit", 1), demand("FailBack", 1)]}, False),
         ({"approvals": []}, False),
+        ({"cancel": [{"reason": "the application does not start"}]}, True),
+        ({"cancel": [{"items": ["web-01"], "reason": "it does not start"}]}, True),
     ],
     ids=str,
 )
 def test_what_a_started_plan_may_change(change, allowed):
     assert (lock(plan(**change), plan()) is None) == allowed
     assert lock(plan(**change), unstarted(plan())) is None
+
+
+def test_who_asked_for_it_cannot_become_good_enough():
+    old = plan(approvals=[demand("Commit", 1, forbid=True)])
+    assert lock(plan(approvals=[demand("Commit", 1, forbid=True)]), old) is None
+    assert lock(plan(approvals=[demand("Commit", 1)]), old) is not None
+
+
+@pytest.mark.parametrize("waves,allowed", [([FOUND], True), ([FOUND_ELSE], False), ([{**FOUND_MORE, "selector": None}], False)], ids=str)
+def test_a_started_plan_keeps_its_selectors(waves, allowed):
+    waves = [{key: value for key, value in wave.items() if value is not None} for wave in waves]
+    assert (lock(plan(waves=waves), plan(waves=[FOUND])) is None) == allowed
+    assert lock(plan(waves=waves), unstarted(plan(waves=[FOUND]))) is None
+
+
+WEAKER = [
+    ({"window": WINDOW}, {"window": WIDER}, "its window stays"),
+    ({"window": WINDOW}, {}, "its window stays"),
+    ({}, {"waivers": [waiver("VmNameFree")]}, "to waive a check"),
+    ({"waivers": [waiver("VmNameFree", "web-01")]}, {"waivers": [waiver("VmNameFree")]}, "to waive a check"),
+    ({"waivers": [waiver("VmNameFree", "web-01")]}, {"waivers": [waiver("VmNameFree", "web-02")]}, "to waive a check"),
+    ({}, {"commit": commit(policy="Manual")}, "its commits are held"),
+    ({}, {"commit": commit(soakSeconds=59)}, "its commits are held"),
+    ({}, {"commit": commit(onProbeFailure="Cancel")}, "its commits are held"),
+    ({}, {"deletionPolicy": "Abandon"}, "its deletionPolicy stays Hold"),
+]
+
+
+@pytest.mark.parametrize("before,after,sentence", WEAKER, ids=lambda part: str(part)[:60])
+def test_what_holds_a_started_plan_back_is_set_aside_by_who_may_waive_it(before, after, sentence):
+    assert sentence in lock(plan(**after), plan(**before))
+    assert lock(plan(**after), unstarted(plan(**before))) is None
+    GRANTS.add(("anna", "waive", "failbackplans", "dr", "other"))
+    assert lock(plan(**after), plan(**before), "anna") is not None, "the right is for this plan"
+    GRANTS.add(("anna", "waive", "failbackplans", "dr", "web"))
+    assert lock(plan(**after), plan(**before), "anna") is None
+    # Approving is another right.
+    GRANTS.add(("bert", "approve", "failbackplans", "dr", "web"))
+    assert lock(plan(**after), plan(**before), "bert") is not None
+
+
+STRICTER = [
+    ({}, {"window": WINDOW}),
+    ({"waivers": [waiver("VmNameFree")]}, {}),
+    ({"waivers": [waiver("VmNameFree")]}, {"waivers": [waiver("VmNameFree", reason="said better")]}),
+    ({"commit": commit(policy="Manual")}, {}),
+    ({}, {"commit": commit(soakSeconds=600)}),
+    ({"commit": commit(onProbeFailure="Cancel")}, {}),
+    ({"deletionPolicy": "Abandon"}, {}),
+]
+
+
+@pytest.mark.parametrize("before,after", STRICTER, ids=str)
+def test_a_started_plan_may_be_held_to_more(before, after):
+    assert lock(plan(**after), plan(**before)) is None
+    assert lock(plan(**before), plan(**before)) is None
+
+
+def test_waiving_is_part_of_the_approvers_role_alone():
+    for role in ("viewer", "editor", "approver", "admin"):
+        verbs = {verb for rule in one(render(), "ClusterRole", f"-{role}")["rules"] for verb in rule["verbs"]}
+        assert ("waive" in verbs) == (role == "approver"), role
 
 
 def test_a_plan_without_approvals_may_get_some():
@@ -298,18 +413,56 @@ def test_where_a_claimed_machine_goes_may_change():
     assert admit("item-lock", {}, user="rita", operation="UPDATE", obj=item(datastore="ds"), old=item()) is None
 
 
+PORT = {"name": "ssh", "tcp": {"port": 22}, "timeoutSeconds": 5, "intervalSeconds": 30, "successThreshold": 2, "failureThreshold": 3}
+PAGE = {"name": "page", "http": {"scheme": "http", "port": 80, "path": "/", "expectedStatus": 200}, "timeoutSeconds": 5,
+        "intervalSeconds": 30, "successThreshold": 1, "failureThreshold": 3}
+
+
+@pytest.mark.parametrize(
+    "before,after,allowed",
+    [
+        ([PORT], [PORT], True),
+        ([PORT], [PAGE, PORT], True),
+        ([], [PORT], True),
+        ([PORT, PAGE], [PAGE], False),
+        ([PORT], None, False),
+        ([PORT], [{**PORT, "successThreshold": 1}], False),
+        ([PORT], [{**PORT, "tcp": {"port": 23}}], False),
+    ],
+    ids=lambda part: ",".join(probe["name"] for probe in part) if isinstance(part, list) else str(part),
+)
+def test_a_claimed_machine_is_asked_what_it_was_to_be_asked(before, after, allowed):
+    old, new = item(verification={"probes": before}), item(**({} if after is None else {"verification": {"probes": after}}))
+
+    def say(user, old):
+        return admit("item-lock", {}, user=user, operation="UPDATE", obj=new, old=old)
+
+    assert (say("rita", old) is None) == allowed
+    assert allowed or "its probes stay" in say("rita", old)
+    GRANTS.add(("anna", "waive", "failbackplans", "dr", "web"))
+    assert say("anna", old) is None
+    del old["status"]["claim"]
+    assert say("rita", old) is None
+
+
 def test_the_lock_says_what_the_definitions_say():
     """The CRDs' own rules and the policy's come out the same for the rules that both have."""
     [text] = [path.read_text() for path in (ROOT / "charts/failback/files/crds").glob("*failbackplans.yaml")]
     [crd] = documents(text)
     rules = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["x-kubernetes-validations"]
     env = cel.NewEnv(variables={"self": T.DYN, "oldSelf": T.DYN})
-    phases = ["Assessed", "Reprotected", "FailedBack", "Committed", "Protected"]
-    for before in phases:
-        for after in phases:
-            old, new = plan(desiredPhase=before), plan(desiredPhase=after)
+    specs = [{"desiredPhase": phase} for phase in ["Assessed", "Reprotected", "FailedBack", "Committed", "Protected"]]
+    specs += [{"waves": waves} for waves in ([FOUND], [FOUND_ELSE], [FOUND_MORE], [FOUND_MORE, {**FOUND, "name": "more"}])]
+    specs += [{"approvals": [demand("Commit", count, forbid)]} for count in (1, 2) for forbid in (False, True)]
+    specs += [{"approvals": []}]
+    denied = 0
+    for before in specs:
+        for after in specs:
+            old, new = plan(**before), plan(**after)
             crd_says = all(env.compile(r["rule"]).eval(data={"self": new, "oldSelf": old}).plain_value() for r in rules)
             assert crd_says == (lock(new, old) is None), (before, after)
+            denied += not crd_says
+    assert len(specs) ** 2 > denied > len(specs)
 
 
 # Deleting a started plan.

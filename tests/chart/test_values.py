@@ -8,6 +8,12 @@ from conftest import VARIANTS, chart, render
 
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\nQQ==\n-----END CERTIFICATE-----"
 
+
+
+def proxied(proxy, ports=(443,)):
+    return {"extraEnv": [{"name": "HTTPS_PROXY", "value": proxy}], "networkPolicy": {"enabled": True, "egressPorts": list(ports)}}
+
+
 CONTRADICTIONS = [
     ({"image": {"tag": "1", "digest": "sha256:" + "0" * 64}}, "image.tag and image.digest are both set"),
     ({"watchNamespaces": ["a", "c"], "secretNamespaces": ["b"]}, 'secretNamespaces has "b", but only a, c is watched'),
@@ -58,7 +64,51 @@ CONTRADICTIONS = [
     ({"extraEnv": [{"name": "FAILBACK_LISTEN", "value": "x"}]}, "extraEnv has FAILBACK_LISTEN"),
     ({"extraEnv": [{"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "x"}]}, "extraEnv has OTEL_EXPORTER_OTLP_ENDPOINT"),
     ({"extraEnv": [{"name": "AZURE_TENANT_ID", "value": "x"}]}, "extraEnv has AZURE_TENANT_ID"),
+    ({"extraEnv": [{"name": "NO_PROXY", "value": "a"}, {"name": "NO_PROXY", "value": "b"}]}, "extraEnv has NO_PROXY twice"),
+    (proxied("http://proxy.example.com:3128"), "a proxy on port 3128, which is not in networkPolicy.egressPorts"),
+    (proxied("http://anna:secret@proxy.example.com/"), "a proxy on port 80, which"),
+    ({"azure": {"audience": "api://other"}}, "azure.audience or azure.tokenExpirationSeconds is set"),
+    ({"azure": {"workloadIdentity": "webhook", "tokenExpirationSeconds": 7200}}, "azure.workloadIdentity is webhook"),
+    (
+        {
+            "azure": {"workloadIdentity": "webhook", "clientId": "b6f6a3f0-7f0e-4e54-a8b1-2b9d7c0c9a22"},
+            "serviceAccount": {"annotations": {"azure.workload.identity/client-id": "7f3d2c52-1c1a-4a6e-9d5c-5b1f0a6e4c11"}},
+        },
+        "serviceAccount.annotations has azure.workload.identity/client-id",
+    ),
+    ({"podDisruptionBudget": {"maxUnavailable": 0}}, "maxUnavailable is 0: no node"),
+    (
+        {"policies": {"requiredApprovals": {"enabled": True}, "approverIdentity": {"enabled": False}}},
+        "policies.requiredApprovals is enabled and policies.approverIdentity is not",
+    ),
+    ({"commonLabels": {"app.kubernetes.io/name": "dr"}}, "commonLabels has app.kubernetes.io/name"),
+    ({"podLabels": {"app.kubernetes.io/instance": "dr"}}, "podLabels has app.kubernetes.io/instance"),
+    ({"podLabels": {"team": "a"}, "commonLabels": {"team": "b"}}, "podLabels and commonLabels both have team"),
+    (
+        {"metrics": {"dashboard": {"enabled": True, "labels": {"team": "a"}}}, "commonLabels": {"team": "b"}},
+        "metrics.dashboard.labels and commonLabels both have team",
+    ),
+    (
+        {"azure": {"workloadIdentity": "webhook"}, "podLabels": {"azure.workload.identity/use": "false"}},
+        "podLabels has azure.workload.identity/use",
+    ),
+    ({"podAnnotations": {"failback.dev/trust": "x"}}, "podAnnotations has failback.dev/trust"),
 ]
+
+CONSISTENT = [
+    proxied("http://anna:secret@proxy.example.com:443/"),
+    proxied("https://proxy.example.com"),
+    proxied("proxy.example.com:3128", ports=[443, 3128]),
+    {"extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy.example.com:3128"}]},
+    {"azure": {"workloadIdentity": "projected", "audience": "api://other", "tokenExpirationSeconds": 7200}},
+    {"podLabels": {"team": "a"}, "commonLabels": {"cost": "b"}},
+]
+
+
+@pytest.mark.parametrize("values", CONSISTENT, ids=[str(values)[:60] for values in CONSISTENT])
+def test_what_does_not_contradict_renders(values):
+    chart().validate_schema(values)
+    assert render(values)
 
 
 @pytest.mark.parametrize("values,sentence", CONTRADICTIONS, ids=[sentence for _, sentence in CONTRADICTIONS])

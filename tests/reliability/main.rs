@@ -15,6 +15,7 @@
 mod crash;
 mod gate;
 mod soak;
+mod trouble;
 mod takeover;
 mod world;
 

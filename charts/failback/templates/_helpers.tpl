@@ -103,6 +103,20 @@ matchResources:
 {{- end }}
 {{- end }}
 
+{{- /* CEL: whether an update changes this field of the spec; an empty list is none. */}}
+{{- define "failback.changed" -}}
+(has(object.spec.{{ . }}) != has(oldObject.spec.{{ . }}) || (has(object.spec.{{ . }}) && object.spec.{{ . }} != oldObject.spec.{{ . }}))
+{{- end }}
+
+{{- define "failback.changedList" -}}
+(has(object.spec.{{ . }}) ? object.spec.{{ . }} : []) != (has(oldObject.spec.{{ . }}) ? oldObject.spec.{{ . }} : [])
+{{- end }}
+
+{{- /* CEL: whether the user may set aside what holds this plan back once it has started. */}}
+{{- define "failback.mayWaive" -}}
+authorizer.group('failback.dev').resource('failbackplans').namespace(request.namespace).name({{ . }}).check('waive').allowed()
+{{- end }}
+
 {{- /* Port of the collector of traces. */}}
 {{- define "failback.tracesPort" -}}
 {{- $url := urlParse .Values.tracing.otlpEndpoint }}

@@ -96,4 +96,69 @@
 {{- fail (printf "extraEnv has %s, which the chart sets: use the value for it instead." .name) }}
 {{- end }}
 {{- end }}
+{{- if ne $v.azure.workloadIdentity "projected" }}
+{{- if or (ne $v.azure.audience "api://AzureADTokenExchange") (ne (int $v.azure.tokenExpirationSeconds) 3600) }}
+{{- fail (printf "azure.audience or azure.tokenExpirationSeconds is set and azure.workloadIdentity is %s: they are of the token that the chart projects. Set azure.workloadIdentity to projected, or remove them." $v.azure.workloadIdentity) }}
+{{- end }}
+{{- end }}
+{{- range $key, $value := dict "azure.workload.identity/client-id" $v.azure.clientId "azure.workload.identity/tenant-id" $v.azure.tenantId }}
+{{- if and $value (hasKey $v.serviceAccount.annotations $key) }}
+{{- fail (printf "serviceAccount.annotations has %s, which azure.clientId and azure.tenantId set: remove one of the two." $key) }}
+{{- end }}
+{{- end }}
+{{- if and $pdb.enabled (not (kindIs "invalid" $pdb.maxUnavailable)) (eq (int $pdb.maxUnavailable) 0) }}
+{{- fail "podDisruptionBudget.maxUnavailable is 0: no node with such a pod could ever be drained. Set it to 1, or podDisruptionBudget.enabled to false." }}
+{{- end }}
+{{- if and $p.requiredApprovals.enabled (not $p.approverIdentity.enabled) }}
+{{- fail "policies.requiredApprovals is enabled and policies.approverIdentity is not: without it anybody can approve in another's name. Enable both." }}
+{{- end }}
+{{- include "failback.validateLabels" . }}
+{{- include "failback.validateEnvironment" . }}
+{{- end }}
+
+{{- /* A key that is there twice is refused by the API server, in words that lead nowhere. */}}
+{{- define "failback.validateLabels" -}}
+{{- $v := .Values }}
+{{- $own := list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/version" "app.kubernetes.io/managed-by" "helm.sh/chart" }}
+{{- $more := dict "podLabels" $v.podLabels "metrics.serviceMonitor.labels" $v.metrics.serviceMonitor.labels "metrics.podMonitor.labels" $v.metrics.podMonitor.labels "metrics.prometheusRule.labels" $v.metrics.prometheusRule.labels "metrics.dashboard.labels" $v.metrics.dashboard.labels }}
+{{- range $value, $labels := merge (dict "commonLabels" $v.commonLabels) $more }}
+{{- range $key, $_ := $labels }}
+{{- if has $key $own }}
+{{- fail (printf "%s has %s, which the chart sets: remove it; the names come from nameOverride and the release." $value $key) }}
+{{- end }}
+{{- if and (ne $value "commonLabels") (hasKey $v.commonLabels $key) }}
+{{- fail (printf "%s and commonLabels both have %s: remove it from one of them." $value $key) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if and (eq $v.azure.workloadIdentity "webhook") (hasKey $v.podLabels "azure.workload.identity/use") }}
+{{- fail "podLabels has azure.workload.identity/use, which azure.workloadIdentity: webhook sets: remove it." }}
+{{- end }}
+{{- range $key := list "kubectl.kubernetes.io/default-container" "failback.dev/trust" }}
+{{- if hasKey $v.podAnnotations $key }}
+{{- fail (printf "podAnnotations has %s, which the chart sets: remove it." $key) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "failback.validateEnvironment" -}}
+{{- $v := .Values }}
+{{- $ports := list }}
+{{- range $v.networkPolicy.egressPorts }}
+{{- $ports = append $ports (toString (int .)) }}
+{{- end }}
+{{- $names := list }}
+{{- range $v.extraEnv }}
+{{- if has .name $names }}
+{{- fail (printf "extraEnv has %s twice: remove one." .name) }}
+{{- end }}
+{{- $names = append $names .name }}
+{{- if and $v.networkPolicy.enabled (has (upper .name) (list "HTTPS_PROXY" "HTTP_PROXY" "ALL_PROXY")) .value }}
+{{- $port := regexFind ":[0-9]+$" (regexReplaceAll "^([a-z0-9]+://)?([^/]*).*$" .value "${2}") | trimPrefix ":" }}
+{{- $port = $port | default (ternary "443" "80" (hasPrefix "https://" .value)) }}
+{{- if not (has $port $ports) }}
+{{- fail (printf "extraEnv has %s with a proxy on port %s, which is not in networkPolicy.egressPorts: the pods could not reach it. Add the port." .name $port) }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- end }}

@@ -153,7 +153,10 @@ impl Arm {
                     let pause = call.budget.paused(call.class);
                     wait = if patience.allows(pause) { Ok(pause) } else { Err(pause) };
                 }
-                Err(long) => return Err(call.throttled(long, "held back: the subscription's call budget is spent")),
+                Err(long) => {
+                    let retry_after = self.shared.on_our_clock(long);
+                    return Err(call.throttled(retry_after, "held back: the subscription's call budget is spent"));
+                }
             }
         }
     }
@@ -174,13 +177,14 @@ impl Arm {
             if answer.status == StatusCode::TOO_MANY_REQUESTS {
                 self.shared.meter.throttled(Remote::Arm);
                 let pause = self.pause_of(answer).unwrap_or(DEFAULT_PAUSE);
-                call.budget.pause(call.class, pause);
+                call.budget.pause(call.class, self.shared.clock.wall(pause));
             }
         }
         Ok(answer)
     }
 
-    /// The pause that the other side asks for. Like all of HTTP it is on the wall's time, whatever our clock does.
+    /// The pause that the other side asks for, on our clock, which is the other side's too: a simulated site's seconds
+    /// are as short as ours.
     fn pause_of(&self, answer: &Answer) -> Option<Duration> {
         headers::retry_after(&answer.headers, self.shared.clock.now())
     }

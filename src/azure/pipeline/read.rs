@@ -58,7 +58,7 @@ impl Arm {
                 Attempt::Failed(failure) => return Err(failure),
                 Attempt::Again(failure, pause) => (failure, pause),
             };
-            let wait = pause.unwrap_or_else(|| backoff(attempt));
+            let wait = pause.map_or_else(|| backoff(attempt), |pause| self.shared.clock.wall(pause));
             let too_long = !patience.allows(wait);
             if attempt >= MOST_ATTEMPTS || too_long {
                 return Err(match pause {

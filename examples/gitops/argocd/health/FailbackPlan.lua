@@ -27,7 +27,7 @@ if unobserved() then
 end
 
 -- Reasons for which a plan waits by design.
-local waits = { ApprovalRequired = true, Suspended = true }
+local waits = { ApprovalRequired = true, Suspended = true, WindowClosed = true, DryRun = true, Cancelled = true }
 -- Reasons that need a person while other machines still move, so that the plan as a whole is not stalled.
 local wrong = { ItemStalled = true, ItemNotFound = true }
 

@@ -25,14 +25,23 @@ if unobserved() then
   return answer("Progressing", "The controller has not looked at it yet.")
 end
 
-local waits = { ApprovalRequired = true, Suspended = true, ItemFailed = true, PlanDeleted = true }
+local waits = {
+  ApprovalRequired = true, Suspended = true, WindowClosed = true, DryRun = true, Cancelled = true,
+  FailbackCancelled = true, InvalidSpec = true, ItemFailed = true, PlanDeleted = true,
+}
 
 local stalled = condition("Stalled")
 if stalled ~= nil and stalled.status == "True" then
   return answer("Degraded", stalled.message)
 end
+local verified = condition("Verified")
+if verified ~= nil and verified.status == "False" and verified.reason == "ProbesFailed" then
+  return answer("Degraded", verified.message)
+end
 local ready = condition("Ready")
-if ready == nil then
+if ready ~= nil and ready.reason == "Quarantined" then
+  return answer("Degraded", ready.message)
+elseif ready == nil then
   return answer("Progressing", "")
 elseif ready.status == "True" then
   return answer("Healthy", ready.message)

@@ -74,7 +74,7 @@ fn token_exchange() -> String {
     "api://AzureADTokenExchange".to_owned()
 }
 
-/// ARM's token buckets, per principal and subscription, in wall time: reads 250 refilled at 25/s, writes and deletes 200 at 10/s.
+/// ARM's token buckets, per principal and subscription, refilled on the site's clock (the wall's, when that stands still): reads 250 refilled at 25/s, writes and deletes 200 at 10/s.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct TokenBuckets {

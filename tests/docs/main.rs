@@ -3,6 +3,8 @@
 #![cfg(feature = "operator")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs, reason = "tests")]
 
+mod resources;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     env,
