@@ -251,7 +251,7 @@ impl Start<'_> {
                 let caught = pass.instrument(span.clone()).await;
                 let result = caught.unwrap_or_else(|panic| Err(Error::Panicked(panic_text(panic.as_ref()))));
                 let outcome = result.as_ref().map_or_else(Error::label, |_| "ok");
-                trace::ended(&span, outcome, result.as_ref().err().map(Error::class));
+                trace::ended(&span, outcome, result.as_ref().err().and_then(Error::class));
                 context.tally.reconciled(kind, outcome);
                 if result.is_ok() {
                     context.succeeded(kind, &key);
