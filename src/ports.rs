@@ -1,5 +1,7 @@
 //! The traits that effects hide behind. Reconcilers know these; only `cli` names what implements them.
 
+pub mod trace;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
@@ -133,9 +135,19 @@ impl std::fmt::Debug for Secret {
     }
 }
 
+/// Speaks for a namespace to another system.
+#[async_trait]
+pub trait NamespaceIdentity: std::fmt::Debug + Send + Sync {
+    /// A new, short-lived token of the namespace's ServiceAccount, for this audience. What it fails with is
+    /// [`Remote::Kubernetes`]'s.
+    async fn assertion(&self, namespace: &str, audience: &str) -> Result<Secret, Failure>;
+}
+
 /// Everything that is needed to reach a vault. Two equal ones share a connection.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VaultConnection {
+    /// The namespace that it is declared in.
+    pub namespace: String,
     /// What is declared.
     pub spec: RecoveryVaultSpec,
     /// The client secret, when the credential is one.
@@ -257,6 +269,8 @@ pub trait Tally: Send + Sync {
     fn ended(&self, _verb: &'static str, _outcome: &'static str, _took: Duration) {}
     /// A check of a machine that had passed fails now.
     fn check_lost(&self, _check: &str) {}
+    /// So many watches of a kind cannot list or follow now.
+    fn watches_failing(&self, _kind: &'static str, _count: i64) {}
     /// What the caches show now.
     fn standing(&self, standing: &Standing);
 }

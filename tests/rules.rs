@@ -126,8 +126,14 @@ async fn a_vault_is_reached_in_one_way() {
     cluster.apply(kind, &with(&good, "/credential", json!({ "managedIdentity": {} }))).await.unwrap();
     cluster.apply(kind, &custom).await.unwrap();
 
-    let one = "Invalid value: set exactly one of clientSecret, workloadIdentity and managedIdentity";
-    for wrong in [json!({}), json!({ "workloadIdentity": {}, "clientSecret": secret })] {
+    let one = "Invalid value: set exactly one of clientSecret, serviceAccount, workloadIdentity and managedIdentity";
+    let account = json!({ "tenantId": "t", "clientId": "c" });
+    cluster.apply(kind, &with(&good, "/credential", json!({ "serviceAccount": account }))).await.unwrap();
+    for wrong in [
+        json!({}),
+        json!({ "workloadIdentity": {}, "clientSecret": secret }),
+        json!({ "serviceAccount": account, "clientSecret": secret }),
+    ] {
         cluster.delete(kind).await;
         cluster.refuses(kind, &with(&good, "/credential", wrong), "spec.credential", one).await;
         cluster.apply(kind, &good).await.unwrap();

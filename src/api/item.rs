@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     common::{CheckStatus, Reference},
+    found::Found,
     plan::DesiredPhase,
     progress::{Progress, StepTiming},
     verification::{ProbeStatus, VerificationSpec},
@@ -210,6 +211,9 @@ pub struct Claim {
     /// Why the uncommitted failback is to be undone: set while the plan asks for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancel: Option<String>,
+    /// Set while the machine is where no record says that the plan brought it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found: Option<Found>,
 }
 
 /// How an operation ended, or stands.
@@ -247,6 +251,9 @@ pub struct OperationRecord {
     /// True when the job was found rather than started: after a restart, or begun in the portal.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub adopted: bool,
+    /// True when somebody else began the job, and the plan only followed it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub foreign: bool,
     /// The plan under which it was begun.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub plan_uid: String,
@@ -418,6 +425,10 @@ pub struct ReplicatedItemStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10))]
     pub history: Vec<OperationRecord>,
+    /// A failback, or the undoing of one, that Azure shows and the journal does not know of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub unexplained: Option<String>,
     /// How far the step at hand has come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,

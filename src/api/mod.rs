@@ -11,6 +11,7 @@
 pub mod approval;
 pub mod common;
 pub mod crds;
+pub mod found;
 pub mod item;
 pub mod master_target;
 pub mod plan;
@@ -23,6 +24,7 @@ pub mod verification;
 pub use approval::{ApprovalStep, FailbackApproval, FailbackApprovalSpec, FailbackApprovalStatus};
 pub use common::{CheckResult, CheckStatus, Reference, SecretReference};
 pub use crds::{crds, crds_yaml};
+pub use found::Found;
 pub use item::{
     Claim, ClaimWaiver, DecidedLocation, Identity, ItemPhase, LocationChoice, LocationStatus, OperationOutcome,
     OperationRecord, RecoveryPointChoice, RecoveryPointStatus, ReplicatedItem, ReplicatedItemSpec,
@@ -40,8 +42,9 @@ pub use plan::{
 pub use preview::{Blocker, CallCount, PlanPreview};
 pub use progress::{EstimateBasis, Progress, StepTiming};
 pub use vault::{
-    AzureCloud, AzureCredential, ClientSecretCredential, CustomEndpoints, ManagedIdentityCredential, RecoveryVault,
-    RecoveryVaultSpec, RecoveryVaultStatus, WorkloadIdentityCredential,
+    AZURE_SERVICE_ACCOUNT, AzureCloud, AzureCredential, ClientSecretCredential, CustomEndpoints,
+    ManagedIdentityCredential, RecoveryVault, RecoveryVaultSpec, RecoveryVaultStatus, ServiceAccountCredential,
+    WorkloadIdentityCredential,
 };
 pub use vcenter::{VCenter, VCenterSpec, VCenterStatus};
 pub use verification::{GuestIpProbe, HttpProbe, Probe, ProbeStatus, Scheme, TcpProbe, VerificationSpec};

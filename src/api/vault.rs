@@ -71,20 +71,41 @@ pub struct ManagedIdentityCredential {
     pub client_id: Option<String>,
 }
 
+/// Name of the ServiceAccount that stands for its namespace in Azure. Fixed: who could choose it could have the
+/// controller ask for the token of any other.
+pub const AZURE_SERVICE_ACCOUNT: &str = "failback-azure";
+
+/// The namespace's own identity: the token of its ServiceAccount `failback-azure`, by workload identity federation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceAccountCredential {
+    /// Entra tenant id or domain.
+    #[schemars(length(min = 1, max = 256))]
+    pub tenant_id: String,
+    /// Application (client) id of the identity that has a federated credential for
+    /// `system:serviceaccount:NAMESPACE:failback-azure`.
+    #[schemars(length(min = 1, max = 256))]
+    pub client_id: String,
+}
+
 /// How to sign in to Azure: exactly one of these.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new(
-    "[has(self.clientSecret), has(self.workloadIdentity), has(self.managedIdentity)].filter(x, x).size() == 1"
-).message("set exactly one of clientSecret, workloadIdentity and managedIdentity"))]
+    "[has(self.clientSecret), has(self.serviceAccount), has(self.workloadIdentity), has(self.managedIdentity)]\
+     .filter(x, x).size() == 1"
+).message("set exactly one of clientSecret, serviceAccount, workloadIdentity and managedIdentity"))]
 pub struct AzureCredential {
     /// A service principal with a client secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_secret: Option<ClientSecretCredential>,
-    /// Workload identity federation.
+    /// The namespace's own identity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_account: Option<ServiceAccountCredential>,
+    /// Workload identity federation, as the controller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workload_identity: Option<WorkloadIdentityCredential>,
-    /// Managed identity.
+    /// Managed identity of the controller's machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub managed_identity: Option<ManagedIdentityCredential>,
 }

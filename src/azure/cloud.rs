@@ -34,6 +34,8 @@ pub(crate) struct Endpoints {
     pub(crate) management: Url,
     /// Without a trailing slash: `{audience}/.default` is the scope, `{audience}/` the resource for IMDS.
     pub(crate) audience: String,
+    /// For whom a token of another issuer must be made out, to be exchanged here.
+    pub(crate) federation: &'static str,
 }
 
 impl Cloud {
@@ -48,6 +50,11 @@ impl Cloud {
             }
         };
         Ok(Endpoints {
+            federation: match self {
+                Self::Public | Self::Custom { .. } => "api://AzureADTokenExchange",
+                Self::UsGovernment => "api://AzureADTokenExchangeUSGov",
+                Self::China => "api://AzureADTokenExchangeChina",
+            },
             audience: audience.unwrap_or(management).trim_end_matches('/').to_owned(),
             authority: address("authority", authority, allow_plain_http)?,
             management: address("management", management, allow_plain_http)?,

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::{
     core::failure::{Failure, FailureClass, Remote},
-    ports::Secret,
+    ports::{NamespaceIdentity, Secret, SharedClock},
 };
 
 /// A way to sign in to Azure.
@@ -34,6 +34,17 @@ pub enum Credential {
         client_id: String,
         /// File with the federated token, read again for each fetch, since the kubelet replaces it.
         token_file: PathBuf,
+    },
+    /// Federation with the cluster: the token of a namespace's own ServiceAccount, asked for anew for each exchange.
+    ServiceAccount {
+        /// Entra tenant id or domain.
+        tenant: String,
+        /// Application (client) id.
+        client_id: String,
+        /// The namespace.
+        namespace: String,
+        /// Who speaks for it.
+        identity: Arc<dyn NamespaceIdentity>,
     },
     /// The managed identity of the machine that this runs on.
     ManagedIdentity {
@@ -73,6 +84,7 @@ pub trait TokenFetch: Send + Sync {
 /// while, so that fifty waiting calls do not present a wrong secret fifty times; a corrected Secret makes a new cache.
 pub struct TokenCache {
     fetch: Arc<dyn TokenFetch>,
+    clock: SharedClock,
     held: Mutex<Option<Held>>,
     /// Held while a request is under way. Inside: the last failure, and how long it is remembered.
     flight: tokio::sync::Mutex<Option<(Failure, Instant)>>,
@@ -95,9 +107,9 @@ const LONGEST_RENEWAL: Duration = Duration::from_secs(5);
 const BETWEEN_RENEWALS: Duration = Duration::from_secs(20);
 
 impl TokenCache {
-    /// An empty cache.
-    pub fn new(fetch: Arc<dyn TokenFetch>) -> Self {
-        Self { fetch, held: Mutex::default(), flight: tokio::sync::Mutex::default() }
+    /// An empty cache. Pauses that the endpoint asks for are on this clock; all else, tokens included, on the wall's.
+    pub fn new(fetch: Arc<dyn TokenFetch>, clock: SharedClock) -> Self {
+        Self { fetch, clock, held: Mutex::default(), flight: tokio::sync::Mutex::default() }
     }
 
     fn held(&self) -> MutexGuard<'_, Option<Held>> {
@@ -129,7 +141,7 @@ impl TokenCache {
                 Ok(token)
             }
             Err(failure) => {
-                *refused = Some((failure.clone(), Instant::now() + remember(failure.class)));
+                *refused = Some((failure.clone(), Instant::now() + self.remember(failure.class)));
                 Err(failure)
             }
         }
@@ -137,6 +149,16 @@ impl TokenCache {
 }
 
 impl TokenCache {
+    fn remember(&self, class: FailureClass) -> Duration {
+        match class {
+            FailureClass::Throttled { retry_after } => self.clock.wall(retry_after),
+            FailureClass::Unauthenticated | FailureClass::Denied | FailureClass::Invalid => REMEMBER_REJECTION,
+            FailureClass::Transient | FailureClass::Conflict | FailureClass::NotFound | FailureClass::Lost => {
+                REMEMBER_TROUBLE
+            }
+        }
+    }
+
     /// One caller renews while the old token holds; all others, and that one too if it takes long, go on with the old
     /// one.
     async fn renew_in_passing(&self) -> Option<Secret> {
@@ -188,16 +210,6 @@ impl Held {
     }
 }
 
-const fn remember(class: FailureClass) -> Duration {
-    match class {
-        FailureClass::Throttled { retry_after } => retry_after,
-        FailureClass::Unauthenticated | FailureClass::Denied | FailureClass::Invalid => REMEMBER_REJECTION,
-        FailureClass::Transient | FailureClass::Conflict | FailureClass::NotFound | FailureClass::Lost => {
-            REMEMBER_TROUBLE
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -225,9 +237,21 @@ mod tests {
         }
     }
 
+    struct Wall;
+
+    impl crate::ports::Clock for Wall {
+        fn now(&self) -> jiff::Timestamp {
+            jiff::Timestamp::UNIX_EPOCH
+        }
+
+        fn wall(&self, span: Duration) -> Duration {
+            span
+        }
+    }
+
     fn cache() -> (Arc<Endpoint>, TokenCache) {
         let endpoint = Arc::new(Endpoint::default());
-        (Arc::clone(&endpoint), TokenCache::new(endpoint))
+        (Arc::clone(&endpoint), TokenCache::new(endpoint, Arc::new(Wall)))
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,6 +1,6 @@
 //! What all vaults of the process share.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     azure::{
@@ -18,6 +18,8 @@ pub struct AzureShared {
     pub(crate) budgets: Budgets,
     pub(crate) meter: Arc<dyn CallMeter>,
     pub(crate) clock: SharedClock,
+    /// How many times as fast as the wall's time that clock runs.
+    speed: f64,
     pub(crate) allow_plain_http: bool,
     pub(crate) trust_custom_endpoints: bool,
     pub(crate) metadata_service: String,
@@ -36,13 +38,14 @@ impl AzureShared {
 
     /// Over any other transport.
     pub fn over(transport: Arc<dyn Transport>, clock: SharedClock, meter: Arc<dyn CallMeter>) -> Self {
-        let second = std::time::Duration::from_secs(1);
+        let second = Duration::from_secs(1);
         let speed = second.as_secs_f64() / clock.wall(second).as_secs_f64().max(f64::MIN_POSITIVE);
         Self {
             transport,
             budgets: Budgets::at_speed(speed),
             meter,
             clock,
+            speed,
             allow_plain_http: false,
             trust_custom_endpoints: false,
             metadata_service: METADATA_SERVICE.to_owned(),
@@ -52,6 +55,11 @@ impl AzureShared {
     /// How many calls to ARM may be made at once, by class of calls: the least that any subscription has left.
     pub fn budgets_left(&self) -> Vec<(&'static str, f64)> {
         self.budgets.left()
+    }
+
+    /// The span of our clock in which so much time passes on the wall: what a failure tells of a wait.
+    pub(crate) fn on_our_clock(&self, wall: Duration) -> Duration {
+        Duration::try_from_secs_f64(wall.as_secs_f64() * self.speed).unwrap_or(Duration::MAX)
     }
 
     /// Another address of the instance metadata service.

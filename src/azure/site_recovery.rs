@@ -79,11 +79,16 @@ impl AzureVault {
         let endpoints = cloud.endpoints(shared.allow_plain_http)?;
         let away = !is_loopback(&endpoints.authority) || !is_loopback(&endpoints.management);
         let own = match &credential {
-            Credential::WorkloadIdentity { .. } | Credential::ManagedIdentity { .. } => true,
+            Credential::WorkloadIdentity { .. }
+            | Credential::ServiceAccount { .. }
+            | Credential::ManagedIdentity { .. } => true,
             Credential::ClientSecret { .. } => false,
         };
         if matches!(cloud, Cloud::Custom { .. }) && own && away && !shared.trust_custom_endpoints {
-            return Err(invalid("custom endpoints are not trusted with the controller's own identity".to_owned()));
+            return Err(invalid(
+                "custom endpoints are trusted with a client secret only: an identity's token could be used elsewhere"
+                    .to_owned(),
+            ));
         }
         let tokens = source(TokenRequest { shared: shared.clone(), endpoints: endpoints.clone(), credential });
         Ok(Self { arm: Arm { shared: shared.clone(), endpoints, tokens }, id })

@@ -7,19 +7,20 @@ use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use serde_json::Value;
 use tokio::time::Instant;
+use tracing::{Instrument, Span};
 use url::{Url, form_urlencoded};
 
 use crate::{
     azure::{
         cloud::Endpoints,
-        credentials::{Credential, Granted, TokenFetch},
+        credentials::{Credential, Granted, TokenCache, TokenFetch, TokenSource},
         headers,
         http::{Answer, BodyFault, Sent, TransportFault},
         quote::{glimpse, identifier, quote},
         shared::AzureShared,
     },
     core::failure::{Failure, FailureClass, Remote, codes},
-    ports::Secret,
+    ports::{Secret, trace},
 };
 
 /// Fetches tokens for one credential.
@@ -34,11 +35,11 @@ impl TokenFetch for TokenRequest {
     async fn fetch(&self) -> Result<Granted, Failure> {
         // Asking for a token changes nothing, so that a second try is harmless. A refused identity gets none: it
         // could lock the account.
-        let first = self.once().await;
+        let first = self.attempt(1).await;
         match first {
             Err(Failure { class: FailureClass::Transient, .. }) => {
                 tokio::time::sleep(Duration::from_millis(500)).await;
-                self.once().await
+                self.attempt(2).await
             }
             Ok(_) | Err(_) => first,
         }
@@ -46,11 +47,19 @@ impl TokenFetch for TokenRequest {
 }
 
 impl TokenRequest {
+    async fn attempt(&self, number: u32) -> Result<Granted, Failure> {
+        let span = trace::call(Remote::Entra, "token", number);
+        let granted = self.once().instrument(span.clone()).await;
+        trace::ended_as(&span, &granted);
+        granted
+    }
+
     async fn once(&self) -> Result<Granted, Failure> {
         let request = self.request().await?;
         let begun = Instant::now();
         let sent = self.shared.transport.send(request).await;
         let code = sent.as_ref().map_or(0, |answer| answer.status.as_u16());
+        trace::answered(&Span::current(), code);
         self.shared.meter.called(Remote::Entra, code, begun.elapsed());
         if code == 429 {
             self.shared.meter.throttled(Remote::Entra);
@@ -64,23 +73,18 @@ impl TokenRequest {
         let (tenant, form) = match &self.credential {
             Credential::ManagedIdentity { client_id } => return self.metadata_request(client_id.as_deref()),
             Credential::ClientSecret { tenant, client_id, secret } => {
-                (tenant, [("client_id", client_id.clone()), ("client_secret", secret.reveal().to_owned())].to_vec())
+                (tenant, vec![("client_id", client_id.clone()), ("client_secret", secret.reveal().to_owned())])
             }
             Credential::WorkloadIdentity { tenant, client_id, token_file } => {
                 let assertion = tokio::fs::read_to_string(token_file).await.map_err(|error| {
                     let message = format!("the federated token file {}: {error}", token_file.display());
                     Failure::new(Remote::Entra, FailureClass::Unauthenticated, message)
                 })?;
-                let kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer".to_owned();
-                (
-                    tenant,
-                    [
-                        ("client_id", client_id.clone()),
-                        ("client_assertion_type", kind),
-                        ("client_assertion", assertion.trim().to_owned()),
-                    ]
-                    .to_vec(),
-                )
+                (tenant, asserting(client_id, assertion.trim()))
+            }
+            Credential::ServiceAccount { tenant, client_id, namespace, identity } => {
+                let assertion = identity.assertion(namespace, self.endpoints.federation).await?;
+                (tenant, asserting(client_id, assertion.reveal()))
             }
         };
         let form = form_urlencoded::Serializer::new(String::new())
@@ -148,6 +152,15 @@ impl TokenRequest {
         failure.request_id = refusal.trace_id.or(failure.request_id);
         failure
     }
+}
+
+/// The fields that present a token of another issuer instead of a secret.
+fn asserting(client_id: &str, assertion: &str) -> Vec<(&'static str, String)> {
+    vec![
+        ("client_id", client_id.to_owned()),
+        ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer".to_owned()),
+        ("client_assertion", assertion.to_owned()),
+    ]
 }
 
 /// A token out of an answer. `expires_in` is a number at Entra and a string at the metadata service.
@@ -225,8 +238,9 @@ fn unreachable_endpoint(fault: &TransportFault) -> Failure {
 }
 
 /// The source of tokens for a credential.
-pub(crate) fn source(request: TokenRequest) -> Arc<dyn crate::azure::credentials::TokenSource> {
-    Arc::new(crate::azure::credentials::TokenCache::new(Arc::new(request)))
+pub(crate) fn source(request: TokenRequest) -> Arc<dyn TokenSource> {
+    let clock = Arc::clone(&request.shared.clock);
+    Arc::new(TokenCache::new(Arc::new(request), clock))
 }
 
 #[cfg(test)]

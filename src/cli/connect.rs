@@ -6,9 +6,10 @@ use crate::{
     api::AzureCloud,
     azure::{AzureConfig, AzureShared, AzureVault, Cloud, Credential, HttpOptions, Secret as AzureSecret},
     config::AzureDefaults,
+    core::failure::codes,
     ports::{
-        CallMeter, Connect, Failure, FailureClass, Remote, SharedClock, SiteRecovery, VCenterConnection,
-        VaultConnection, VirtualCenter,
+        CallMeter, Connect, Failure, FailureClass, NamespaceIdentity, Remote, SharedClock, SiteRecovery,
+        VCenterConnection, VaultConnection, VirtualCenter,
     },
     vcenter::{Trust, VCenterClient, VCenterConfig},
 };
@@ -17,6 +18,7 @@ use crate::{
 pub struct Adapters {
     azure: AzureShared,
     defaults: AzureDefaults,
+    namespaces: Arc<dyn NamespaceIdentity>,
     clock: SharedClock,
     meter: Arc<dyn CallMeter>,
 }
@@ -26,13 +28,18 @@ impl Adapters {
     ///
     /// # Errors
     /// When the HTTP client cannot be built.
-    pub fn new(mut defaults: AzureDefaults, clock: SharedClock, meter: Arc<dyn CallMeter>) -> Result<Self, Failure> {
+    pub fn new(
+        mut defaults: AzureDefaults,
+        namespaces: Arc<dyn NamespaceIdentity>,
+        clock: SharedClock,
+        meter: Arc<dyn CallMeter>,
+    ) -> Result<Self, Failure> {
         // The webhook injects empty values where an annotation is missing.
         for value in [&mut defaults.tenant_id, &mut defaults.client_id] {
             value.take_if(|value| value.is_empty());
         }
         let azure = AzureShared::new(Arc::clone(&clock), Arc::clone(&meter), &HttpOptions::default())?;
-        Ok(Self { azure, defaults, clock, meter })
+        Ok(Self { azure, defaults, namespaces, clock, meter })
     }
 
     fn credential(&self, connection: &VaultConnection) -> Result<Credential, Failure> {
@@ -48,6 +55,19 @@ impl Adapters {
                 client_id: principal.client_id.clone(),
                 secret: AzureSecret::new(secret.reveal()),
             });
+        }
+        if let Some(account) = &declared.service_account {
+            return Ok(Credential::ServiceAccount {
+                tenant: account.tenant_id.clone(),
+                client_id: account.client_id.clone(),
+                namespace: connection.namespace.clone(),
+                identity: Arc::clone(&self.namespaces),
+            });
+        }
+        if !self.defaults.shared_identity {
+            let which = if declared.workload_identity.is_some() { "workloadIdentity" } else { "managedIdentity" };
+            let message = format!("spec.credential.{which}: this controller lends nobody an identity of its own.");
+            return Err(missing(&message).with_code(codes::SHARED_IDENTITY_OFF));
         }
         if let Some(workload) = &declared.workload_identity {
             let tenant = workload.tenant_id.clone().or_else(|| self.defaults.tenant_id.clone()).ok_or_else(|| {

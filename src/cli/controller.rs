@@ -9,11 +9,14 @@ use kube::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Failed, clock::WallClock, connect::Adapters};
+use super::{Failed, clock::WallClock, connect::Adapters, traces::Traces};
 use crate::{
     api::crds,
     config::ControllerFlags,
-    kube_io::lease::{Elector, Timing},
+    kube_io::{
+        identity::ServiceAccounts,
+        lease::{Elector, Timing},
+    },
     observability::{health::Health, logging, metrics::Metrics},
     ports::{Leadership, SharedClock},
     probe::NetworkProber,
@@ -26,8 +29,15 @@ const LEASE: &str = "failback-controller";
 const GRACE: Duration = Duration::from_secs(20);
 
 pub(super) async fn run(flags: ControllerFlags) -> Result<(), Failed> {
-    logging::init(flags.log_format, &flags.log)?;
     let instance = flags.instance_name();
+    let traces = Traces::of(&flags.traces, &instance)?;
+    logging::init(flags.log_format, &flags.log, traces.layer())?;
+    let done = serve(flags, instance).await;
+    traces.flush().await;
+    done
+}
+
+async fn serve(flags: ControllerFlags, instance: String) -> Result<(), Failed> {
     let clock: SharedClock = match flags.clock {
         Some(clock) => Arc::new(clock),
         None => Arc::new(WallClock),
@@ -81,12 +91,15 @@ async fn lead(
     tracing::info!(instance, "leading");
     metrics.set_leader(true);
     health.leading();
-    let connect = Adapters::new(flags.azure.clone(), Arc::clone(&clock), metrics.clone())?;
+    let connect = {
+        let namespaces = Arc::new(ServiceAccounts::new(client.clone()));
+        Adapters::new(flags.azure.clone(), namespaces, Arc::clone(&clock), metrics.clone())?
+    };
     let running = CancellationToken::new();
     let controllers = Controllers {
         client,
         settings: Settings {
-            namespace: flags.namespace.clone(),
+            namespaces: watched(&flags.watch_namespaces),
             concurrency: flags.concurrency,
             instance: instance.to_owned(),
         },
@@ -117,6 +130,14 @@ async fn lead(
     }
     elector.release().await;
     Ok(())
+}
+
+/// Each namespace once: two watches of one would tell everything twice.
+fn watched(namespaces: &[String]) -> Vec<String> {
+    let mut namespaces = namespaces.to_vec();
+    namespaces.sort();
+    namespaces.dedup();
+    namespaces
 }
 
 async fn client(flags: &ControllerFlags) -> Result<Client, Failed> {

@@ -9,6 +9,7 @@ mod demo;
 mod kubectl;
 #[cfg(feature = "demo")]
 mod sim;
+mod traces;
 
 use std::process::ExitCode;
 

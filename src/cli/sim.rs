@@ -48,7 +48,7 @@ fn speed(text: &str) -> Result<f64, String> {
 }
 
 pub(super) async fn run(flags: Flags) -> Result<(), Failed> {
-    crate::observability::logging::init(crate::config::LogFormat::Text, &flags.log)?;
+    crate::observability::logging::init(crate::config::LogFormat::Text, &flags.log, None)?;
     if !flags.listen.ip().is_loopback() {
         return Err(Failed::because(format!(
             "--listen {}: the simulated site has well-known passwords and serves loopback only",

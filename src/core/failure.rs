@@ -95,6 +95,27 @@ pub mod codes {
     pub const UNREADABLE_ANSWER: &str = "UnreadableAnswer";
     /// The host cannot be reached at all.
     pub const UNREACHABLE: &str = "Unreachable";
+    /// The ServiceAccount that stands for a namespace is not there.
+    pub const SERVICE_ACCOUNT_NOT_FOUND: &str = "ServiceAccountNotFound";
+    /// The controller may not ask for that ServiceAccount's token.
+    pub const TOKEN_REQUEST_DENIED: &str = "TokenRequestDenied";
+    /// The API server gave no such token for any other reason.
+    pub const TOKEN_REQUEST_FAILED: &str = "TokenRequestFailed";
+    /// The controller lends its own identity to nobody.
+    pub const SHARED_IDENTITY_OFF: &str = "SharedIdentityOff";
+    /// Entra's own code for a token whose subject no federated credential has; its siblings are told in the same way.
+    pub const NO_FEDERATED_CREDENTIAL: &str = "AADSTS700213";
+    /// All that lead to a reason of their own.
+    pub const ALL: [&str; 8] = [
+        CERTIFICATE_UNTRUSTED,
+        UNREADABLE_ANSWER,
+        UNREACHABLE,
+        SERVICE_ACCOUNT_NOT_FOUND,
+        TOKEN_REQUEST_DENIED,
+        TOKEN_REQUEST_FAILED,
+        SHARED_IDENTITY_OFF,
+        NO_FEDERATED_CREDENTIAL,
+    ];
 }
 
 impl Failure {
@@ -107,6 +128,15 @@ impl Failure {
     pub fn with_code(mut self, code: impl Into<String>) -> Self {
         self.code = Some(code.into());
         self
+    }
+
+    /// Entra knows the identity, and none of its federated credentials fits the token: not the token itself, nor its
+    /// issuer, its audience, its subject. Nothing that could be guessed was wrong, so that trying again locks nothing.
+    pub fn is_unmatched_federation(&self) -> bool {
+        matches!(
+            self.code.as_deref(),
+            Some("AADSTS70021" | "AADSTS700211" | "AADSTS700212" | codes::NO_FEDERATED_CREDENTIAL)
+        )
     }
 
     /// Whether the code is this one.

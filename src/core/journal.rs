@@ -20,7 +20,7 @@ use crate::api::{Claim, OperationOutcome, OperationRecord};
 /// Azure's lists may lag behind a call by this long: only a look later than this shows that nothing was started.
 pub const SETTLE: SignedDuration = SignedDuration::from_mins(2);
 /// A job's start, by Azure's clock, may lie this much before our intent, by our clock.
-const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(5);
+pub(super) const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(5);
 /// How long the effect of a job that succeeded may take to show on the item.
 const EFFECT: SignedDuration = SignedDuration::from_mins(15);
 /// How long the fate of a call is looked for before a person is asked.
@@ -63,6 +63,7 @@ pub fn intend(verb: Verb, claim: &Claim, last: Option<&OperationRecord>, now: Ti
         outcome: OperationOutcome::Intended,
         job_id: None,
         adopted: false,
+        foreign: false,
         plan_uid: claim.plan_uid.clone(),
         retry_token: claim.retry_token.clone(),
         item_id: String::new(),
@@ -79,6 +80,7 @@ pub fn adopt(verb: Verb, job: &Job, claim: &Claim, last: Option<&OperationRecord
         outcome: OperationOutcome::Submitted,
         job_id: Some(job.id.clone()),
         adopted: true,
+        foreign: true,
         intended_at: Time(job.started.unwrap_or(now)),
         ..intend(verb, claim, last, now)
     }

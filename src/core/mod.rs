@@ -11,6 +11,7 @@ pub mod decide;
 pub mod estimate;
 pub mod facts;
 pub mod failure;
+pub mod found;
 pub mod guard;
 pub mod join;
 pub mod journal;

@@ -5,7 +5,7 @@
 
 use jiff::Timestamp;
 
-use super::action::Verb;
+use super::{action::Verb, found::STATUS_LOST};
 
 /// What is waited for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,9 +106,10 @@ pub enum WaitingOn {
 pub type ReasonRow = (&'static str, &'static str, &'static str, bool);
 
 /// Reasons for which a plan holds an item back.
-pub const HELD_REASONS: [&str; 19] = [
+pub const HELD_REASONS: [&str; 20] = [
     "Suspended",
     "ApprovalRequired",
+    STATUS_LOST,
     "WaveNotStarted",
     "ConcurrencyLimit",
     "ItemFailed",
@@ -129,10 +130,16 @@ pub const HELD_REASONS: [&str; 19] = [
 ];
 
 /// Every reason with its meaning and remedy; `docs/reasons.md` is generated from it.
-pub const REASONS: [ReasonRow; 38] = [
+pub const REASONS: [ReasonRow; 39] = [
     ("NotClaimed", "No plan has claimed the item; it is only observed.", "Name it in a FailbackPlan.", false),
     ("Suspended", "The plan is suspended.", "Set spec.suspend to false.", false),
     ("ApprovalRequired", "The next step needs an approval.", "Create a FailbackApproval.", false),
+    (
+        STATUS_LOST,
+        "The machine was found failed back, or back in Azure after a failback, and no record says that the plan did that: its status was lost, or somebody else did it. The next step that cannot be taken back waits for a person's word.",
+        "Look at both copies; then approve the step that the message names, or change the plan's spec.retryToken.",
+        true,
+    ),
     (
         "WaveNotStarted",
         "A wave that this one depends on is not verified yet.",
@@ -345,7 +352,9 @@ impl WaitingOn {
             Self::ExternalChange(what) | Self::CannotCancel(what) => what.clone(),
             Self::Cancelled(why) => format!("The failback is cancelled and does not begin again: {why}"),
         };
-        match row(self.reason()).filter(|row| row.3) {
+        // A plan's sentence has its own remedies.
+        let told = matches!(self, Self::Held { .. });
+        match row(self.reason()).filter(|row| row.3 && !told) {
             Some((_, _, remedy, _)) => format!("{what} Remedy: {remedy}"),
             None => what,
         }

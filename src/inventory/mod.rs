@@ -85,6 +85,7 @@ fn pause(failures: u32, failure: &Failure, seed: &str) -> Duration {
     use crate::core::{backoff, failure::FailureClass};
     let wait = match failure.class {
         FailureClass::Throttled { retry_after } => retry_after.max(Duration::from_secs(5)),
+        FailureClass::Unauthenticated if failure.is_unmatched_federation() => Duration::from_secs(60),
         FailureClass::Unauthenticated => Duration::from_secs(600),
         FailureClass::Transient
         | FailureClass::Conflict

@@ -36,11 +36,12 @@ pub struct Timing {
 }
 
 impl Timing {
-    /// The other times in proportion to the lease's.
+    /// The other times in proportion to the lease's. Who waits sees the last renewal up to one `retry` late, and looks
+    /// again up to one after the lease's end: 15 s make 18 s at most until another leads.
     pub const fn lasting(duration: Duration) -> Self {
         Self {
             duration,
-            retry: Duration::from_millis(duration.as_secs() * 1000 / 7),
+            retry: Duration::from_millis(duration.as_secs() * 1000 / 10),
             call: Duration::from_millis(duration.as_secs() * 1000 / 3),
             margin: Duration::from_millis(duration.as_secs() * 1000 / 3),
         }

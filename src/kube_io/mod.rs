@@ -1,6 +1,8 @@
 //! The Kubernetes API: watches, status writes, finalizers, events, the leader's lease.
 
+pub mod coverage;
 pub mod feed;
+pub mod identity;
 pub mod lease;
 mod malformed;
 pub mod report;

@@ -8,7 +8,10 @@ use kube::{
     runtime::events::{Event, EventType, Recorder, Reporter},
 };
 
-use crate::core::decide::events::EventDraft;
+use tracing::Instrument;
+
+use super::write::in_span;
+use crate::{core::decide::events::EventDraft, ports::trace};
 
 /// Notes may have 1,024 bytes; the server refuses longer ones.
 const NOTE: usize = 1000;
@@ -32,7 +35,7 @@ impl Events {
             return;
         }
         let recorder = self.recorder.clone();
-        tokio::spawn(async move {
+        let publish = async move {
             for draft in drafts {
                 let event = Event {
                     type_: if draft.warning { EventType::Warning } else { EventType::Normal },
@@ -41,14 +44,18 @@ impl Events {
                     action: draft.action.to_owned(),
                     secondary: None,
                 };
-                let published = tokio::time::timeout(Duration::from_secs(10), recorder.publish(&event, &about)).await;
+                let (namespace, name) = (about.namespace.as_deref(), about.name.as_deref());
+                let span = trace::write("POST events", namespace.unwrap_or_default(), name.unwrap_or_default());
+                let published = in_span(span, recorder.publish(&event, &about));
+                let published = tokio::time::timeout(Duration::from_secs(10), published).await;
                 match published {
                     Ok(Ok(())) => {}
                     Ok(Err(error)) => tracing::warn!(%error, reason = draft.reason, "an event was not published"),
                     Err(_) => tracing::warn!(reason = draft.reason, "an event was not published within 10 s"),
                 }
             }
-        });
+        };
+        tokio::spawn(publish.in_current_span());
     }
 }
 

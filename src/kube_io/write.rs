@@ -1,6 +1,6 @@
 //! Writes to the API server: status by server-side apply, finalizers, and what went wrong.
 
-use std::fmt::Debug;
+use std::{fmt::Debug, future::Future};
 
 use kube::{
     Api, Resource, ResourceExt,
@@ -8,6 +8,9 @@ use kube::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
+use tracing::{Instrument, Span};
+
+use crate::ports::{FailureClass, trace};
 
 /// Field manager of the status of each kind.
 pub const MANAGER: &str = "failback";
@@ -23,6 +26,9 @@ pub enum WriteError {
     /// The object is gone.
     #[error("the object is gone")]
     Gone,
+    /// The controller may not write this.
+    #[error("the controller may not write this: give it the chart's roles")]
+    Forbidden(#[source] Box<kube::Error>),
     /// Anything else.
     #[error("the API server refused or did not answer a write")]
     Kube(#[source] Box<kube::Error>),
@@ -34,6 +40,7 @@ impl From<kube::Error> for WriteError {
         match code {
             409 => Self::Conflict,
             404 => Self::Gone,
+            403 => Self::Forbidden(Box::new(error)),
             _ => Self::Kube(Box::new(error)),
         }
     }
@@ -53,8 +60,10 @@ where
         "metadata": { "name": object.name_any(), "resourceVersion": object.resource_version() },
         "status": status,
     });
-    let params = PatchParams::apply(manager).force();
-    Ok(api.patch_status(&object.name_any(), &params, &Patch::Apply(&body)).await?)
+    let (params, patch) = (PatchParams::apply(manager).force(), Patch::Apply(&body));
+    let name = object.name_any();
+    let what = format_args!("PATCH {}/status", K::plural(&())).to_string();
+    Ok(traced(&what, object, api.patch_status(&name, &params, &patch)).await?)
 }
 
 /// Adds or removes our finalizer, if the object is still at the version that was read.
@@ -77,5 +86,46 @@ where
         "metadata": { "finalizers": finalizers, "resourceVersion": object.resource_version() }
     });
     let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
-    Ok(Some(api.patch(&object.name_any(), &params, &Patch::Merge(&body)).await?))
+    let (name, patch) = (object.name_any(), Patch::Merge(&body));
+    let what = format!("PATCH {}", K::plural(&()));
+    Ok(Some(traced(&what, object, api.patch(&name, &params, &patch)).await?))
+}
+
+/// A write within a span.
+async fn traced<K: ResourceExt, T>(
+    what: &str,
+    object: &K,
+    write: impl Future<Output = Result<T, kube::Error>>,
+) -> Result<T, kube::Error> {
+    let namespace = object.namespace().unwrap_or_default();
+    in_span(trace::write(what, &namespace, &object.name_any()), write).await
+}
+
+/// The same with a span that is there.
+pub(super) async fn in_span<T>(
+    span: Span,
+    write: impl Future<Output = Result<T, kube::Error>>,
+) -> Result<T, kube::Error> {
+    let written = write.instrument(span.clone()).await;
+    match &written {
+        Ok(_) => trace::ended(&span, "ok", None),
+        Err(error) => {
+            let status = if let kube::Error::Api(status) = error { status.code } else { 0 };
+            trace::answered(&span, status);
+            trace::ended(&span, "failed", Some(class(status)));
+        }
+    }
+    written
+}
+
+/// The class of the API server's refusal; 0 is none.
+const fn class(status: u16) -> FailureClass {
+    match status {
+        401 => FailureClass::Unauthenticated,
+        403 => FailureClass::Denied,
+        404 => FailureClass::NotFound,
+        409 => FailureClass::Conflict,
+        400 | 422 => FailureClass::Invalid,
+        _ => FailureClass::Transient,
+    }
 }

@@ -36,7 +36,7 @@ const PHASES: [ItemPhase; 11] = [
 const AT_REST: [&str; 5] = ["PhaseReached", "Observed", "Calling", "Recording", "NotObserved"];
 
 /// Reasons of a connection's condition `Ready`.
-const CONNECTION_REASONS: [&str; 12] = [
+const CONNECTION_REASONS: [&str; 17] = [
     "NotObserved",
     "Connecting",
     "Connected",
@@ -44,6 +44,11 @@ const CONNECTION_REASONS: [&str; 12] = [
     "CertificateUntrusted",
     "UnreadableAnswer",
     "CredentialsRejected",
+    "ServiceAccountNotFound",
+    "TokenRequestDenied",
+    "TokenRequestFailed",
+    "FederatedCredentialMissing",
+    "SharedIdentityOff",
     "PermissionDenied",
     "NotFound",
     "Throttled",
@@ -58,7 +63,7 @@ const RESULTS: [Option<CheckResult>; 4] =
     [Some(CheckResult::Passed), Some(CheckResult::Failed), Some(CheckResult::Unknown), None];
 
 /// Kinds that can wait for a person.
-const KINDS: [&str; 5] = ["FailbackPlan", "ReplicatedItem", "MasterTarget", "RecoveryVault", "VCenter"];
+pub(super) const KINDS: [&str; 5] = ["FailbackPlan", "ReplicatedItem", "MasterTarget", "RecoveryVault", "VCenter"];
 
 type Row<const N: usize> = [String; N];
 

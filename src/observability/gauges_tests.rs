@@ -125,10 +125,7 @@ fn the_reasons_of_connections_are_known() {
     let failed = |class, code: &str| LinkState::Down(Failure::new(Remote::Arm, class, "").with_code(code));
     let mut states = vec![LinkState::Connecting, LinkState::Up, LinkState::NoSecret(String::new())];
     states.extend(classes.map(|class| failed(class, "")));
-    states.extend(
-        [codes::CERTIFICATE_UNTRUSTED, codes::UNREADABLE_ANSWER, codes::UNREACHABLE]
-            .map(|code| failed(FailureClass::Transient, code)),
-    );
+    states.extend(codes::ALL.map(|code| failed(FailureClass::Transient, code)));
     let said: std::collections::BTreeSet<_> = states.iter().flat_map(drafts).map(|draft| draft.reason).collect();
     let unknown: Vec<_> = said.iter().filter(|reason| !CONNECTION_REASONS.contains(reason)).collect();
     assert!(unknown.is_empty(), "{unknown:?}");

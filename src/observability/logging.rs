@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::config::LogFormat;
 
@@ -17,16 +17,21 @@ pub enum LoggingError {
     Taken,
 }
 
-/// Sends logs to standard error.
+/// Sends logs to standard error, and spans to `traces` if there is such a layer.
 ///
 /// # Errors
 /// When the filter is malformed, or another subscriber is there.
-pub fn init(format: LogFormat, filter: &str) -> Result<(), LoggingError> {
+pub fn init(
+    format: LogFormat,
+    filter: &str,
+    traces: Option<Box<dyn Layer<Registry> + Send + Sync>>,
+) -> Result<(), LoggingError> {
     let env = EnvFilter::try_new(filter).map_err(|_| LoggingError::Filter(filter.to_owned()))?;
-    let lines = tracing_subscriber::fmt().with_env_filter(env).with_writer(std::io::stderr);
-    let done = match format {
-        LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+    let lines = fmt::layer().with_writer(std::io::stderr);
+    let lines = match format {
+        LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
-    done.map_err(|_| LoggingError::Taken)
+    let subscriber = tracing_subscriber::registry().with(traces).with(lines.with_filter(env));
+    subscriber.try_init().map_err(|_| LoggingError::Taken)
 }

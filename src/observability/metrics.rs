@@ -11,7 +11,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::gauges::Gauges;
+use super::gauges::{Gauges, KINDS};
 use crate::{
     core::{action::Verb, checks::CHECKS},
     ports::{CallMeter, FailureClass, Remote, Standing, Tally},
@@ -50,6 +50,11 @@ struct OfCheck {
     check: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfKind {
+    kind: &'static str,
+}
+
 type Count = Counter<u64, AtomicU64>;
 type Seconds<L> = Family<L, Histogram, fn() -> Histogram>;
 
@@ -71,6 +76,7 @@ pub struct Metrics {
     throttled: Family<Api, Count>,
     checks_lost: Family<OfCheck, Count>,
     gauges: Gauges,
+    watches_failing: Family<OfKind, Gauge<i64, AtomicI64>>,
     leader: Gauge<i64, AtomicI64>,
     outcome_unknown: Count,
     vcenter_sessions: Gauge<i64, AtomicI64>,
@@ -96,6 +102,7 @@ impl Metrics {
             call_seconds: Family::new_with_constructor(|| Histogram::new(CALL_SECONDS)),
             throttled: Family::default(),
             checks_lost: Family::default(),
+            watches_failing: Family::default(),
             leader: Gauge::default(),
             outcome_unknown: Count::default(),
             vcenter_sessions: Gauge::default(),
@@ -111,6 +118,8 @@ impl Metrics {
         all.register("throttled", "How often we were asked to pause", metrics.throttled.clone());
         let lost = "Checks of machines that had passed and failed later, without the machine moving on";
         all.register("checks_lost", lost, metrics.checks_lost.clone());
+        let failing = "Watches, of a kind in a namespace, that cannot list or follow: refused, or without an answer";
+        all.register("watches_failing", failing, metrics.watches_failing.clone());
         all.register("leader", "1 while this process holds the lease", metrics.leader.clone());
         let lost = "Mutating calls that were sent and never answered";
         all.register("outcome_unknown", lost, metrics.outcome_unknown.clone());
@@ -126,6 +135,9 @@ impl Metrics {
         }
         for check in CHECKS {
             drop(self.checks_lost.get_or_create(&OfCheck { check: check.name }));
+        }
+        for kind in KINDS.into_iter().chain(["FailbackApproval"]) {
+            drop(self.watches_failing.get_or_create(&OfKind { kind }));
         }
         for verb in Verb::ALL {
             drop(self.operation_seconds.get_or_create(&OfVerb { verb: verb.as_str() }));
@@ -185,6 +197,10 @@ impl Tally for Metrics {
         if let Some(known) = CHECKS.iter().find(|known| known.name == check) {
             self.checks_lost.get_or_create(&OfCheck { check: known.name }).inc();
         }
+    }
+
+    fn watches_failing(&self, kind: &'static str, count: i64) {
+        self.watches_failing.get_or_create(&OfKind { kind }).set(count);
     }
 
     fn standing(&self, standing: &Standing) {

@@ -5,3 +5,5 @@ pub mod health;
 mod heartbeat;
 pub mod logging;
 pub mod metrics;
+#[cfg(feature = "otlp")]
+pub mod traces;

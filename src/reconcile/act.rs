@@ -7,6 +7,7 @@ use std::{
 };
 
 use kube::{ResourceExt, api::ListParams};
+use tracing::{Instrument, Span};
 
 use super::{Error, context::Context, gather, item::record};
 use crate::{
@@ -29,18 +30,31 @@ use crate::{
     },
     inventory::{Key, VaultInventory},
     kube_io::write::WriteError,
-    ports::{Failure, FailureClass, Remote},
+    ports::{Failure, FailureClass, Listing, Remote, SiteRecovery, trace},
 };
 
 /// The most that may pass between intent and call: well within the time after which another process, on looking, may
 /// conclude that no call was made.
 const LATEST: Duration = Duration::from_secs(45);
 
+/// Carries out one guarded action, within a span that says what became of it.
+pub(super) async fn act(
+    context: &Context,
+    key: &Key,
+    item: &ReplicatedItem,
+    status: ReplicatedItemStatus,
+    guarded: Guarded,
+    intent: OperationRecord,
+) -> Result<(), Error> {
+    let span = trace::operation(guarded.action.verb().as_str(), &key.namespace, &key.name, intent.attempt);
+    carry_out(context, key, item, status, guarded, intent).instrument(span).await
+}
+
 /// Carries out one guarded action.
 ///
 /// The intent is written under the version of the item that was decided on: if anything changed since (the claim, or
 /// another process's intent), the write is refused and nothing is called.
-pub(super) async fn act(
+async fn carry_out(
     context: &Context,
     key: &Key,
     item: &ReplicatedItem,
@@ -54,13 +68,14 @@ pub(super) async fn act(
     let Some(written) = record(context, item, intended).await? else { return Ok(()) };
 
     let verb = guarded.action.verb();
-    let result = match compare(context, key, item, &guarded).await {
-        Ok(()) if began.elapsed() > LATEST => {
+    let in_time = tokio::time::timeout(LATEST.saturating_sub(began.elapsed()), compare(context, key, item, &guarded));
+    let result = match in_time.await {
+        Ok(Ok(())) => call(context, key, item, &guarded).await,
+        Ok(Err(failure)) => Err(failure),
+        Err(_) => {
             let message = "It took too long from the intent to the call; another process may have looked by now.";
             Err(Failure::new(Remote::Kubernetes, FailureClass::Conflict, message))
         }
-        Ok(()) => call(context, key, item, &guarded).await,
-        Err(failure) => Err(failure),
     };
     let outcome = match &result {
         Ok(_) => "submitted",
@@ -68,6 +83,11 @@ pub(super) async fn act(
     };
     tracing::info!(item = %key.name, namespace = %key.namespace, %verb, attempt = intent.attempt, outcome, job = result.as_ref().ok().and_then(Option::as_deref), error = result.as_ref().err().map(tracing::field::display), "mutating call");
     context.tally.operated(verb.as_str(), outcome);
+    let span = Span::current();
+    trace::ended(&span, outcome, result.as_ref().err().map(|failure| failure.class));
+    if let Ok(Some(job)) = &result {
+        span.record("job.id", job.as_str());
+    }
 
     let concluded = journal::after_call(&intent, &result, context.clock.now());
     let stored = conclude(context, key, written, concluded).await;
@@ -102,9 +122,23 @@ async fn compare(context: &Context, key: &Key, item: &ReplicatedItem, guarded: &
         }
         None => None,
     };
+    let locks = match &guarded.expect.azure_vm_id {
+        Some(id) if guarded.action.verb() == Verb::Commit => Some(locks(port.as_ref(), id).await?),
+        Some(_) | None => None,
+    };
     let fresh = Fresh { item: fresh_item, azure_vm, home_vm };
     guarded.check(&fresh).map_err(refused)?;
-    recheck(context, key, item, guarded.action.verb(), &fresh).map_err(refused)
+    recheck(context, key, item, guarded.action.verb(), &fresh, locks).map_err(refused)
+}
+
+/// The locks that would leave a committed machine's copy in Azure. One that cannot be read is no reason to go on.
+async fn locks(port: &dyn SiteRecovery, azure_vm_id: &str) -> Result<Vec<String>, Failure> {
+    let Listing { entries, odd } = port.locks(azure_vm_id).await.map_err(not_sent)?;
+    if odd.is_empty() {
+        return Ok(entries);
+    }
+    let message = format!("Locks on the Azure VM cannot be understood: {}.", odd.join("; "));
+    Err(Failure::new(Remote::Arm, FailureClass::Conflict, message))
 }
 
 /// The plan and its approvals as they are now, not as the caches have them: still there, still wanting this step.
@@ -132,7 +166,7 @@ async fn consent(context: &Context, key: &Key, item: &ReplicatedItem, verb: Verb
         deleting: plan.metadata.deletion_timestamp.is_some(),
         abandon: None,
         requester: plan.annotations().get(REQUESTED_BY_ANNOTATION).map(String::as_str),
-        items: &BTreeMap::new(),
+        items: &BTreeMap::from([(item.name_any(), item.status.clone().unwrap_or_default())]),
         declared: &BTreeMap::new(),
         load: &Load::default(),
         approvals: &approvals,
@@ -142,7 +176,14 @@ async fn consent(context: &Context, key: &Key, item: &ReplicatedItem, verb: Verb
 }
 
 /// The checks that gate the step, over what was read just now.
-fn recheck(context: &Context, key: &Key, item: &ReplicatedItem, verb: Verb, fresh: &Fresh) -> Result<(), String> {
+fn recheck(
+    context: &Context,
+    key: &Key,
+    item: &ReplicatedItem,
+    verb: Verb,
+    fresh: &Fresh,
+    locks: Option<Vec<String>>,
+) -> Result<(), String> {
     let now = context.clock.now();
     let mut facts = gather::facts(context, key, item);
     facts.replication = Fact::seen(fresh.item.clone(), now);
@@ -151,6 +192,9 @@ fn recheck(context: &Context, key: &Key, item: &ReplicatedItem, verb: Verb, fres
     }
     if let Some(Some(vm)) = &fresh.home_vm {
         facts.on_premises = Fact::seen(OnPremisesVm::Found(Box::new(vm.clone())), now);
+    }
+    if let Some(locks) = locks {
+        facts.locks = Fact::seen(locks, now);
     }
     let status = item.status.clone().unwrap_or_default();
     let stage = Stage::of(&fresh.item);

@@ -10,12 +10,13 @@ use std::{
 use kube::{Api, Client, Resource, ResourceExt, core::NamespaceResourceScope, runtime::reflector::Store};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Error, ledger::Ledger, probes::Board};
+use super::{Error, ledger::Ledger, probes::Board, turns::Turns};
 use crate::{
     api::{FailbackApproval, FailbackPlan, MasterTarget, RecoveryVault, ReplicatedItem, VCenter},
     core::{backoff, roster::Roster},
     inventory::{Key, Registry},
     kube_io::{
+        coverage::Coverage,
         report::Events,
         write::{MANAGER, WriteError, apply_status},
     },
@@ -25,15 +26,15 @@ use crate::{
 /// What a controller is started with.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Watch this namespace only; all by default.
-    pub namespace: Option<String>,
+    /// The namespaces that are watched; all without.
+    pub namespaces: Vec<String>,
     /// How many objects of a kind are worked on at the same time.
     pub concurrency: u16,
     /// Name of this process in events and in the lease.
     pub instance: String,
 }
 
-/// The shared stores, and what probes saw.
+/// What passes share: the stores, what probes saw, and the places for work.
 pub struct Stores {
     pub(super) vaults: Store<RecoveryVault>,
     pub(super) vcenters: Store<VCenter>,
@@ -42,6 +43,7 @@ pub struct Stores {
     pub(super) plans: Store<FailbackPlan>,
     pub(super) approvals: Store<FailbackApproval>,
     pub(super) probes: Board,
+    pub(super) turns: Turns,
 }
 
 /// What every pass has at hand.
@@ -53,6 +55,7 @@ pub struct Context {
     pub(super) events: Events,
     pub(super) stores: Stores,
     pub(super) tally: Arc<dyn Tally>,
+    pub(super) coverage: Coverage,
     pub(super) roster: Mutex<Roster>,
     failures: Mutex<HashMap<(&'static str, Key), u32>>,
     ledger: Mutex<Ledger>,
@@ -68,6 +71,7 @@ impl Context {
         events: Events,
         stores: Stores,
         tally: Arc<dyn Tally>,
+        coverage: Coverage,
     ) -> Self {
         Self {
             client,
@@ -77,6 +81,7 @@ impl Context {
             events,
             stores,
             tally,
+            coverage,
             failures: Mutex::default(),
             ledger: Mutex::default(),
             roster: Mutex::default(),
@@ -109,7 +114,7 @@ impl Context {
             // The newer object is on its way through the watch.
             Error::Write(WriteError::Conflict) => Duration::from_millis(100),
             Error::Write(WriteError::Gone) => Duration::from_secs(300),
-            Error::Write(WriteError::Kube(_)) | Error::Malformed(_) | Error::Panicked(_) => {
+            Error::Write(WriteError::Forbidden(_) | WriteError::Kube(_)) | Error::Malformed(_) | Error::Panicked(_) => {
                 let seed = key.name.clone();
                 let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
                 let count = failures.entry((kind, key)).or_insert(0);

@@ -29,6 +29,7 @@ use crate::{
 
 pub(super) async fn reconcile(item: Arc<ReplicatedItem>, context: Arc<Context>) -> Result<Action, Error> {
     let key = key_of(item.as_ref())?;
+    let Some(look) = context.stores.turns.look().await else { return Ok(Action::await_change()) };
     let before = item.status.clone().unwrap_or_default();
     let facts = gather::facts(&context, &key, &item);
     let decision = decide(&ItemInput {
@@ -57,6 +58,12 @@ pub(super) async fn reconcile(item: Arc<ReplicatedItem>, context: Arc<Context>) 
     }
     match decision.next {
         Next::Act(guarded, intent) => {
+            drop(look);
+            let of = |name: &str| Key { namespace: key.namespace.clone(), name: name.to_owned() };
+            let (vault, vcenter) = (of(&item.spec.vault_ref.name), of(&item.spec.vcenter_ref.name));
+            let Some(_turn) = context.stores.turns.step(vault, vcenter).await else {
+                return Ok(Action::await_change());
+            };
             act::act(&context, &key, &item, decision.status, *guarded, *intent).await?;
             Ok(Action::requeue(Duration::from_millis(50)))
         }

@@ -13,13 +13,14 @@ mod plan;
 mod probes;
 mod run;
 mod triggers;
+mod turns;
 mod vault;
 mod vcenter;
 
 pub use context::{Context, Settings};
 pub use run::{Controllers, run};
 
-use crate::kube_io::write::WriteError;
+use crate::{kube_io::write::WriteError, ports::FailureClass};
 
 /// Why a pass ended early. The object is looked at again after a while; nobody else is affected.
 #[derive(Debug, thiserror::Error)]
@@ -36,11 +37,23 @@ pub enum Error {
 }
 
 impl Error {
+    /// The class of failure that it is.
+    const fn class(&self) -> FailureClass {
+        match self {
+            Self::Write(WriteError::Conflict) => FailureClass::Conflict,
+            Self::Write(WriteError::Gone) => FailureClass::NotFound,
+            Self::Write(WriteError::Forbidden(_)) => FailureClass::Denied,
+            Self::Write(WriteError::Kube(_)) => FailureClass::Transient,
+            Self::Malformed(_) | Self::Panicked(_) => FailureClass::Invalid,
+        }
+    }
+
     /// The label used in metrics: a closed set.
     pub const fn label(&self) -> &'static str {
         match self {
             Self::Write(WriteError::Conflict) => "conflict",
             Self::Write(WriteError::Gone) => "gone",
+            Self::Write(WriteError::Forbidden(_)) => "forbidden",
             Self::Write(WriteError::Kube(_)) => "kubernetes",
             Self::Malformed(_) => "malformed",
             Self::Panicked(_) => "panic",

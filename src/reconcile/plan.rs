@@ -30,6 +30,7 @@ use crate::{
             events::EventDraft,
             plan::{Declared, PlanDecision, PlanInput, decide, names_item},
         },
+        found::STATUS_LOST,
         schedule::load::Limits,
     },
     inventory::Key,
@@ -62,7 +63,7 @@ pub(super) async fn reconcile(plan: Arc<FailbackPlan>, context: Arc<Context>) ->
                 context.ledger().forget(object);
                 match error {
                     WriteError::Conflict | WriteError::Gone => again = true,
-                    WriteError::Kube(_) => failed = Some(error),
+                    WriteError::Forbidden(_) | WriteError::Kube(_) => failed = Some(error),
                 }
             }
         }
@@ -224,6 +225,7 @@ fn events(before: &FailbackPlanStatus, after: &FailbackPlanStatus) -> Vec<EventD
             "DeletionBlocked" => {
                 events.push(EventDraft::warning("DeletionBlocked", "Delete", ready.message.clone()));
             }
+            STATUS_LOST => events.push(EventDraft::warning(STATUS_LOST, "Stall", ready.message.clone())),
             "PhaseReached" => events.push(EventDraft::normal("PhaseReached", "Reach", ready.message.clone())),
             _ => {}
         }

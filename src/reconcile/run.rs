@@ -15,6 +15,7 @@ use kube::{
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::{
     Error, approval,
@@ -24,6 +25,7 @@ use super::{
     triggers::{
         Wakes, approvals_of_plan, declared, items_of_wake, plans_of_item, refs, targets_of_wake, users_of_target,
     },
+    turns::Turns,
     vault, vcenter,
 };
 use crate::{
@@ -33,10 +35,12 @@ use crate::{
     },
     inventory::{Key, Registry, Wake},
     kube_io::{
+        coverage::Coverage,
         feed::{Change, Feed, Fingerprint, fingerprint, trigger},
         report::Events,
+        write::WriteError,
     },
-    ports::{Connect, Leadership, Prober, SharedClock, Tally},
+    ports::{Connect, Leadership, Prober, SharedClock, Tally, trace},
 };
 
 /// What the controllers run with.
@@ -62,13 +66,13 @@ pub struct Controllers {
 /// Runs all controllers until `stop`; then lets the passes at hand end, and logs out everywhere.
 pub async fn run(controllers: Controllers, stop: CancellationToken) {
     let Controllers { client, settings, connect, prober, clock, leadership, tally, on_ready } = controllers;
-    let namespace = settings.namespace.as_deref();
-    let mut vaults = Feed::<RecoveryVault>::new(&client, namespace, Arc::clone(&clock));
-    let mut vcenters = Feed::<VCenter>::new(&client, namespace, Arc::clone(&clock));
-    let mut targets = Feed::<MasterTarget>::new(&client, namespace, Arc::clone(&clock));
-    let mut items = Feed::<ReplicatedItem>::new(&client, namespace, Arc::clone(&clock));
-    let mut plans = Feed::<FailbackPlan>::new(&client, namespace, Arc::clone(&clock));
-    let mut approvals = Feed::<FailbackApproval>::new(&client, namespace, Arc::clone(&clock));
+    let coverage = Coverage::new(Arc::clone(&tally));
+    let mut vaults = Feed::<RecoveryVault>::new(&client, &settings.namespaces, Arc::clone(&clock), &coverage);
+    let mut vcenters = Feed::<VCenter>::new(&client, &settings.namespaces, Arc::clone(&clock), &coverage);
+    let mut targets = Feed::<MasterTarget>::new(&client, &settings.namespaces, Arc::clone(&clock), &coverage);
+    let mut items = Feed::<ReplicatedItem>::new(&client, &settings.namespaces, Arc::clone(&clock), &coverage);
+    let mut plans = Feed::<FailbackPlan>::new(&client, &settings.namespaces, Arc::clone(&clock), &coverage);
+    let mut approvals = Feed::<FailbackApproval>::new(&client, &settings.namespaces, Arc::clone(&clock), &coverage);
 
     let (wake, woken) = mpsc::unbounded_channel();
     let probes = Board::new(prober, Arc::clone(&clock), Arc::clone(&leadership), wake.clone());
@@ -82,12 +86,14 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
         plans: plans.store(),
         approvals: approvals.store(),
         probes,
+        turns: Turns::of(settings.concurrency),
     };
-    let context = Arc::new(Context::new(client, clock, registry, leadership, events, stores, tally));
+    let context = Arc::new(Context::new(client, clock, registry, leadership, events, stores, tally, coverage.clone()));
     let wakes = Wakes::new(woken);
 
     let mut running: Vec<BoxFuture<'static, ()>> = Vec::new();
-    let start = Start { settings: &settings, context: &context, stop: &stop };
+    let start = Start { context: &context, stop: &stop };
+    let most = settings.concurrency.max(1);
     running.push(start.controller(
         "RecoveryVault",
         trigger(vaults.listen(), |object| own_changes(object, &[])),
@@ -98,6 +104,7 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
                 vec![]
             }
         }),
+        most,
         vault::reconcile,
     ));
     running.push(start.controller(
@@ -108,6 +115,7 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
             Wake::VCenter(key) => vec![key],
             Wake::Item(_) | Wake::Target(_) | Wake::Vault(_) | Wake::VaultOpened(_) | Wake::VCenterOpened(_) => vec![],
         }),
+        most,
         vcenter::reconcile,
     ));
     running.push(start.controller(
@@ -115,6 +123,7 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
         trigger(targets.listen(), |object| own_changes(object, &[])),
         context.stores.targets.clone(),
         wakes.of(targets_of_wake(Arc::clone(&context))),
+        most,
         master_target::reconcile,
     ));
     running.push(start.controller(
@@ -129,6 +138,7 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
             wakes.of(items_of_wake(Arc::clone(&context))),
             declared(targets.listen(), users_of_target(Arc::clone(&context))),
         ),
+        UNBOUNDED,
         item::reconcile,
     ));
     running.push(start.controller(
@@ -144,6 +154,7 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
                 vec![(approval.namespace().unwrap_or_default(), approval.spec.plan_ref.name.clone())]
             }),
         ),
+        most,
         plan::reconcile,
     ));
     running.push(start.controller(
@@ -151,6 +162,7 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
         trigger(approvals.listen(), |object| own_changes(object, &[])),
         context.stores.approvals.clone(),
         refs(plans.listen(), approvals_of_plan(Arc::clone(&context))),
+        most,
         approval::reconcile,
     ));
     running.push(
@@ -160,9 +172,15 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
     running.push(join::follow(Arc::clone(&context), items.listen(), wake).take_until_stopped(stop.clone()));
 
     running.push(count(Arc::clone(&context)).take_until_stopped(stop.clone()));
+    running.push({
+        let (context, stop) = (Arc::clone(&context), stop.clone());
+        async move {
+            stop.cancelled().await;
+            context.stores.turns.close();
+        }
+        .boxed()
+    });
 
-    let listed =
-        [vaults.listed(), vcenters.listed(), targets.listed(), items.listed(), plans.listed(), approvals.listed()];
     let watches = [
         vaults.run().boxed(),
         vcenters.run().boxed(),
@@ -173,8 +191,7 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
     ];
     let watches = tokio::spawn(futures::future::join_all(watches));
     // A plan that is judged before its machines were listed would find none: no pass before everything is known.
-    let everything = listed.map(|mut listed| async move { listed.wait_for(|listed| *listed).await.is_ok() });
-    if stop.run_until_cancelled(futures::future::join_all(everything)).await.is_some() {
+    if stop.run_until_cancelled(coverage.wait_until_settled()).await.is_some() {
         join::list(&context);
         on_ready();
         futures::future::join_all(running).await;
@@ -193,8 +210,12 @@ fn own_changes<K: Resource<DynamicType = ()>>(object: &K, more: &[&dyn Fingerpri
     fingerprint(&parts)
 }
 
+/// Items are limited by [`super::turns`], not by the controller.
+const UNBOUNDED: u16 = 0;
+/// How soon an object is looked at again in a namespace of which not everything was listed yet.
+const UNCOVERED: Duration = Duration::from_secs(5);
+
 struct Start<'a> {
-    settings: &'a Settings,
     context: &'a Arc<Context>,
     stop: &'a CancellationToken,
 }
@@ -206,6 +227,7 @@ impl Start<'_> {
         changes: impl Stream<Item = Result<K, watcher::Error>> + Send + 'static,
         store: Store<K>,
         also: impl Stream<Item = (String, String)> + Send + 'static,
+        concurrency: u16,
         reconcile: impl Fn(Arc<K>, Arc<Context>) -> F + Clone + Send + Sync + 'static,
     ) -> BoxFuture<'static, ()>
     where
@@ -216,10 +238,17 @@ impl Start<'_> {
             let reconcile = reconcile.clone();
             async move {
                 let key = key_of(object.as_ref())?;
+                if !context.coverage.covers(&key.namespace) {
+                    return Ok(Action::requeue(UNCOVERED));
+                }
+                let span = trace::pass(kind, &key.namespace, &key.name);
                 // A panic would end the controller for every object of this kind.
-                let caught = AssertUnwindSafe(reconcile(object, Arc::clone(&context))).catch_unwind().await;
+                let pass = AssertUnwindSafe(reconcile(object, Arc::clone(&context))).catch_unwind();
+                let caught = pass.instrument(span.clone()).await;
                 let result = caught.unwrap_or_else(|panic| Err(Error::Panicked(panic_text(panic.as_ref()))));
-                context.tally.reconciled(kind, result.as_ref().map_or_else(Error::label, |_| "ok"));
+                let outcome = result.as_ref().map_or_else(Error::label, |_| "ok");
+                trace::ended(&span, outcome, result.as_ref().err().map(Error::class));
+                context.tally.reconciled(kind, outcome);
                 if result.is_ok() {
                     context.succeeded(kind, &key);
                 }
@@ -230,6 +259,9 @@ impl Start<'_> {
             let key = key_of(object.as_ref()).unwrap_or_else(|_| Key { namespace: String::new(), name: String::new() });
             let wait = context.after_error(kind, key.clone(), error);
             match error {
+                Error::Write(WriteError::Forbidden(_)) => {
+                    tracing::warn!(kind, name = %key.name, namespace = %key.namespace, error = error as &dyn std::error::Error, "a permission is missing");
+                }
                 Error::Write(_) => {
                     tracing::debug!(kind, name = %key.name, namespace = %key.namespace, error = error as &dyn std::error::Error, "looking again")
                 }
@@ -241,7 +273,7 @@ impl Start<'_> {
         };
         let also = also.map(|(namespace, name)| ObjectRef::<K>::new(&name).within(&namespace));
         Controller::for_stream(changes, store)
-            .with_config(Config::default().concurrency(self.settings.concurrency.max(1)))
+            .with_config(Config::default().concurrency(concurrency))
             .reconcile_on(also)
             .graceful_shutdown_on(self.stop.clone().cancelled_owned())
             .run(pass, on_error, Arc::clone(self.context))

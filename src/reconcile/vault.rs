@@ -31,7 +31,8 @@ pub(super) async fn reconcile(vault: Arc<RecoveryVault>, context: Arc<Context>) 
     let (link, view) = match client_secret(&context, &key, &vault).await {
         Err(missing) => (LinkState::NoSecret(missing), None),
         Ok(client_secret) => {
-            let connection = VaultConnection { spec: vault.spec.clone(), client_secret };
+            let connection =
+                VaultConnection { namespace: key.namespace.clone(), spec: vault.spec.clone(), client_secret };
             match context.registry.open_vault(&key, connection) {
                 Err(failure) => (LinkState::Down(failure), None),
                 Ok(inventory) => {

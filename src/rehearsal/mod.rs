@@ -27,7 +27,8 @@ use crate::{
     api::crds,
     cli::connect::Adapters,
     config::AzureDefaults,
-    ports::{Clock, Leadership, NoMeter, SharedClock},
+    kube_io::identity::ServiceAccounts,
+    ports::{Clock, Leadership, NoMeter, SharedClock, Tally},
     probe::NetworkProber,
     reconcile::{Controllers, Settings, run},
 };
@@ -96,6 +97,22 @@ impl Setup {
     /// A scenario at a speed, on any ports.
     pub fn new(scenario: impl Into<String>, speed: f64) -> Self {
         Self { scenario: scenario.into(), speed, seed: 1, port: 0, site_port: 0, state_file: None }
+    }
+}
+
+/// What a controller can be started with, and a rehearsal leaves at its defaults.
+pub struct Variant {
+    /// Identities for Azure.
+    pub azure: AzureDefaults,
+    /// The namespaces that are watched; all without.
+    pub namespaces: Vec<String>,
+    /// What counts.
+    pub tally: Arc<dyn Tally>,
+}
+
+impl Default for Variant {
+    fn default() -> Self {
+        Self { azure: AzureDefaults::default(), namespaces: Vec::new(), tally: Arc::new(NoMeter) }
     }
 }
 
@@ -194,17 +211,31 @@ impl Rehearsal {
     /// # Errors
     /// When the adapters cannot be made.
     pub fn controller_on(&self, client: Client) -> Result<(CancellationToken, JoinHandle<()>), RehearsalError> {
+        self.controller_as(client, Variant::default())
+    }
+
+    /// The same, with other settings than a rehearsal's usual ones.
+    ///
+    /// # Errors
+    /// When the adapters cannot be made.
+    pub fn controller_as(
+        &self,
+        client: Client,
+        variant: Variant,
+    ) -> Result<(CancellationToken, JoinHandle<()>), RehearsalError> {
+        let Variant { azure, namespaces, tally } = variant;
         let stop = self.stop.child_token();
-        let adapters = Adapters::new(AzureDefaults::default(), Arc::clone(&self.clock), Arc::new(NoMeter));
+        let identities = Arc::new(ServiceAccounts::new(client.clone()));
+        let adapters = Adapters::new(azure, identities, Arc::clone(&self.clock), Arc::new(NoMeter));
         let controllers = Controllers {
             client,
-            settings: Settings { namespace: None, concurrency: 16, instance: "rehearsal".to_owned() },
+            settings: Settings { namespaces, concurrency: 16, instance: "rehearsal".to_owned() },
             connect: Arc::new(adapters.map_err(client_error)?),
             // The guests of a simulated site do not exist; what stands for them listens here.
             prober: Arc::new(NetworkProber { allow_loopback: true }),
             clock: Arc::clone(&self.clock),
             leadership: Arc::new(Alone),
-            tally: Arc::new(NoMeter),
+            tally,
             on_ready: Box::new(|| {}),
         };
         let task = tokio::spawn(run(controllers, stop.clone()));

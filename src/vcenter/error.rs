@@ -65,6 +65,11 @@ impl VimError {
             && fault.object.as_ref().is_some_and(|o| o.id == object.id))
     }
 
+    /// The class of failure that it is to the rest of the program.
+    pub(super) fn class(&self) -> FailureClass {
+        self.clone().into_failure("").class
+    }
+
     /// What this is to the rest of the program. `server` is the name that the user gave.
     pub(super) fn into_failure(self, server: &str) -> Failure {
         let failure = |class, message| Failure::new(Remote::VCenter, class, message);

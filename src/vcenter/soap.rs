@@ -9,7 +9,7 @@ use std::{
 use bytes::BytesMut;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use reqwest::{Client, RequestBuilder, Response, redirect};
-use tracing::debug;
+use tracing::{Instrument, Span, debug};
 
 use super::{
     address::Address,
@@ -17,7 +17,7 @@ use super::{
     tls::{self, Trust},
     xml::{self, Element, MoRef},
 };
-use crate::ports::{CallMeter, Remote};
+use crate::ports::{CallMeter, Remote, trace};
 
 /// Above what a page of 100 machines can reach by far.
 const MAX_ANSWER: usize = 128 << 20;
@@ -135,12 +135,20 @@ impl Wire {
             request = request.header(header::COOKIE, cookie.clone());
         }
         let started = Instant::now();
-        let outcome = self.exchange(request, call.timeout).await;
+        let span = trace::call(Remote::VCenter, call.method, 1);
+        let outcome = self.exchange(request, call.timeout).instrument(span.clone()).await;
         let status = outcome.as_ref().map_or(0, |(status, ..)| status.as_u16());
         debug!(server = self.server(), method = call.method, status, took = ?started.elapsed(), "called vCenter");
-        let (status, headers, body) = outcome?;
-        let response = read_answer(call, status, &headers, &body)?;
-        Ok(Answer { response, cookie: session_cookie(&headers) })
+        let answer = outcome.and_then(|(status, headers, body)| {
+            let response = read_answer(call, status, &headers, &body)?;
+            Ok(Answer { response, cookie: session_cookie(&headers) })
+        });
+        match &answer {
+            Ok(_) => trace::ended(&span, "ok", None),
+            Err(error) if !span.is_disabled() => trace::ended(&span, "failed", Some(error.class())),
+            Err(_) => {}
+        }
+        answer
     }
 
     async fn exchange(
@@ -156,6 +164,7 @@ impl Wire {
         }
         .await;
         let code = outcome.as_ref().map_or(0, |(status, ..): &(StatusCode, _, _)| status.as_u16());
+        trace::answered(&Span::current(), code);
         self.meter.called(Remote::VCenter, code, started.elapsed());
         if matches!(code, 429 | 503) {
             self.meter.throttled(Remote::VCenter);

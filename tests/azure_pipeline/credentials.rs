@@ -1,9 +1,11 @@
 //! Signing in, in its three ways.
 
+use std::sync::{Arc, Mutex};
+
 use failback::{
-    azure::{AzureConfig, AzureVault, Cloud, Credential},
+    azure::{AzureConfig, AzureVault, Cloud, Credential, Secret},
     core::failure::codes,
-    ports::{FailureClass, Remote, SiteRecovery},
+    ports::{Failure, FailureClass, NamespaceIdentity, Remote, SiteRecovery},
 };
 use serde_json::json;
 
@@ -112,6 +114,82 @@ async fn the_federated_token_is_read_again_for_each_fetch() {
     );
     let kind = pair("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
     assert!(sent[0].contains(&kind));
+}
+
+/// Gives tokens `assertion-1`, `assertion-2`, … of a namespace, until told to fail; remembers whose and for whom.
+#[derive(Debug, Default)]
+struct Namespaces {
+    asked: Mutex<Vec<(String, String)>>,
+    failing: Mutex<Option<Failure>>,
+}
+
+#[async_trait::async_trait]
+impl NamespaceIdentity for Namespaces {
+    async fn assertion(&self, namespace: &str, audience: &str) -> Result<Secret, Failure> {
+        let mut asked = self.asked.lock().unwrap();
+        asked.push((namespace.to_owned(), audience.to_owned()));
+        match self.failing.lock().unwrap().clone() {
+            Some(failure) => Err(failure),
+            None => Ok(Secret::new(format!("assertion-{}", asked.len()))),
+        }
+    }
+}
+
+fn as_namespace(identity: &Arc<Namespaces>) -> Credential {
+    Credential::ServiceAccount {
+        tenant: "t1".into(),
+        client_id: "c1".into(),
+        namespace: "dr".into(),
+        identity: Arc::clone(identity) as Arc<dyn NamespaceIdentity>,
+    }
+}
+
+#[tokio::test]
+async fn a_namespaces_token_is_asked_for_anew_for_each_exchange() {
+    let server = Server::start().await;
+    let identity = Arc::new(Namespaces::default());
+    let config = AzureConfig { credential: as_namespace(&identity), ..config(&server.url, &server.url) };
+    let vault = AzureVault::new(config, &shared().0).unwrap();
+    server.on("GET v1", [crate::server::status(401, "ExpiredAuthenticationToken"), ok(json!({"id": "/v"}))]);
+    vault.vault().await.unwrap();
+    vault.vault().await.unwrap();
+    let sent: Vec<_> = server.seen("POST token").iter().map(|seen| form(&seen.body)).collect();
+    assert_eq!(sent.len(), 2, "the access token is kept as long as it is taken");
+    for (number, form) in sent.iter().enumerate() {
+        assert!(form.contains(&pair("client_assertion", &format!("assertion-{}", number + 1))), "{form:?}");
+        assert!(form.contains(&pair("client_id", "c1")), "{form:?}");
+    }
+    let whom = ("dr".to_owned(), "api://AzureADTokenExchange".to_owned());
+    assert_eq!(*identity.asked.lock().unwrap(), [whom.clone(), whom]);
+
+    // What keeps the token from us is told as it is, and nothing is sent.
+    let failure = Failure::new(Remote::Kubernetes, FailureClass::NotFound, "there is no ServiceAccount");
+    *identity.failing.lock().unwrap() = Some(failure.clone());
+    server.on("GET v1", [crate::server::status(401, "ExpiredAuthenticationToken")]);
+    assert_eq!(vault.vault().await.unwrap_err(), failure);
+    assert_eq!(server.seen("POST token").len(), 2);
+}
+
+#[tokio::test]
+async fn a_namespaces_token_is_made_out_to_the_exchange_of_its_cloud() {
+    let identity = Arc::new(Namespaces::default());
+    // Nothing is sent: there is no token to send.
+    let failure = Failure::new(Remote::Kubernetes, FailureClass::Denied, "no");
+    *identity.failing.lock().unwrap() = Some(failure);
+    for (cloud, audience) in [
+        (Cloud::Public, "api://AzureADTokenExchange"),
+        (Cloud::UsGovernment, "api://AzureADTokenExchangeUSGov"),
+        (Cloud::China, "api://AzureADTokenExchangeChina"),
+    ] {
+        let credential = as_namespace(&identity);
+        let config = AzureConfig { cloud, credential, ..config("https://unused", "https://unused") };
+        AzureVault::new(config, &shared().0).unwrap().vault().await.unwrap_err();
+        assert_eq!(identity.asked.lock().unwrap().pop().unwrap().1, audience);
+    }
+    // An address that the vault's author chose gets no token of the namespace.
+    let away =
+        AzureConfig { credential: as_namespace(&identity), ..config("https://login.example", "https://arm.example") };
+    assert_eq!(AzureVault::new(away, &shared().0).map(|_| ()).unwrap_err().class, FailureClass::Invalid);
 }
 
 #[tokio::test]

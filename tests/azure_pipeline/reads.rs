@@ -15,9 +15,9 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::{
-    ITEM, config, dead_end,
+    FastClock, ITEM, config, dead_end,
     server::{Reply, Server, ok, status, throttle},
-    shared, vault_at,
+    shared, shared_on, vault_at,
 };
 
 const VM: &str = "/subscriptions/s2/resourceGroups/g2/providers/Microsoft.Compute/virtualMachines/vm1";
@@ -112,6 +112,24 @@ async fn a_429_pauses_its_class_for_everyone_in_the_subscription() {
     server.on("POST failoverCancel", [Reply::Text(202, vec![], String::new())]);
     first.submit(ITEM, &Action::Cancel).await.unwrap();
     assert_eq!(*meter.throttled.lock().unwrap(), 1);
+}
+
+#[tokio::test]
+async fn beside_a_faster_clock_pauses_are_as_much_shorter() {
+    let server = Server::start().await;
+    server.on("GET i1", [throttle(429, "Retry-After", "60"), ok(item("i1"))]);
+    server.on("GET v1", [throttle(429, "Retry-After", "1200")]);
+    let (shared, _) = shared_on(Arc::new(FastClock));
+    let vault = AzureVault::new(config(&server.url, &server.url), &shared).unwrap();
+    let begun = Instant::now();
+    vault.item(ITEM).await.unwrap();
+    let took = begun.elapsed();
+    assert!(took >= Duration::from_secs(1) && took < Duration::from_secs(5), "a minute of that clock: {took:?}");
+    // What is handed back is told in that clock's time, the first time and while everybody is held back.
+    for _ in 0..2 {
+        let FailureClass::Throttled { retry_after } = vault.vault().await.unwrap_err().class else { panic!() };
+        assert!(retry_after > Duration::from_secs(1100) && retry_after <= Duration::from_secs(1200), "{retry_after:?}");
+    }
 }
 
 #[tokio::test]

@@ -79,8 +79,14 @@ def needs(path_or_name, what):
 # Every variant that the documentation names, and those that switch something on.
 VARIANTS = {
     "defaults": {},
-    "one-namespace": {"watchNamespace": "dr"},
-    "one-namespace-named-secrets": {"watchNamespace": "dr", "secretNames": ["vcenter", "azure"]},
+    "one-namespace": {"watchNamespaces": ["dr"]},
+    "one-namespace-named-secrets": {"watchNamespaces": ["dr"], "secretNames": ["vcenter", "azure"]},
+    "two-namespaces": {"watchNamespaces": ["dr", "lab"], "secretNamespaces": ["lab"], "azure": {"serviceAccountNamespaces": ["dr"]}},
+    "namespace-identities": {"azure": {"sharedIdentity": False, "serviceAccountNamespaces": ["dr", "lab"]}},
+    "traces": {
+        "tracing": {"otlpEndpoint": "http://collector.monitoring:4318"},
+        "networkPolicy": {"enabled": True, "tracesTo": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]},
+    },
     "secret-namespaces": {"secretNamespaces": ["dr", "lab"]},
     "digest": {"image": {"repository": "images.example.com/failback", "digest": "sha256:" + "a" * 64}},
     "tag": {"image": {"tag": "1.2.3", "pullPolicy": "Always"}, "imagePullSecrets": ["registry"]},
@@ -134,11 +140,11 @@ VARIANTS = {
         }
     },
     "all-policies-one-namespace": {
-        "watchNamespace": "dr",
+        "watchNamespaces": ["dr"],
         "policies": {"requester": {"enabled": True}, "requiredApprovals": {"enabled": True}, "deletionGuard": {"enabled": True}},
     },
     "no-policies": {"policies": {"approverIdentity": {"enabled": False}, "inFlightLock": {"enabled": False}}},
-    "second-release": {"crds": {"install": False}, "userRoles": {"create": False}, "watchNamespace": "lab"},
+    "second-release": {"crds": {"install": False}, "userRoles": {"create": False}, "watchNamespaces": ["lab"]},
     "no-aggregation": {"userRoles": {"aggregate": False}},
     "crds-not-kept": {"crds": {"keep": False}},
     "placement": {

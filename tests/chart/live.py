@@ -141,10 +141,16 @@ class Stage:
         env["FAILBACK_LISTEN"] = listen
         return self.start(pod, "controller", "--kubeconfig", self.kubeconfig, env=env)
 
-    def apply_example(self, **plan):
+    def apply_example(self, own_identity=False, **plan):
+        """The example; with an identity of its own the vault signs in as its namespace's ServiceAccount."""
         for obj in example_objects(self.site):
             if obj["kind"] == "FailbackPlan":
                 obj["spec"] |= plan
+            if own_identity and obj["kind"] == "RecoveryVault":
+                known = obj["spec"]["credential"]["clientSecret"]
+                obj["spec"]["credential"] = {"serviceAccount": {key: known[key] for key in ("tenantId", "clientId")}}
+                account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "failback-azure"}}
+                self.server.apply(account, "serviceaccounts")
             self.server.apply(obj, PLURALS[obj["kind"]])
 
     def plan(self):

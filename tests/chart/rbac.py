@@ -23,6 +23,8 @@ def request_info(method, target):
     resource = found["resource"] + (f"/{found['sub']}" if found["sub"] else "")
     watch = urllib.parse.parse_qs(url.query).get("watch") in (["true"], ["1"])
     verb = {"POST": "create", "PUT": "update", "PATCH": "patch"}.get(method)
+    if method == "POST" and found["sub"]:
+        verb = "create"
     if method == "GET":
         verb = "get" if found["name"] else "watch" if watch else "list"
     if method == "DELETE":

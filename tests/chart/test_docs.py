@@ -11,7 +11,7 @@ from live import ApiServer
 from rbac import Roles
 
 DOCS = [*sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs/runbooks").glob("*.md")), "docs/troubleshooting.md",
-        "docs/metrics.md", "docs/install.md", "docs/operations.md", "docs/security.md", "charts/failback/README.md", "examples/gitops/README.md"]
+        "docs/metrics.md", "docs/install.md", "docs/operations.md", "docs/security.md", "docs/tracing.md", "charts/failback/README.md", "examples/gitops/README.md"]
 BLOCK = re.compile(r"(?:<!-- ([^>]+) -->\n)?```(\w+)\n(.*?)```", re.S)
 
 
@@ -80,7 +80,7 @@ def test_manifests(tmp_path):
 @pytest.mark.parametrize("doc", DOCS)
 def test_values_that_are_named_exist(doc):
     values = yaml.safe_load((ROOT / "charts/failback/values.yaml").read_text())
-    for path in re.findall(r"`((?:policies|azure|crds|networkPolicy|image|userRoles|metrics|trust)\.[\w.]+)(?:=\w+)?`", (ROOT / doc).read_text()):
+    for path in re.findall(r"`((?:policies|azure|crds|networkPolicy|image|userRoles|metrics|trust|tracing)\.[\w.]+)(?:=\w+)?`", (ROOT / doc).read_text()):
         value = values
         for key in path.split("."):
             assert key in value, path

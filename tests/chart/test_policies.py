@@ -506,9 +506,10 @@ def test_every_policy_is_bound_and_denies(variant):
         spec = binding["spec"]
         assert spec["validationActions"] == ["Deny"]
         assert ("paramRef" in spec) == ("paramKind" in policies[spec["policyName"]]["spec"])
-        namespace = variant.get("watchNamespace")
-        selector = spec.get("matchResources", {}).get("namespaceSelector", {}).get("matchLabels", {})
-        assert selector.get("kubernetes.io/metadata.name") == namespace
+        selector = spec.get("matchResources", {}).get("namespaceSelector", {}).get("matchExpressions", [])
+        watched = variant.get("watchNamespaces")
+        scope = {"key": "kubernetes.io/metadata.name", "operator": "In", "values": watched}
+        assert selector == ([scope] if watched else [])
     for policy in policies.values():
         assert policy["spec"]["failurePolicy"] == "Fail"
         for rule in policy["spec"]["matchConstraints"]["resourceRules"]:

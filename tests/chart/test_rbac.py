@@ -30,11 +30,11 @@ def test_requests_are_understood(method, target, info):
     assert request_info(method, target) == info
 
 
-def run_cycle(tmp_path, values):
+def run_cycle(tmp_path, values, own_identity=False):
     """A whole failback by `failback controller`, held to the roles of the chart. Gives the proxy after it."""
     with Stage(tmp_path, values) as stage:
         controller = stage.controller("pod-1")
-        stage.apply_example(approvals=[{"step": "FailBack"}])
+        stage.apply_example(own_identity, approvals=[{"step": "FailBack"}])
         stage.until_phase("Reprotected")
         plan = stage.plan()
         spec = {"planRef": {"name": "web"}, "planUid": plan["metadata"]["uid"], "specHash": plan["status"]["specHash"],
@@ -53,8 +53,17 @@ def test_the_controller_uses_what_it_is_granted(tmp_path):
     assert unused <= set(FOR_WORSE_DAYS), "granted, and never asked for"
 
 
+def test_an_identity_of_the_namespace_needs_its_token_and_no_secret_of_azure(tmp_path):
+    values = {"secretNamespaces": ["default"], "secretNames": ["vcenter"],
+              "azure": {"sharedIdentity": False, "serviceAccountNamespaces": ["default"]}}
+    proxy = run_cycle(tmp_path, values, own_identity=True)
+    assert proxy.denied == []
+    assert ("default", "create", "", "serviceaccounts/token") in proxy.used
+    assert proxy.roles.permissions() - proxy.used <= set(FOR_WORSE_DAYS), "granted, and never asked for"
+
+
 def test_one_namespace_takes_no_cluster_role(tmp_path):
-    values = {"watchNamespace": "default"}
+    values = {"watchNamespaces": ["default"]}
     roles = Roles(render(values))
     assert {where for where, *_ in roles.permissions()} == {"default", "failback-system"}
     proxy = run_cycle(tmp_path, values)
@@ -73,7 +82,7 @@ def test_secrets_are_read_by_namespace_only(variant):
         assert all("secrets" not in rule["resources"] for rule in obj["rules"])
     for where, verb, _, resource in Roles(render(variant), account=account_of(variant)).permissions():
         if resource == "secrets":
-            assert verb == "get" and where in {*variant.get("secretNamespaces", []), variant.get("watchNamespace")}
+            assert verb == "get" and where in {*variant.get("secretNamespaces", []), *variant.get("watchNamespaces", [])}
 
 
 def account_of(variant):
@@ -101,7 +110,19 @@ def test_no_rule_has_a_wildcard(variant):
             assert "*" not in rule["verbs"] + rule["resources"] + rule["apiGroups"]
             # Neither more rights, nor other people's names, nor code of its own.
             assert not {"escalate", "bind", "impersonate"} & set(rule["verbs"])
-            assert not {"pods/exec", "serviceaccounts/token"} & set(rule["resources"])
+            assert "pods/exec" not in rule["resources"]
+            if "serviceaccounts/token" in rule["resources"]:
+                fixed = {"apiGroups": [""], "resources": ["serviceaccounts/token"], "resourceNames": ["failback-azure"], "verbs": ["create"]}
+                assert obj["kind"] == "Role" and rule == fixed
+
+
+def test_tokens_are_those_of_one_service_account_in_namespaces_that_are_named():
+    roles = Roles(render({"azure": {"serviceAccountNamespaces": ["dr"]}}))
+    assert roles.used_by(("create", "", "serviceaccounts/token", "dr", "failback-azure"))
+    for where, name in [("dr", "default"), ("failback-system", "failback"), ("lab", "failback-azure"), ("dr", "")]:
+        assert not roles.used_by(("create", "", "serviceaccounts/token", where, name))
+    text = (ROOT / "src/api/vault.rs").read_text()
+    assert 'AZURE_SERVICE_ACCOUNT: &str = "failback-azure"' in text
 
 
 # People.

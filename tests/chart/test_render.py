@@ -59,8 +59,8 @@ def test_objects_carry_labels_and_namespaces(variant):
 
 
 def test_two_releases_share_no_cluster_wide_name():
-    second = {"crds": {"install": False}, "userRoles": {"create": False}, "watchNamespace": "lab"}
-    a, b = render({"watchNamespace": "dr"}, namespace="dr"), render(second, namespace="lab")
+    second = {"crds": {"install": False}, "userRoles": {"create": False}, "watchNamespaces": ["lab"]}
+    a, b = render({"watchNamespaces": ["dr"]}, namespace="dr"), render(second, namespace="lab")
     names = [{(o["kind"], o["metadata"].get("namespace"), o["metadata"]["name"]) for o in objects} for objects in (a, b)]
     assert names[0] & names[1] == set()
 
@@ -99,6 +99,8 @@ def test_the_environment_is_that_of_the_flags(variant):
     assert ours <= known
     template = (CHART / "templates/deployment.yaml").read_text()
     not_for_pods = {"FAILBACK_KUBECONFIG", "FAILBACK_CLOCK"}
+    # OpenTelemetry's standard variables besides the endpoint are extraEnv's.
+    not_for_pods |= {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_SERVICE_NAME", "OTEL_SDK_DISABLED"}
     assert {name for name in known - not_for_pods if name not in template} == set()
 
 
@@ -197,6 +199,30 @@ def test_the_metadata_service_opens_for_a_managed_identity_only():
     assert rule == {"ports": [{"port": 80, "protocol": "TCP"}], "to": [{"ipBlock": {"cidr": "169.254.169.254/32"}}]}
 
 
+@pytest.mark.parametrize(
+    "endpoint,port",
+    [("http://collector.monitoring:4318", 4318), ("https://collector.example.com", 443), ("http://collector/otlp", 80), ("http://[fd00::1]:4318/", 4318)],
+)
+def test_the_network_policy_opens_the_way_to_the_collector(endpoint, port):
+    values = {"networkPolicy": {"enabled": True}, "tracing": {"otlpEndpoint": endpoint}}
+    objects = render(values)
+    rule = one(objects, "NetworkPolicy")["spec"]["egress"][-1]
+    assert rule["ports"] == [{"port": port, "protocol": "TCP"}] and {"cidr": "::/0", "except": ["fe80::/10"]} in [peer["ipBlock"] for peer in rule["to"]]
+    env = one(objects, "Deployment")["spec"]["template"]["spec"]["containers"][0]["env"]
+    assert {"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": endpoint} in env
+    to = [{"podSelector": {"matchLabels": {"app": "collector"}}}]
+    values["networkPolicy"] |= {"tracesTo": to, "tracesPort": 14318}
+    rule = one(render(values), "NetworkPolicy")["spec"]["egress"][-1]
+    assert rule == {"ports": [{"port": 14318, "protocol": "TCP"}], "to": to}
+
+
+def test_without_a_collector_nothing_is_said_of_one():
+    objects = render({"networkPolicy": {"enabled": True}})
+    env = one(objects, "Deployment")["spec"]["template"]["spec"]["containers"][0]["env"]
+    assert not any(entry["name"].startswith("OTEL_") for entry in env)
+    assert len(one(objects, "NetworkPolicy")["spec"]["egress"]) == 3
+
+
 def test_definitions_are_kept():
     for crd in of_kind(render(), "CustomResourceDefinition"):
         assert crd["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
@@ -229,6 +255,6 @@ def test_notes_say_what_is_missing():
 
     assert "may read no Secret" in notes({}) and "may read no Secret" not in notes({"secretNamespaces": ["dr"]})
     assert "image.repository is not set" in notes({})
-    assert "may read no Secret" not in notes({"watchNamespace": "dr"})
+    assert "may read no Secret" not in notes({"watchNamespaces": ["dr"]})
     assert "system:serviceaccount:failback-system:failback" in notes({"azure": {"workloadIdentity": "webhook"}})
     assert "policies.approverIdentity is off" in notes({"policies": {"approverIdentity": {"enabled": False}}})

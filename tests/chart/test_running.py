@@ -5,7 +5,9 @@ import time
 import urllib.error
 import urllib.request
 
+from conftest import render
 from live import Stage, until
+from rbac import Roles
 
 
 def ready(controller):
@@ -60,6 +62,58 @@ def test_without_the_right_to_read_a_secret_a_condition_says_so(tmp_path):
         assert 'Secret "vcenter" cannot be read' in message and "needs a Role for Secrets in this namespace" in message
         assert ("get", "", "secrets", "default", "vcenter") in stage.proxy.denied
         assert controller.process.poll() is None
+
+
+def without(stage, resource, verbs):
+    """Takes rights away, as a person does who edits a role."""
+    for _, rule in stage.proxy.roles.rules:
+        if resource in rule["resources"]:
+            rest = {**rule, "resources": [other for other in rule["resources"] if other != resource]}
+            stage.proxy.roles.rules.append(("", rest))
+            rule["verbs"] = [verb for verb in rule["verbs"] if verb not in verbs]
+            rule["resources"] = [resource]
+
+
+def metrics(controller):
+    with urllib.request.urlopen(f"http://127.0.0.1:{controller.port}/metrics", timeout=5) as answer:
+        return answer.read().decode()
+
+
+def test_without_the_right_to_list_a_kind_the_pod_is_not_ready_and_says_which(tmp_path):
+    with Stage(tmp_path, {}) as stage:
+        without(stage, "mastertargets", ["list"])
+        controller = with_port(stage, "pod-1")
+        until("a log line", lambda: "may not list or watch this kind" in controller.log.read_text())
+        assert '"kind":"MasterTarget"' in controller.log.read_text()
+        until("the count", lambda: 'failback_watches_failing{kind="MasterTarget"} 1' in metrics(controller))
+        time.sleep(3)
+        assert ready(controller) == 503 and controller.process.poll() is None
+        # The right is given: no restart is needed.
+        stage.proxy.roles = Roles(render({}))
+        until("ready", lambda: ready(controller) == 200, 60)
+        assert 'failback_watches_failing{kind="MasterTarget"} 0' in metrics(controller)
+
+
+def test_without_the_right_to_write_a_status_it_is_counted_and_logged(tmp_path):
+    with Stage(tmp_path, {"secretNamespaces": ["default"]}) as stage:
+        without(stage, "vcenters/status", ["patch"])
+        controller = with_port(stage, "pod-1")
+        stage.apply_example()
+        counted = 'failback_reconcile_total{kind="VCenter",outcome="forbidden"}'
+        until("the count", lambda: counted in metrics(controller))
+        until("a log line", lambda: "a permission is missing" in controller.log.read_text())
+        # The rest goes on.
+        stage.until_phase("Protected")
+        assert controller.process.poll() is None
+
+
+def test_without_definitions_a_controller_of_some_namespaces_is_not_ready_either(tmp_path):
+    with Stage(tmp_path, {"watchNamespaces": ["default"]}, definitions=False) as stage:
+        controller = with_port(stage, "pod-1")
+        until("a log line", lambda: "apply the files of crds/" in controller.log.read_text())
+        assert ready(controller) == 503 and controller.process.poll() is None
+        stage.define()
+        until("ready", lambda: ready(controller) == 200, 120)
 
 
 def test_the_leader_is_killed_and_the_other_takes_over(tmp_path):

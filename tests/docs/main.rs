@@ -61,7 +61,7 @@ fn all_at_work() -> Metrics {
     let metrics = Metrics::new();
     let kinds = ["RecoveryVault", "VCenter", "MasterTarget", "ReplicatedItem", "FailbackPlan", "FailbackApproval"];
     for kind in kinds {
-        for outcome in ["ok", "conflict", "gone", "kubernetes", "malformed", "panic"] {
+        for outcome in ["ok", "conflict", "forbidden", "gone", "kubernetes", "malformed", "panic"] {
             metrics.reconciled(kind, outcome);
         }
     }
@@ -167,8 +167,7 @@ fn what_connections_say_is_explained() {
     let failed = |class, code: &str| LinkState::Down(Failure::new(Remote::Arm, class, "").with_code(code));
     let mut states = vec![LinkState::Connecting, LinkState::Up, LinkState::NoSecret(String::new())];
     states.extend(CLASSES.map(|class| failed(class, "")));
-    let codes = [codes::CERTIFICATE_UNTRUSTED, codes::UNREADABLE_ANSWER, codes::UNREACHABLE];
-    states.extend(codes.map(|code| failed(FailureClass::Transient, code)));
+    states.extend(codes::ALL.map(|code| failed(FailureClass::Transient, code)));
     for draft in states.iter().flat_map(drafts) {
         assert!(page.contains(&format!("| `{}` |", draft.reason)), "{} is not explained", draft.reason);
     }

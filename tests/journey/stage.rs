@@ -8,7 +8,7 @@ use std::{
 use failback::{
     api::{DesiredPhase, FailbackPlan, ReplicatedItem},
     core::conditions,
-    rehearsal::{Rehearsal, Setup, documents},
+    rehearsal::{Rehearsal, Setup, Variant, documents},
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{
@@ -45,6 +45,26 @@ impl Stage {
         let stage = Self { controller: Some(controller), ..Self::without_controller(rehearsal).await };
         stage.apply(manifests(change)).await;
         stage
+    }
+
+    /// The same, with a controller that is started in another way.
+    pub(crate) async fn varied(scenario: &str, speed: f64, variant: Variant, manifests: Vec<Value>) -> Self {
+        Self::without(scenario, speed, manifests).await.begin(variant)
+    }
+
+    /// The servers with all objects, before any controller looks.
+    pub(crate) async fn without(scenario: &str, speed: f64, manifests: Vec<Value>) -> Self {
+        install_tls();
+        let rehearsal = Rehearsal::start(&Setup::new(scenario, speed)).await.unwrap();
+        let stage = Self::without_controller(rehearsal).await;
+        stage.apply(manifests).await;
+        stage
+    }
+
+    /// Its controller.
+    pub(crate) fn begin(self, variant: Variant) -> Self {
+        let controller = self.rehearsal.controller_as(self.client.clone(), variant).unwrap();
+        Self { controller: Some(controller), ..self }
     }
 
     /// A scenario with manifests of its own.

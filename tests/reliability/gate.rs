@@ -28,6 +28,7 @@ pub(crate) type Point = (String, usize);
 struct State {
     seen: Vec<String>,
     verbs: Vec<String>,
+    reads: Vec<String>,
     deadly: Option<(Point, Side)>,
 }
 
@@ -62,9 +63,10 @@ impl Gate {
             listen(Router::new().fallback(move |request: Request| {
                 let (watch, client, url) = (watch.clone(), client.clone(), url.clone());
                 async move {
-                    let change = of_site(&request);
-                    if change.is_some() {
-                        watch.state.lock().unwrap().verbs.push(request.uri().path().to_owned());
+                    let (change, path) = (of_site(&request), request.uri().path().to_owned());
+                    {
+                        let mut state = watch.state.lock().unwrap();
+                        if change.is_some() { state.verbs.push(path) } else { state.reads.push(path) }
                     }
                     watch.pass(change, forward(client, url, request)).await
                 }
@@ -88,6 +90,11 @@ impl Gate {
     /// The verbs of site recovery that were sent, with the path of each.
     pub(crate) fn verbs(&self) -> Vec<String> {
         self.state.lock().unwrap().verbs.clone()
+    }
+
+    /// The paths of all other calls to the site.
+    pub(crate) fn reads(&self) -> Vec<String> {
+        self.state.lock().unwrap().reads.clone()
     }
 
     /// The calls that changed something, in their order.

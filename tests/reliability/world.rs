@@ -49,10 +49,16 @@ impl World {
     }
 
     pub(crate) fn controller(&self) -> Controller {
+        self.replica("one", 3)
+    }
+
+    /// One of several controllers, with a lease of so many seconds.
+    pub(crate) fn replica(&self, name: &str, lease_seconds: u16) -> Controller {
         let clock = format!("{}={}@{}", jiff::Timestamp::now(), self.rehearsal.site.now(), self.speed);
         let child = Command::new(env!("CARGO_BIN_EXE_failback"))
-            .args(["controller", "--listen", "127.0.0.1:0", "--log", "off", "--instance", "one"])
-            .args(["--lease-namespace", "default", "--lease-seconds", "3", "--clock", &clock, "--kubeconfig"])
+            .args(["controller", "--listen", "127.0.0.1:0", "--log", "off", "--instance", name])
+            .args(["--lease-namespace", "default", "--lease-seconds", &lease_seconds.to_string()])
+            .args(["--clock", &clock, "--kubeconfig"])
             .arg(&self.kubeconfig)
             .stdin(Stdio::null())
             .stderr(Stdio::null())
@@ -78,9 +84,21 @@ impl World {
         }
     }
 
-    /// Of each machine every verb took effect once, in order, and never did both copies run.
+    /// Waits until a verb took effect.
+    pub(crate) async fn until_called(&self, verb: &str, wall: Duration) {
+        let began = Instant::now();
+        while !self.rehearsal.site.calls().iter().any(|call| call.effect && call.verb == verb) {
+            assert!(began.elapsed() < wall, "no {verb} within {wall:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Of each machine every verb took effect once, in order, and once more only after its job had failed by a fault;
+    /// never did two of its jobs run at the same time, nor both copies.
     fn verdict(&self) -> Result<(), String> {
         let calls = self.rehearsal.site.calls();
+        let world = self.rehearsal.site.snapshot();
+        let jobs = world["jobs"].as_array().unwrap();
         for machine in &self.machines {
             let verbs: Vec<_> = calls
                 .iter()
@@ -88,11 +106,11 @@ impl World {
                 .filter(|call| call.target.as_deref() == Some(machine))
                 .map(|call| call.verb.as_str())
                 .collect();
-            if verbs != CYCLE {
-                return Err(format!("the verbs of {machine} were {verbs:?}"));
-            }
+            // Site recovery itself begins the end of an initial replication.
+            let begun = |job: &&Value| job["target"] == json!(machine) && job["scenario"] != json!("IrCompletion");
+            let of_machine: Vec<&Value> = jobs.iter().filter(begun).collect();
+            once_each(&verbs, &of_machine).map_err(|why| format!("{machine}: {why}; its verbs were {verbs:?}"))?;
         }
-        let world = self.rehearsal.site.snapshot();
         let both =
             world["machines"].as_array().unwrap().iter().find(|machine| machine["bothRunningEver"] != json!(false));
         match both {
@@ -104,6 +122,23 @@ impl World {
     pub(crate) async fn end(self) {
         std::fs::remove_file(&self.kubeconfig).unwrap();
         self.rehearsal.end().await;
+    }
+}
+
+/// Judges the verbs that took effect on a machine, each of which began one of its jobs.
+fn once_each(verbs: &[&str], jobs: &[&Value]) -> Result<(), String> {
+    if verbs.len() != jobs.len() {
+        return Err(format!("{} jobs for {} calls: {jobs:#?}", jobs.len(), verbs.len()));
+    }
+    let worked: Vec<&str> =
+        verbs.iter().zip(jobs).filter(|(_, job)| job["state"] != json!("Failed")).map(|(verb, _)| *verb).collect();
+    if worked != CYCLE {
+        return Err(format!("those that did not fail were {worked:?}"));
+    }
+    let time = |job: &Value, field: &str| job[field].as_str().and_then(|at| at.parse::<jiff::Timestamp>().ok());
+    match jobs.windows(2).find(|pair| time(pair[0], "ended") > time(pair[1], "started")) {
+        None => Ok(()),
+        Some(pair) => Err(format!("two of its jobs ran at the same time: {pair:#?}")),
     }
 }
 
@@ -123,6 +158,7 @@ fn manifests(machines: &[String]) -> Vec<Value> {
         manifests.push(machine);
     }
     let mut plan = documents(PLAN).unwrap().remove(0);
+    plan["spec"]["onItemFailure"] = json!("Continue");
     plan["spec"]["waves"] = json!([{ "name": "all", "items": machines, "maxConcurrent": machines.len() }]);
     manifests.push(plan);
     manifests
@@ -135,6 +171,24 @@ impl Controller {
     /// Whether it runs; one that lost its lease has ended by itself.
     pub(crate) fn runs(&mut self) -> bool {
         self.0.try_wait().unwrap().is_none()
+    }
+
+    /// SIGTERM, as a kubelet sends it.
+    pub(crate) fn terminate(&self) {
+        let sent = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Whether it ended by itself, and well, within this time.
+    pub(crate) fn ended(&mut self, within: Duration) -> bool {
+        let began = Instant::now();
+        while began.elapsed() < within {
+            if let Some(status) = self.0.try_wait().unwrap() {
+                return status.success();
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        false
     }
 }
 

@@ -374,9 +374,16 @@ pub fn identity() -> Identity {
     }
 }
 
-/// The status of an item that was seen at a stage some passes ago.
+/// The status of an item that was seen at a stage some passes ago. One that was failed back was so by the plan.
 pub fn status(stage: Stage, claim: Option<Claim>) -> ReplicatedItemStatus {
-    let fresh = ReplicatedItemStatus { phase: stage.phase(), identity: identity(), ..ReplicatedItemStatus::default() };
+    let failed_back = record(Verb::FailBack, OperationOutcome::Succeeded, at(-90));
+    let history = if stage == Stage::FailedBack { vec![failed_back] } else { Vec::new() };
+    let fresh = ReplicatedItemStatus {
+        phase: stage.phase(),
+        identity: identity(),
+        history,
+        ..ReplicatedItemStatus::default()
+    };
     let seen = decide_on(&fresh, &facts(stage, at(-60)), at(-60)).status;
     ReplicatedItemStatus { claim, ..seen }
 }

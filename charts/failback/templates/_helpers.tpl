@@ -58,11 +58,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 
 {{- /* Namespaces in which Secrets may be read, as a JSON list. */}}
 {{- define "failback.secretNamespaces" -}}
-{{- $namespaces := .Values.secretNamespaces }}
-{{- if and .Values.watchNamespace (not $namespaces) }}
-{{- $namespaces = list .Values.watchNamespace }}
-{{- end }}
-{{- $namespaces | uniq | toJson }}
+{{- .Values.secretNamespaces | default .Values.watchNamespaces | uniq | toJson }}
 {{- end }}
 
 {{- define "failback.subject" -}}
@@ -94,13 +90,16 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
   verbs: [create, patch]
 {{- end }}
 
-{{- /* Part of a ValidatingAdmissionPolicyBinding: only the namespace that this release is for. */}}
+{{- /* Part of a ValidatingAdmissionPolicyBinding: only the namespaces that this release is for. */}}
 {{- define "failback.policyScope" -}}
-{{- with .Values.watchNamespace -}}
+{{- with .Values.watchNamespaces -}}
 matchResources:
   namespaceSelector:
-    matchLabels:
-      kubernetes.io/metadata.name: {{ . }}
+    matchExpressions:
+      - key: kubernetes.io/metadata.name
+        operator: In
+        values:
+          {{- toYaml . | nindent 10 }}
 {{- end }}
 {{- end }}
 
@@ -116,4 +115,11 @@ matchResources:
 {{- /* CEL: whether the user may set aside what holds this plan back once it has started. */}}
 {{- define "failback.mayWaive" -}}
 authorizer.group('failback.dev').resource('failbackplans').namespace(request.namespace).name({{ . }}).check('waive').allowed()
+{{- end }}
+
+{{- /* Port of the collector of traces. */}}
+{{- define "failback.tracesPort" -}}
+{{- $url := urlParse .Values.tracing.otlpEndpoint }}
+{{- $port := regexFind "[0-9]+$" (regexFind ":[0-9]+$" $url.host) }}
+{{- .Values.networkPolicy.tracesPort | default ($port | default (ternary 443 80 (eq $url.scheme "https"))) }}
 {{- end }}

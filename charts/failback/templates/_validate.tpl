@@ -4,14 +4,26 @@
 {{- if and $v.image.tag $v.image.digest }}
 {{- fail "image.tag and image.digest are both set: the digest would win and the tag say nothing. Remove one." }}
 {{- end }}
-{{- if $v.watchNamespace }}
+{{- if $v.watchNamespaces }}
+{{- $watched := join ", " $v.watchNamespaces }}
 {{- range $v.secretNamespaces }}
-{{- if ne . $v.watchNamespace }}
-{{- fail (printf "secretNamespaces has %q, but only %q is watched (watchNamespace): Secrets are read in the namespace of the object that names them. Remove it." . $v.watchNamespace) }}
+{{- if not (has . $v.watchNamespaces) }}
+{{- fail (printf "secretNamespaces has %q, but only %s is watched (watchNamespaces): Secrets are read in the namespace of the object that names them. Remove it." . $watched) }}
+{{- end }}
+{{- end }}
+{{- range $v.azure.serviceAccountNamespaces }}
+{{- if not (has . $v.watchNamespaces) }}
+{{- fail (printf "azure.serviceAccountNamespaces has %q, but only %s is watched (watchNamespaces): no vault there is looked at. Remove it." . $watched) }}
 {{- end }}
 {{- end }}
 {{- end }}
-{{- if and $v.secretNames (not $v.secretNamespaces) (not $v.watchNamespace) }}
+{{- if and (not $v.azure.sharedIdentity) (ne $v.azure.workloadIdentity "none") }}
+{{- fail (printf "azure.sharedIdentity is false and azure.workloadIdentity is %s: the pods would get an identity that no vault may use. Set azure.workloadIdentity to none." $v.azure.workloadIdentity) }}
+{{- end }}
+{{- if and (not $v.azure.sharedIdentity) $v.azure.managedIdentity }}
+{{- fail "azure.sharedIdentity is false and azure.managedIdentity is true: no vault may use the node's identity. Set azure.managedIdentity to false." }}
+{{- end }}
+{{- if and $v.secretNames (not $v.secretNamespaces) (not $v.watchNamespaces) }}
 {{- fail "secretNames is set without secretNamespaces: name the namespaces in which these Secrets may be read." }}
 {{- end }}
 {{- if and (not $v.serviceAccount.create) (not $v.serviceAccount.name) }}
@@ -66,8 +78,11 @@
 {{- if and (or $m.serviceMonitor.enabled $m.podMonitor.enabled) (not $n.metricsFrom) }}
 {{- fail "networkPolicy is enabled and networkPolicy.metricsFrom is empty: Prometheus could not reach the pods. Name who may read /metrics." }}
 {{- end }}
-{{- else if or $n.egressCidrs $n.apiServerCidrs $n.metricsFrom }}
-{{- fail "networkPolicy.enabled is false, so that egressCidrs, apiServerCidrs and metricsFrom restrict nothing. Enable it, or remove them." }}
+{{- else if or $n.egressCidrs $n.apiServerCidrs $n.metricsFrom $n.tracesTo $n.tracesPort }}
+{{- fail "networkPolicy.enabled is false, so that egressCidrs, apiServerCidrs, metricsFrom, tracesTo and tracesPort restrict nothing. Enable it, or remove them." }}
+{{- end }}
+{{- if and (or $n.tracesTo $n.tracesPort) (not $v.tracing.otlpEndpoint) }}
+{{- fail "networkPolicy.tracesTo or networkPolicy.tracesPort is set and tracing.otlpEndpoint is empty: no traces are sent there. Set the endpoint, or remove them." }}
 {{- end }}
 {{- $p := $v.policies }}
 {{- if and $p.requester.enabled (not $p.approverIdentity.enabled) }}
@@ -80,7 +95,7 @@
 {{- fail "crds.keep is false and crds.install is false: this release neither installs nor removes the CRDs. Leave crds.keep at true." }}
 {{- end }}
 {{- range $v.extraEnv }}
-{{- if or (hasPrefix "FAILBACK_" .name) (has .name (list "AZURE_CLIENT_ID" "AZURE_TENANT_ID" "AZURE_FEDERATED_TOKEN_FILE" "SSL_CERT_FILE" "SSL_CERT_DIR")) }}
+{{- if or (hasPrefix "FAILBACK_" .name) (has .name (list "AZURE_CLIENT_ID" "AZURE_TENANT_ID" "AZURE_FEDERATED_TOKEN_FILE" "OTEL_EXPORTER_OTLP_ENDPOINT" "SSL_CERT_FILE" "SSL_CERT_DIR")) }}
 {{- fail (printf "extraEnv has %s, which the chart sets: use the value for it instead." .name) }}
 {{- end }}
 {{- end }}

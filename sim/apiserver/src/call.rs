@@ -58,7 +58,7 @@ pub(crate) struct Call {
     pub(crate) verb: &'static str,
     pub(crate) namespace: Option<String>,
     pub(crate) name: Option<String>,
-    /// "" or "status".
+    /// "", "status" or [`TOKEN`].
     pub(crate) subresource: String,
     pub(crate) query: Query,
     pub(crate) form: Form,
@@ -69,6 +69,9 @@ pub(crate) struct Call {
     /// The body's media type, without parameters.
     pub(crate) content_type: String,
 }
+
+/// The subresource that gives a ServiceAccount's token.
+pub(crate) const TOKEN: &str = "token";
 
 /// Where a path leads.
 pub(crate) struct Target<'a> {
@@ -108,6 +111,7 @@ impl<'a> Target<'a> {
             ("GET", None) if watch => Some("watch"),
             ("GET", None) => Some("list"),
             ("POST", None) => Some("create"),
+            ("POST", Some(_)) if self.subresource == TOKEN => Some("create"),
             ("PUT", Some(_)) => Some("update"),
             ("PATCH", Some(_)) => Some("patch"),
             ("DELETE", Some(_)) => Some("delete"),
@@ -129,6 +133,7 @@ pub(crate) fn resolve(target: &Target<'_>, registry: &Registry) -> Outcome<Arc<R
     match target.subresource {
         "" => Ok(resource),
         "status" if resource.status => Ok(resource),
+        TOKEN if resource.has_tokens() => Ok(resource),
         // What a custom resource does not declare is not found as an object, what a built-in lacks not as a path.
         _ if resource.custom => Err(Failure::not_found(&resource, target.name.unwrap_or_default())),
         _ => Err(Failure::new(404, "NotFound", "the server could not find the requested resource")),

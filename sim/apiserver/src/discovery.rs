@@ -82,6 +82,12 @@ pub(crate) fn resource_list(resources: &[Arc<Resource>], group: &str, version: &
                 "namespaced": resource.namespaced, "kind": resource.kind(), "verbs": ["get", "patch", "update"],
             }));
         }
+        if resource.has_tokens() {
+            listed.push(json!({
+                "name": format!("{}/token", resource.plural()), "singularName": "", "namespaced": true,
+                "group": "authentication.k8s.io", "version": "v1", "kind": "TokenRequest", "verbs": ["create"],
+            }));
+        }
     }
     let version = api_version(group, version);
     Some(json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version, "resources": listed}))

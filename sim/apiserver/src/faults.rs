@@ -18,6 +18,8 @@ pub struct Match {
     pub resource: Option<String>,
     /// Subresource; `Some("")` matches only requests without one.
     pub subresource: Option<String>,
+    /// Namespace; `Some("")` matches only requests without one.
+    pub namespace: Option<String>,
     /// Object name.
     pub name: Option<String>,
 }
@@ -79,6 +81,7 @@ impl Match {
             && is(&self.verb, &request.verb)
             && is(&self.resource, &request.resource)
             && is(&self.subresource, &request.subresource)
+            && is(&self.namespace, &request.namespace)
             && is(&self.name, &request.name)
     }
 }

@@ -40,6 +40,7 @@ mod service;
 mod state;
 mod store;
 mod table;
+mod token;
 mod watch;
 mod write;
 

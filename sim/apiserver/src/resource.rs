@@ -112,6 +112,11 @@ impl Resource {
         self.is("apiextensions.k8s.io", "customresourcedefinitions")
     }
 
+    /// ServiceAccounts have a subresource that gives tokens of theirs.
+    pub(crate) fn has_tokens(&self) -> bool {
+        self.is("", "serviceaccounts")
+    }
+
     pub(crate) fn is_namespace(&self) -> bool {
         self.is("", "namespaces")
     }

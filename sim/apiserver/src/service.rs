@@ -18,7 +18,7 @@ use serde_json::Value;
 use tower::Service;
 
 use crate::answer::{self, Answer, BodyError, Payload};
-use crate::call::{Call, Query, Target, resolve};
+use crate::call::{Call, Query, TOKEN, Target, resolve};
 use crate::discovery;
 use crate::error::{Failure, Outcome};
 use crate::faults::Effect;
@@ -205,6 +205,12 @@ impl ApiService {
         let shared = &self.shared;
         if call.resource.only_create && call.verb != "create" {
             return Err(Failure::method_not_allowed());
+        }
+        if call.subresource == TOKEN {
+            return match call.verb {
+                "create" => Ok(Answer::json(201, &shared.token_request(&call, decode(&call, body)?)?)),
+                _ => Err(Failure::method_not_allowed()),
+            };
         }
         let written = match call.verb {
             "get" => return shared.read_one(&call),

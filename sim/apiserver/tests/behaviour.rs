@@ -506,6 +506,35 @@ async fn a_rule_that_cannot_be_evaluated_says_so() {
 }
 
 #[tokio::test]
+async fn a_service_account_gives_tokens_of_its_own() {
+    use base64::Engine;
+    let server = common::server();
+    let client = common::in_process_client(&server, "test");
+    let accounts = "/api/v1/namespaces/default/serviceaccounts";
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "robot"}});
+    let wanted = |seconds: i64| json!({"spec": {"audiences": ["api://a"], "expirationSeconds": seconds}});
+    let ask = |name: &str, seconds: i64| post(format!("{accounts}/{name}/token"), wanted(seconds));
+    assert_eq!(send(&client, ask("robot", 600)).await.0, 404, "nobody of that name");
+    send(&client, post(accounts, account)).await;
+    assert_eq!(send(&client, ask("robot", 599)).await.0, 422);
+    let (code, given) = send(&client, ask("robot", 600)).await;
+    assert_eq!((code, &given["kind"]), (201, &json!("TokenRequest")));
+    let claims = given["status"]["token"].as_str().unwrap().split('.').nth(1).unwrap().to_owned();
+    let claims = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(claims).unwrap();
+    let claims: Value = serde_json::from_slice(&claims).unwrap();
+    assert_eq!(claims["sub"], "system:serviceaccount:default:robot");
+    assert_eq!(claims["aud"], json!(["api://a"]));
+    assert_eq!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(), 600);
+    let asked = server.record().pop().unwrap();
+    assert_eq!((asked.verb.as_str(), asked.subresource.as_str()), ("create", "token"));
+    // Nothing else has tokens, and nothing else can be done with them.
+    assert_eq!(send(&client, get(format!("{accounts}/robot/token"))).await.0, 405);
+    assert_eq!(send(&client, post(format!("{MAPS}/robot/token"), wanted(600))).await.0, 404);
+    let (_, listed) = send(&client, get("/api/v1")).await;
+    assert!(listed["resources"].as_array().unwrap().iter().any(|entry| entry["name"] == "serviceaccounts/token"));
+}
+
+#[tokio::test]
 async fn a_crd_may_restrict_names() {
     let server = common::server();
     let client = common::in_process_client(&server, "test");

@@ -103,7 +103,12 @@ impl Site {
     }
 
     fn with_world(world: World, clock: Clock) -> Site {
-        let state = State { world, tokens: Tokens::default(), buckets: Buckets::new(), sessions: Sessions::default() };
+        let state = State {
+            world,
+            tokens: Tokens::default(),
+            buckets: Buckets::at_speed(clock.speed),
+            sessions: Sessions::default(),
+        };
         Site {
             inner: Arc::new(Inner {
                 clock,

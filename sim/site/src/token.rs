@@ -75,6 +75,42 @@ fn refuse(world: &mut World, status: u16, error: &str, number: u64, message: &st
     )
 }
 
+/// Whether a federated credential of the client fits the assertion; Entra's number and words where none does.
+fn federated_as(world: &World, client: &str, assertion: &str) -> Result<(), (u64, String)> {
+    let credentials = &world.azure.federated_credentials;
+    if credentials.is_empty() {
+        return Ok(());
+    }
+    let claims = assertion.split('.').nth(1).and_then(|part| URL_SAFE_NO_PAD.decode(part).ok());
+    let claims: Value = claims.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+    if claims["exp"].as_i64().is_none_or(|until| until <= jiff::Timestamp::now().as_second()) {
+        return Err((700_024, "Client assertion is not within its valid time range.".to_owned()));
+    }
+    let audience = |known: &str| match &claims["aud"] {
+        Value::Array(all) => all.iter().any(|one| one == known),
+        one => one == known,
+    };
+    let check = "Check your federated identity credential Subject, Audience and Issuer against the presented assertion. https://learn.microsoft.com/entra/workload-id/workload-identity-federation";
+    let of_client: Vec<_> = credentials.iter().filter(|known| known.client_id.eq_ignore_ascii_case(client)).collect();
+    let subject = claims["sub"].as_str().unwrap_or_default();
+    if !of_client.iter().any(|known| known.subject == subject) {
+        return Err((
+            700_213,
+            format!("No matching federated identity record found for presented assertion subject '{subject}'. {check}"),
+        ));
+    }
+    if !of_client.iter().any(|known| known.subject == subject && audience(&known.audience)) {
+        let presented = &claims["aud"];
+        return Err((
+            700_212,
+            format!(
+                "No matching federated identity record found for presented assertion audience '{presented}'. {check}"
+            ),
+        ));
+    }
+    Ok(())
+}
+
 /// `POST /{tenant}/oauth2/v2.0/token`.
 pub(crate) fn token(world: &mut World, tokens: &mut Tokens, request: &Request) -> Answer {
     if request.method != "POST" {
@@ -129,14 +165,16 @@ pub(crate) fn token(world: &mut World, tokens: &mut Tokens, request: &Request) -
         );
     }
     let client = field("client_id").unwrap_or_default();
-    if !client.eq_ignore_ascii_case(&world.azure.client_id) {
+    let federated = world.azure.federated_credentials.iter().any(|known| known.client_id.eq_ignore_ascii_case(client));
+    if !client.eq_ignore_ascii_case(&world.azure.client_id) && !federated {
         let message = format!(
             "Application with identifier '{client}' was not found in the directory '{tenant}'. This can happen if the application has not been installed by the administrator of the tenant or consented to by any user in the tenant. You may have sent your authentication request to the wrong tenant."
         );
         return refuse(world, 400, "unauthorized_client", 700_016, &message);
     }
     match (field("client_secret"), field("client_assertion")) {
-        (Some(secret), _) if secret == world.azure.client_secret => {}
+        (Some(secret), _)
+            if secret == world.azure.client_secret && client.eq_ignore_ascii_case(&world.azure.client_id) => {}
         (Some(_), _) => {
             let message = format!(
                 "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID, for a secret added to app '{client}'."
@@ -148,6 +186,9 @@ pub(crate) fn token(world: &mut World, tokens: &mut Tokens, request: &Request) -
                 field("client_assertion_type") == Some("urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
             if !typed || assertion.split('.').count() != 3 {
                 return refuse(world, 401, "invalid_client", 50_027, "JWT token is invalid or malformed.");
+            }
+            if let Err((number, message)) = federated_as(world, client, assertion) {
+                return refuse(world, 401, "invalid_client", number, &message);
             }
         }
         (None, None) => {

@@ -219,3 +219,35 @@ async fn the_token_endpoint_speaks_like_entra() {
     assert!(reply.json()["expires_in"].is_string());
     assert_eq!(common::send(running.address, "GET", path, &[], "").await.unwrap().status, 400);
 }
+
+#[tokio::test]
+async fn a_federated_credential_is_for_one_subject_and_one_audience() {
+    use base64::Engine;
+    let world = "azure: {federatedCredentials: [{clientId: ours, subject: 'system:serviceaccount:dr:robot'}]}\nmachines: [{name: web-01}]";
+    let running = start(world, 0.0).await;
+    let part = |value: &Value| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(value.to_string());
+    let asserting = |client: &str, subject: &str, audience: &str, exp: i64| {
+        let claims = part(&json!({"sub": subject, "aud": [audience], "exp": exp}));
+        format!(
+            "grant_type=client_credentials&client_id={client}&scope=https%3A%2F%2Fmanagement.azure.com%2F.default\
+             &client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer\
+             &client_assertion=e30.{claims}.c2ln"
+        )
+    };
+    let (subject, audience, later) =
+        ("system:serviceaccount:dr:robot", "api://AzureADTokenExchange", jiff::Timestamp::now().as_second() + 600);
+    let azure = sim_site::scenario::Azure::default();
+    for (form, code) in [
+        (asserting("ours", subject, audience, later), None),
+        (asserting("ours", "system:serviceaccount:lab:robot", audience, later), Some(700_213)),
+        (asserting("ours", subject, "api://another", later), Some(700_212)),
+        (asserting("ours", subject, audience, 1), Some(700_024)),
+        (asserting(&azure.client_id, subject, audience, later), Some(700_213)),
+        (asserting("nobody", subject, audience, later), Some(700_016)),
+    ] {
+        let path = format!("/{}/oauth2/v2.0/token", azure.tenant);
+        let reply = common::send(running.address, "POST", &path, &[], form.clone()).await.unwrap();
+        assert_eq!(reply.json()["error_codes"][0].as_i64(), code, "{form}: {}", reply.text());
+        assert_eq!(reply.json()["access_token"].is_string(), code.is_none());
+    }
+}

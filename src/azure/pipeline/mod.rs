@@ -12,6 +12,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use tokio::time::Instant;
+use tracing::Span;
 use url::Url;
 
 use self::patience::Patience;
@@ -26,7 +27,7 @@ use crate::{
         shared::AzureShared,
     },
     core::failure::{Failure, FailureClass, Remote, codes},
-    ports::Secret,
+    ports::{Secret, trace},
 };
 
 /// Attempts of a call that may be repeated.
@@ -84,6 +85,11 @@ impl<'a> Call<'a> {
             builder = builder.header(header::CONTENT_LENGTH, "0");
         }
         builder.body(self.body.clone().unwrap_or_default()).map_err(invalid)
+    }
+
+    /// A span for one attempt.
+    fn span(&self, attempt: u32) -> Span {
+        trace::call(Remote::Arm, &self.what, attempt)
     }
 
     fn failure(&self, class: FailureClass, why: &str) -> Failure {
@@ -147,7 +153,10 @@ impl Arm {
                     let pause = call.budget.paused(call.class);
                     wait = if patience.allows(pause) { Ok(pause) } else { Err(pause) };
                 }
-                Err(long) => return Err(call.throttled(long, "held back: the subscription's call budget is spent")),
+                Err(long) => {
+                    let retry_after = self.shared.on_our_clock(long);
+                    return Err(call.throttled(retry_after, "held back: the subscription's call budget is spent"));
+                }
             }
         }
     }
@@ -158,6 +167,7 @@ impl Arm {
         let answer = self.shared.transport.send(request).await;
         let took = begun.elapsed();
         let code = answer.as_ref().map_or(0, |answer| answer.status.as_u16());
+        trace::answered(&Span::current(), code);
         self.shared.meter.called(Remote::Arm, code, took);
         tracing::debug!(call = call.what, code, took_ms = took.as_millis(), client_request_id = call.id, "called ARM");
         if let Ok(answer) = &answer {
@@ -167,13 +177,14 @@ impl Arm {
             if answer.status == StatusCode::TOO_MANY_REQUESTS {
                 self.shared.meter.throttled(Remote::Arm);
                 let pause = self.pause_of(answer).unwrap_or(DEFAULT_PAUSE);
-                call.budget.pause(call.class, pause);
+                call.budget.pause(call.class, self.shared.clock.wall(pause));
             }
         }
         Ok(answer)
     }
 
-    /// The pause that the other side asks for. Like all of HTTP it is on the wall's time, whatever our clock does.
+    /// The pause that the other side asks for, on our clock, which is the other side's too: a simulated site's seconds
+    /// are as short as ours.
     fn pause_of(&self, answer: &Answer) -> Option<Duration> {
         headers::retry_after(&answer.headers, self.shared.clock.now())
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use serde_json::Value;
+use tracing::Instrument;
 use url::Url;
 
 use super::{Arm, Call, DEFAULT_PAUSE, MOST_ATTEMPTS, Patience, patience::backoff};
@@ -13,6 +14,7 @@ use crate::{
         http::{Answer, BodyFault, Sent},
     },
     core::failure::{Failure, FailureClass},
+    ports::trace,
 };
 
 /// What an attempt came to.
@@ -24,6 +26,22 @@ enum Attempt {
     Again(Failure, Option<Duration>),
 }
 
+const fn class(attempted: &Result<Attempt, Failure>) -> Option<FailureClass> {
+    match attempted {
+        Ok(Attempt::Done(_)) => None,
+        Ok(Attempt::Failed(failure) | Attempt::Again(failure, _)) | Err(failure) => Some(failure.class),
+    }
+}
+
+const fn outcome(attempted: &Result<Attempt, Failure>) -> &'static str {
+    match attempted {
+        Ok(Attempt::Done(_)) => "ok",
+        Ok(Attempt::Failed(_)) => "failed",
+        Ok(Attempt::Again(..)) => "worth another try",
+        Err(_) => "not sent",
+    }
+}
+
 impl Arm {
     /// Reads a resource. Repeated on 5xx, 429 and trouble in the transport, as long as the waits together stay short;
     /// a longer pause becomes [`FailureClass::Throttled`].
@@ -32,12 +50,15 @@ impl Arm {
         let mut patience = Patience::new();
         let mut attempt = 1;
         loop {
-            let (failure, pause) = match self.attempt(&call, &mut patience).await? {
+            let span = call.span(attempt);
+            let attempted = self.attempt(&call, &mut patience).instrument(span.clone()).await;
+            trace::ended(&span, outcome(&attempted), class(&attempted));
+            let (failure, pause) = match attempted? {
                 Attempt::Done(body) => return Ok(body),
                 Attempt::Failed(failure) => return Err(failure),
                 Attempt::Again(failure, pause) => (failure, pause),
             };
-            let wait = pause.unwrap_or_else(|| backoff(attempt));
+            let wait = pause.map_or_else(|| backoff(attempt), |pause| self.shared.clock.wall(pause));
             let too_long = !patience.allows(wait);
             if attempt >= MOST_ATTEMPTS || too_long {
                 return Err(match pause {

@@ -6,6 +6,7 @@
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use serde_json::Value;
+use tracing::Instrument;
 use url::Url;
 
 use super::{Arm, Call, DEFAULT_PAUSE, MOST_ATTEMPTS, Patience, patience::backoff, read::definite_class};
@@ -13,10 +14,10 @@ use crate::{
     azure::{
         arm_error::ArmError,
         headers,
-        http::{Answer, Sent},
+        http::{Answer, Sent, TransportFault},
     },
     core::failure::{Failure, FailureClass},
-    ports::Submitted,
+    ports::{Submitted, trace},
 };
 
 impl Arm {
@@ -26,22 +27,36 @@ impl Arm {
         let mut patience = Patience::new();
         let mut attempt = 1;
         loop {
-            let fault = match self.exchange(&call, &mut patience).await? {
-                Ok(answer) => return self.outcome(&call, &answer),
-                Err(fault) => fault,
-            };
-            match fault.sent {
-                Sent::Refused => return Err(call.unanswered(&fault, FailureClass::Invalid)),
-                Sent::Perhaps => return Err(call.unanswered(&fault, FailureClass::Lost)),
-                Sent::Never => {
-                    let wait = backoff(attempt);
-                    if attempt >= MOST_ATTEMPTS || !patience.allows(wait) {
-                        return Err(call.unanswered(&fault, FailureClass::Transient));
-                    }
-                    attempt += 1;
-                    patience.spend(wait).await;
-                }
+            let span = call.span(attempt);
+            let sent = self.exchange(&call, &mut patience).instrument(span.clone()).await;
+            let never = matches!(&sent, Ok(Err(fault)) if fault.sent == Sent::Never);
+            let result = self.concluded(&call, sent);
+            trace::ended_as(&span, &result);
+            let wait = backoff(attempt);
+            if !never || attempt >= MOST_ATTEMPTS || !patience.allows(wait) {
+                return result;
             }
+            attempt += 1;
+            patience.spend(wait).await;
+        }
+    }
+
+    /// What an exchange came to. The outer failure means that nothing was sent.
+    fn concluded(
+        &self,
+        call: &Call<'_>,
+        sent: Result<Result<Answer, TransportFault>, Failure>,
+    ) -> Result<Submitted, Failure> {
+        match sent? {
+            Ok(answer) => self.outcome(call, &answer),
+            Err(fault) => Err(call.unanswered(
+                &fault,
+                match fault.sent {
+                    Sent::Refused => FailureClass::Invalid,
+                    Sent::Perhaps => FailureClass::Lost,
+                    Sent::Never => FailureClass::Transient,
+                },
+            )),
         }
     }
 

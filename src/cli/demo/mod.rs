@@ -96,7 +96,7 @@ fn speed(text: &str) -> Result<f64, String> {
 }
 
 pub(super) async fn run(flags: Flags) -> Result<(), Failed> {
-    crate::observability::logging::init(crate::config::LogFormat::Text, &flags.log)?;
+    crate::observability::logging::init(crate::config::LogFormat::Text, &flags.log, None)?;
     let began = Instant::now();
     let rehearsal = Rehearsal::start(&setup(&flags)?).await?;
     let kubeconfig = write_kubeconfig(&flags, &rehearsal)?;

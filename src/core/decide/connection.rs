@@ -61,6 +61,10 @@ fn down(failure: &Failure) -> Vec<Draft> {
     let (reason, remedy, stalled) = explain(failure);
     let unreachable = matches!(reason, "Unreachable" | "CertificateUntrusted" | "UnreadableAnswer");
     let values = match failure.class {
+        // Nobody got as far as Azure.
+        _ if without_identity(failure).is_some() => {
+            [(Truth::Unknown, reason), (Truth::False, reason), (Truth::Unknown, reason)]
+        }
         FailureClass::Unauthenticated => [(Truth::True, reason), (Truth::False, reason), (Truth::Unknown, reason)],
         FailureClass::Denied => [(Truth::True, reason), (Truth::True, reason), (Truth::False, reason)],
         FailureClass::Transient
@@ -107,6 +111,16 @@ fn explain(failure: &Failure) -> (&'static str, &'static str, bool) {
             false,
         );
     }
+    if let Some(told) = without_identity(failure) {
+        return told;
+    }
+    if failure.is_unmatched_federation() {
+        return (
+            "FederatedCredentialMissing",
+            "in Entra, give the identity a federated credential with the cluster's issuer, and the subject and audience of the token; it is tried again every minute.",
+            true,
+        );
+    }
     match (failure.class, failure.remote) {
         (FailureClass::Unauthenticated, Remote::VCenter) => (
             "CredentialsRejected",
@@ -130,4 +144,25 @@ fn explain(failure: &Failure) -> (&'static str, &'static str, bool) {
             ("Unreachable", "check the address, name resolution, and the network from the controller's pod.", false)
         }
     }
+}
+
+/// The same, where there was nothing to present to Azure.
+fn without_identity(failure: &Failure) -> Option<(&'static str, &'static str, bool)> {
+    Some(match failure.code.as_deref()? {
+        codes::SERVICE_ACCOUNT_NOT_FOUND => {
+            ("ServiceAccountNotFound", "create it in this namespace; it is looked for again within two minutes.", true)
+        }
+        codes::TOKEN_REQUEST_DENIED => (
+            "TokenRequestDenied",
+            "name this namespace in the chart's azure.serviceAccountNamespaces, which gives the controller the Role for it.",
+            true,
+        ),
+        codes::TOKEN_REQUEST_FAILED => ("TokenRequestFailed", "none; it is tried again.", false),
+        codes::SHARED_IDENTITY_OFF => (
+            "SharedIdentityOff",
+            "sign in with spec.credential.serviceAccount or clientSecret; or set the chart's azure.sharedIdentity.",
+            true,
+        ),
+        _ => return None,
+    })
 }

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use crate::{
     api::{CheckResult, CheckStatus, OperationOutcome, OperationRecord, ReplicatedItemStatus},
-    core::{action::Verb, conditions, stage::is_legal},
+    core::{action::Verb, conditions, found::STATUS_LOST, stage::is_legal},
 };
 
 /// An event to publish.
@@ -57,7 +57,8 @@ pub fn of_item(before: &ReplicatedItemStatus, after: &ReplicatedItemStatus) -> V
     if let Some(now) = stalled
         && was.is_none_or(|was| was.reason != now.reason)
     {
-        events.push(EventDraft::warning("StepFailed", "Stall", now.message.clone()));
+        let reason = if now.reason == STATUS_LOST { STATUS_LOST } else { "StepFailed" };
+        events.push(EventDraft::warning(reason, "Stall", now.message.clone()));
     }
     events.extend(of_checks(before, after));
     if !conditions::is_true(&before.conditions, "PreflightPassed")

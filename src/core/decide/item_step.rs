@@ -18,6 +18,7 @@ use crate::{
         checks::{self, CheckOutcome},
         conditions,
         facts::{HomeIdentity, ItemFacts},
+        found::{self, STATUS_LOST},
         guard::{Guarded, Precondition},
         journal,
         observed::{AzureVm, Generation, Operation, Replication, Scenario},
@@ -169,6 +170,9 @@ fn step(
         let recheck = if let WaitingOn::Retry { at, .. } = &on { until(*at, input.now) } else { RESYNC };
         return Next::Wait(on, recheck);
     }
+    if let Some(on) = unexplained(input, stage, claim, verb) {
+        return Next::Wait(on, RESYNC);
+    }
     let failing = failing(checks, verb);
     if !failing.is_empty() {
         return Next::Wait(WaitingOn::Checks { step: verb, failing }, RESYNC);
@@ -210,6 +214,17 @@ fn step(
     let intent = journal::intend(verb, claim, attempts(input.status, claim, verb).next(), input.now);
     let record = OperationRecord { item_id: item.id.clone(), ..intent };
     Next::Act(Box::new(Guarded { action, expect }), Box::new(record))
+}
+
+/// What the plan has not noticed yet, or nobody gave their word for: the step is not taken on an older claim.
+fn unexplained(input: &ItemInput<'_>, stage: Stage, claim: &Claim, verb: Verb) -> Option<WaitingOn> {
+    let seen = found::unexplained(input.status, input.facts, stage);
+    let step = found::step_in_doubt(input.status, seen.as_deref(), &claim.plan_uid, found::leaves(verb)?)?;
+    let noticed = claim.found.as_ref().filter(|found| found.step == step);
+    noticed.is_none_or(|found| found.consent.is_none()).then(|| {
+        let message = format!("No record explains what {verb} would follow on; plan \"{}\" is to look at it.", claim.plan);
+        WaitingOn::Held { reason: STATUS_LOST, message }
+    })
 }
 
 /// A machine is committed, and may be protected again, only after its copy in Azure is seen gone.

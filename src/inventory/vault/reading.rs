@@ -110,9 +110,11 @@ impl VaultInventory {
                 (id.clone(), self.port.item(&id).await, at)
             })
             .buffer_unordered(READS);
+        let mut troubles = 0;
         while let Some((id, read, at)) = reads.next().await {
             match read {
                 Ok(item) => {
+                    troubles = 0;
                     if let Some(entry) = self.state().entries.get_mut(&id) {
                         entry.full = Some((item, at));
                         entry.stale = false;
@@ -123,8 +125,13 @@ impl VaultInventory {
                     self.state().entries.remove(&id);
                 }
                 Err(failure) if concerns_all(failure.class) => return Err(failure),
+                // A vault in trouble must not spend the calls that its subscription's other vaults need.
+                Err(failure) if failure.class == FailureClass::Transient && troubles + 1 >= READS => {
+                    return Err(failure);
+                }
                 // One item's trouble is one item's.
                 Err(failure) => {
+                    troubles += 1;
                     if let Some(entry) = self.state().entries.get_mut(&id) {
                         entry.trouble = Some(failure.message);
                     }

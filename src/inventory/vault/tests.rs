@@ -46,6 +46,8 @@ struct Site {
     locks: Vec<String>,
     odd_lock: bool,
     denied: bool,
+    /// Every item is answered with a 500.
+    broken: bool,
     asked: BTreeMap<String, usize>,
 }
 
@@ -88,7 +90,11 @@ impl SiteRecovery for Port {
     }
 
     async fn item(&self, id: &str) -> Result<Replication, Failure> {
+        self.asked("item");
         let site = self.site.lock().unwrap();
+        if site.broken {
+            return Err(Failure::new(Remote::Arm, FailureClass::Transient, "HTTP 500"));
+        }
         Ok(site.items.iter().find(|item| item.id.eq_ignore_ascii_case(id)).unwrap().clone())
     }
 
@@ -289,4 +295,21 @@ async fn a_group_has_its_other_members_of_the_same_fabric() {
     assert_eq!(bench.round(15).await, 2, "the points of b are news to both");
     let group = bench.inventory.group("a");
     assert_eq!(group.value().unwrap()[0].1.value(), Some(&vec![point("/p1")]));
+}
+
+#[tokio::test]
+async fn a_vault_in_trouble_does_not_spend_the_subscriptions_calls() {
+    let names: Vec<String> = (0..50).map(|number| format!("m{number}")).collect();
+    let mut bench = Bench::of(names.iter().map(|name| classic(name)).collect());
+    for name in &names {
+        bench.inventory.watch(&key(name), name, Some("/vm"), true);
+    }
+    bench.round(15).await;
+    assert_eq!(bench.port.count("item"), names.len());
+    bench.change(|site| site.broken = true);
+    bench.clock.0.fetch_add(15, Ordering::SeqCst);
+    let failure = bench.inventory.read().await.unwrap_err();
+    assert_eq!(failure.class, FailureClass::Transient);
+    let spent = bench.port.count("item") - names.len();
+    assert!(spent < 10, "{spent} calls to learn that it is in trouble");
 }

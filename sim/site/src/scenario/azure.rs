@@ -10,10 +10,13 @@ use super::Span;
 pub struct Azure {
     /// Entra tenant id.
     pub tenant: String,
-    /// Client id of the only principal that gets tokens (by secret, federated assertion, or as managed identity).
+    /// Client id of the principal that gets tokens by secret, by federated assertion, or as managed identity.
     pub client_id: String,
     /// Its secret.
     pub client_secret: String,
+    /// Federated credentials: who may sign in with a token of another issuer instead of a secret. With none, every token
+    /// in the shape of a JWT is taken for `client_id`'s.
+    pub federated_credentials: Vec<FederatedCredential>,
     /// Subscription id.
     pub subscription: String,
     /// Resource group of the vault and of the failed-over VMs.
@@ -40,6 +43,7 @@ impl Default for Azure {
             tenant: "7f3d2c52-1c1a-4a6e-9d5c-5b1f0a6e4c11".to_owned(),
             client_id: "b6f6a3f0-7f0e-4e54-a8b1-2b9d7c0c9a22".to_owned(),
             client_secret: "simulated-secret".to_owned(),
+            federated_credentials: Vec::new(),
             subscription: "3c9f5d1e-62b7-4d0a-8e21-9a4b7d6f1c33".to_owned(),
             resource_group: "recovery-rg".to_owned(),
             location: "westeurope".to_owned(),
@@ -53,7 +57,24 @@ impl Default for Azure {
     }
 }
 
-/// ARM's token buckets, per principal and subscription, in wall time: reads 250 refilled at 25/s, writes and deletes 200 at 10/s.
+/// Whom Entra takes for a client, by the subject and audience of a token. Signatures are not checked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FederatedCredential {
+    /// The client that it belongs to; several clients reach the same vault.
+    pub client_id: String,
+    /// Subject, such as `system:serviceaccount:NAMESPACE:NAME`. Case matters.
+    pub subject: String,
+    /// Audience.
+    #[serde(default = "token_exchange")]
+    pub audience: String,
+}
+
+fn token_exchange() -> String {
+    "api://AzureADTokenExchange".to_owned()
+}
+
+/// ARM's token buckets, per principal and subscription, refilled on the site's clock (the wall's, when that stands still): reads 250 refilled at 25/s, writes and deletes 200 at 10/s.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct TokenBuckets {

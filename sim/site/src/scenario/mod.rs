@@ -11,7 +11,7 @@ mod units;
 
 use serde::{Deserialize, Serialize};
 
-pub use azure::{Azure, ResourceLock, TokenBuckets};
+pub use azure::{Azure, FederatedCredential, ResourceLock, TokenBuckets};
 pub use fabrics::{Appliance, ConfigurationServer, Fabric, Health, MasterTarget, Part, ProcessServer, RetentionVolume};
 pub use machines::{AgentRegistration, Disk, DiskKind, Generation, Machine, Os, Plan, PlanGroup, StartState};
 pub use onprem::{Datastore, DatastoreKind, Host, VCenter, Vm};

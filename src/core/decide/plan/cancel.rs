@@ -1,6 +1,6 @@
 //! Failbacks that are to be undone: because a person asks for it, or because probes fail and the plan says so.
 
-use super::{PlanInput, waves::Resolved};
+use super::{PlanInput, found, waves::Resolved};
 use crate::{
     api::{Cancelled, DesiredPhase, OnProbeFailure},
     core::conditions,
@@ -31,8 +31,11 @@ pub(super) fn remembered(input: &PlanInput<'_>, waves: &[Resolved<'_>]) -> Vec<C
         let failed = verified.filter(|verified| verified.status == "False" && verified.reason == "ProbesFailed");
         let can_be_undone =
             machine.reached == DesiredPhase::FailedBack && status.generation.as_deref() == Some("Modernized");
+        // Undoing what others did may cost more than it saves: that is a person's decision, as its commit is.
+        let adopted = found::found(input, machine).is_none_or(|found| found.consent.is_some());
         if let Some(failed) = failed
             && can_be_undone
+            && adopted
             && rows.len() < MOST
             && rows.iter().all(|row| row.item != machine.name)
         {

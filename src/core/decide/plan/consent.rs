@@ -1,6 +1,6 @@
 //! The plan's word, asked once more right before a call.
 
-use super::{PlanInput, cancel, gates::ceiling, names_item};
+use super::{PlanInput, cancel, found, gates::ceiling, names_item};
 use crate::{api::DesiredPhase, core::action::Verb};
 
 /// Whether a plan, read again right before a call, still wants a step of a machine.
@@ -38,7 +38,8 @@ pub fn may_still(input: &PlanInput<'_>, item: &str, verb: Verb) -> Result<(), St
     }
 }
 
-/// Whether a plan, read again with its approvals right before a call, still lets a machine take a step.
+/// Whether a plan, read again with its approvals right before a call, still lets a machine take a step. The machine's
+/// own status is among `items`.
 ///
 /// # Errors
 /// A sentence that says why not.
@@ -56,5 +57,10 @@ pub fn permits(input: &PlanInput<'_>, item: &str, verb: Verb) -> Result<(), Stri
     if gate.up_to < verb.leads_to() {
         return Err(gate.message);
     }
-    Ok(())
+    let status = input.items.get(item);
+    let doubt = status.and_then(|status| status.claim.as_ref()?.found.as_ref());
+    match doubt.filter(|found| found.step.as_str() == verb.as_str()) {
+        Some(doubt) if found::consent(input, doubt).is_none() => Err(found::sentence(input, item, status, doubt)),
+        Some(_) | None => Ok(()),
+    }
 }

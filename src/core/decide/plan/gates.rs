@@ -119,14 +119,20 @@ fn in_order(approvals: &[Approval]) -> Vec<Approval> {
 
 /// Whether enough different people approved the step.
 fn approved(input: &PlanInput<'_>, demanded: &Approval) -> bool {
+    i32::try_from(approvers(input, demanded.step, |_| true).len()).is_ok_and(|found| found >= demanded.count)
+}
+
+/// Who approved the step, by approvals that are valid and of which `counts`.
+pub(super) fn approvers<'a>(
+    input: &PlanInput<'a>,
+    step: ApprovalStep,
+    counts: impl Fn(&FailbackApprovalSpec) -> bool,
+) -> BTreeSet<&'a str> {
     let asked = Asked { uid: input.uid, spec: input.spec, requester: input.requester };
-    let approvers: BTreeSet<&str> = input
-        .approvals
-        .iter()
-        .filter(|approval| approval.step == demanded.step && why_invalid(approval, &asked, input.now).is_none())
-        .map(|approval| approval.approver.as_str())
-        .collect();
-    i32::try_from(approvers.len()).is_ok_and(|found| found >= demanded.count)
+    let valid = |approval: &&FailbackApprovalSpec| {
+        approval.step == step && why_invalid(approval, &asked, input.now).is_none() && counts(approval)
+    };
+    input.approvals.iter().filter(valid).map(|approval| approval.approver.as_str()).collect()
 }
 
 /// What an approval is held against: the plan as it is.

@@ -9,6 +9,7 @@ mod cancel;
 mod consent;
 mod deletion;
 mod failures;
+mod found;
 mod gates;
 mod issues;
 mod starts;

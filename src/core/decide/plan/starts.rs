@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    PlanInput, cancel, failures,
+    PlanInput, cancel, failures, found,
     gates::{Ceiling, ceiling},
     waves::{Resolved, Standing, is_verified, unsettled},
 };
@@ -104,7 +104,12 @@ impl<'i, 'a> OfWave<'i, 'a> {
         let open =
             gate.up_to > DesiredPhase::Assessed || !matches!(gate.held_by, "Suspended" | "DryRun" | "PlanDeleted");
         let most = gate.up_to;
-        let mut held = gate.or_lower(self.next_step(machine, undo));
+        let found = found::found(self.input, machine);
+        // What is asked for by name needs no other word.
+        let doubt = found.as_ref().filter(|found| found.consent.is_none() && undo.is_none());
+        let next = self.next_step(machine, undo);
+        let next = doubt.map(|doubt| found::hold(self.input, machine, doubt).or_lower(next.clone())).unwrap_or(next);
+        let mut held = gate.or_lower(next);
         if held.up_to > machine.reached {
             if machine.failed {
                 held = self.failed(machine, held);
@@ -123,7 +128,7 @@ impl<'i, 'a> OfWave<'i, 'a> {
             held.up_to = if self.begun { machine.reached.min(spec.desired_phase) } else { DesiredPhase::Assessed };
         }
         let cancel = undo.filter(|_| open && machine.reached == DesiredPhase::FailedBack).map(str::to_owned);
-        Some(self.written(machine, held, cancel))
+        Some(Claim { found, ..self.written(machine, held, cancel) })
     }
 
     /// One that failed keeps the claim under which it did, so that it goes on needing a person.
@@ -277,6 +282,7 @@ impl<'i, 'a> OfWave<'i, 'a> {
                 .map(|waiver| ClaimWaiver { check: waiver.check.clone(), reason: waiver.reason.clone() })
                 .collect(),
             cancel,
+            found: None,
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::{
     api::{Cancelled, DesiredPhase, FailbackPlanStatus, Issue, Results, Summary, WaveStatus},
     core::{
         conditions::{self, Draft, Truth, summary},
+        found::STATUS_LOST,
         preview::{self, PreviewInput},
         waiting::HELD_REASONS,
     },
@@ -166,7 +167,7 @@ impl Seen<'_, '_> {
             let message = format!("All {} machine(s) are {desired}.", counts.total);
             return summary(true, false, false, "PhaseReached", &message);
         }
-        if let Some(stalled) = standings.iter().find(|standing| standing.stalled) {
+        if let Some(stalled) = standings.iter().find(|standing| standing.stalled && !standing.waits_for_word) {
             let why = stalled
                 .status
                 .and_then(|status| conditions::find(&status.conditions, "Stalled"))
@@ -194,7 +195,8 @@ impl Seen<'_, '_> {
             }
             if let Some((reason, message)) = standings.iter().find_map(hold) {
                 let done = format!("{} of {} machine(s) are {desired}. {message}", counts.reached, counts.total);
-                return summary(false, goes_on_by_itself(reason), reason == "WaveTooLarge", reason, &done);
+                let stalled = matches!(reason, "WaveTooLarge" | STATUS_LOST);
+                return summary(false, goes_on_by_itself(reason), stalled, reason, &done);
             }
         }
         let waiting = standings.iter().find_map(|standing| {
@@ -235,7 +237,7 @@ fn hold(standing: &Standing<'_>) -> Option<(&'static str, String)> {
 
 /// Whether a hold ends without a person.
 fn goes_on_by_itself(reason: &str) -> bool {
-    !matches!(reason, "WaveTooLarge" | "Cancelled" | "ItemFailed" | "WindowClosed" | "ApprovalRequired")
+    !matches!(reason, STATUS_LOST | "WaveTooLarge" | "Cancelled" | "ItemFailed" | "WindowClosed" | "ApprovalRequired")
 }
 
 /// True when it is True of every machine; False names how many are missing.

@@ -6,7 +6,9 @@ use super::{PlanInput, failures};
 use crate::{
     api::{Claim, DesiredPhase, FailbackPlanSpec, FailbackPlanStatus, ReplicatedItemStatus, Wave},
     core::{
-        conditions, journal,
+        conditions,
+        found::STATUS_LOST,
+        journal,
         schedule::{
             load::{self, begins, granted, phase_reached},
             order::depends_on,
@@ -30,6 +32,8 @@ pub(super) struct Standing<'a> {
     pub(super) arrived: bool,
     /// A person is needed.
     pub(super) stalled: bool,
+    /// It waits for a person's word, and nothing failed.
+    pub(super) waits_for_word: bool,
     /// It failed under the plan's retry token: a new token makes it start anew.
     pub(super) failed: bool,
     /// A call for it is open.
@@ -97,7 +101,9 @@ fn standing<'a>(input: &PlanInput<'a>, wave: &'a Wave, name: &'a str) -> Standin
     let reached = status.map_or(DesiredPhase::Assessed, phase_reached);
     // The CRD's default is -1: not observed yet.
     let observed = status.and_then(|status| status.observed_generation).is_some_and(|seen| seen >= 0);
-    let stalled = status.is_some_and(|status| conditions::is_true(&status.conditions, "Stalled"));
+    let stalled_by = status.and_then(|status| conditions::find(&status.conditions, "Stalled"));
+    let stalled_by = stalled_by.filter(|stalled| stalled.status == "True").map(|stalled| stalled.reason.as_str());
+    let (stalled, waits_for_word) = (stalled_by.is_some(), stalled_by == Some(STATUS_LOST));
     let operating = status.and_then(|status| status.operation.as_ref()).is_some_and(journal::is_open);
     let granted = status.zip(ours).is_some_and(|(status, ours)| granted(status, ours));
     Standing {
@@ -111,7 +117,8 @@ fn standing<'a>(input: &PlanInput<'a>, wave: &'a Wave, name: &'a str) -> Standin
             .is_some_and(|condition| condition.status == "Unknown"),
         arrived: observed && reached >= input.spec.desired_phase,
         stalled,
-        failed: stalled && ours.is_none_or(|ours| ours.retry_token == input.spec.retry_token),
+        waits_for_word,
+        failed: stalled && !waits_for_word && ours.is_none_or(|ours| ours.retry_token == input.spec.retry_token),
         operating,
         moving: ours.is_some() && !stalled && (operating || granted),
         granted,
