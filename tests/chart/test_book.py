@@ -171,7 +171,7 @@ class Terminal:
             (manifests / path.name).write_text(path.read_text().replace("namespace: default", "namespace: dr"))
         self.leaves_running("failback demo --serve --desired-phase Assessed --manifests dr --kubeconfig dr.kubeconfig")
         self.env["KUBECONFIG"] = str(self.folder / "dr.kubeconfig")
-        found = self.types("kubectl --namespace dr wait --for=condition=PreflightPassed fbp/web --timeout=60s")
+        found = self.types("kubectl --namespace dr wait --for=condition=Ready failback --all --timeout=60s")
         assert found.returncode == 0, found.stderr
 
 

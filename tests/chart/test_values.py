@@ -48,6 +48,10 @@ CONTRADICTIONS = [
     ),
     ({"metrics": {"prometheusRule": {"enabled": True}}}, "alerts would lead nowhere"),
     (
+        {"metrics": {"prometheusRule": {"enabled": True, "runbookBaseUrl": "https://git.example.com/runbooks"}}},
+        "NoLeader would fire for ever",
+    ),
+    (
         {"networkPolicy": {"enabled": True}, "metrics": {"podMonitor": {"enabled": True}}},
         "Prometheus could not reach the pods",
     ),
@@ -102,6 +106,7 @@ CONSISTENT = [
     {"extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy.example.com:3128"}]},
     {"azure": {"workloadIdentity": "projected", "audience": "api://other", "tokenExpirationSeconds": 7200}},
     {"podLabels": {"team": "a"}, "commonLabels": {"cost": "b"}},
+    {"metrics": {"service": {"enabled": True}, "prometheusRule": {"enabled": True, "runbookBaseUrl": "https://git.example.com/runbooks"}}},
 ]
 
 

@@ -76,10 +76,10 @@ fn rows(text: &mut String, rules: &mut Vec<(String, String)>, schema: &Value, pa
     let required: Vec<&str> = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     for (name, field) in schema["properties"].as_object().unwrap_or(&none) {
         let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-        let default = match &field["default"] {
-            Value::Null if required.contains(&name.as_str()) => "required".to_owned(),
-            Value::Null => String::new(),
-            default => format!("`{default}`"),
+        let default = match field.get("default") {
+            Some(default) => format!("`{default}`"),
+            None if required.contains(&name.as_str()) => "required".to_owned(),
+            None => String::new(),
         };
         let (kind, bounds, meaning) = (of_type(field), bounds(field), prose(field));
         writeln!(text, "| `{path}` | {kind} | {default} | {bounds} | {meaning} |").unwrap();

@@ -70,6 +70,9 @@
 {{- if and $m.prometheusRule.enabled (not $m.prometheusRule.runbookBaseUrl) }}
 {{- fail "metrics.prometheusRule is enabled and metrics.prometheusRule.runbookBaseUrl is empty: alerts would lead nowhere. Set it to where docs/runbooks can be read." }}
 {{- end }}
+{{- if and $m.prometheusRule.enabled (not (or $m.podMonitor.enabled $m.serviceMonitor.enabled $m.service.enabled)) }}
+{{- fail "metrics.prometheusRule is enabled and nothing reads /metrics: NoLeader would fire for ever. Enable metrics.podMonitor or metrics.serviceMonitor, or metrics.service for a Prometheus that you configure yourself." }}
+{{- end }}
 {{- $n := $v.networkPolicy }}
 {{- if $n.enabled }}
 {{- if and (or $m.serviceMonitor.enabled $m.podMonitor.enabled) (not $n.metricsFrom) }}
