@@ -71,11 +71,9 @@ pub fn health(
     now: Timestamp,
 ) -> Finding {
     let name = format!("\"{}\"", target.name);
-    let health = match &target.health {
-        // A classic master target reports its errors, not always a word for its health.
-        Health::Unclear(_) if generation == Some(Generation::Classic) => &Health::Normal,
-        other => other,
-    };
+    // A classic master target reports its errors, not always a word for its health.
+    let silent = generation == Some(Generation::Classic) && matches!(target.health, Health::Unclear(_));
+    let health = if silent { &Health::Normal } else { &target.health };
     if let Err(ill) = well(&name, health, &target.health_errors, target.heartbeat, now) {
         return ill;
     }

@@ -117,7 +117,8 @@ fn what_is_wrong_with_an_approval_is_said_and_it_counts_for_nothing() {
     let mut case = Case::new("Committed", &[&[("db-01", Stage::FailedBack)]]);
     set(&mut case.spec.approvals, json!([{ "step": "Commit", "forbidRequester": true }]));
     case.requester = Some("ann".to_owned());
-    let spoils: [(&str, fn(&mut FailbackApprovalSpec)); 6] = [
+    type SpoilApproval = fn(&mut FailbackApprovalSpec);
+    let spoils: [(&str, SpoilApproval); 6] = [
         ("for another plan of that name", |approval| approval.plan_uid = "another".to_owned()),
         ("for the plan as it was", |approval| approval.spec_hash = "0123456789abcdef".to_owned()),
         ("with a hash that is none", |approval| approval.spec_hash = "\u{0}".repeat(64)),
