@@ -7,6 +7,7 @@ mod cancel;
 mod deletion;
 mod examples;
 mod kubectl;
+mod lost;
 mod probes;
 mod restarts;
 mod stage;
