@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs, unreachable_pub, reason = "tests")]
 
 mod bad_input;
+mod found;
 mod matrix;
 mod plans;
 mod stories;

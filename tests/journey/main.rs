@@ -9,6 +9,7 @@ mod examples;
 mod identity;
 mod kubectl;
 mod limits;
+mod lost;
 mod namespaces;
 mod permissions;
 mod probes;

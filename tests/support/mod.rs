@@ -385,12 +385,8 @@ pub fn identity() -> Identity {
 pub fn status(stage: Stage, claim: Option<Claim>) -> ReplicatedItemStatus {
     let failed_back = record(Verb::FailBack, OperationOutcome::Succeeded, at(-90));
     let history = if stage == Stage::FailedBack { vec![failed_back] } else { Vec::new() };
-    let fresh = ReplicatedItemStatus {
-        phase: stage.phase(),
-        identity: identity(),
-        history,
-        ..ReplicatedItemStatus::default()
-    };
+    let fresh =
+        ReplicatedItemStatus { phase: stage.phase(), identity: identity(), history, ..ReplicatedItemStatus::default() };
     let seen = decide_on(&fresh, &facts(stage, at(-60)), at(-60)).status;
     ReplicatedItemStatus { claim, ..seen }
 }

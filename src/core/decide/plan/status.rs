@@ -231,6 +231,9 @@ impl Seen<'_, '_> {
             return summary(false, true, false, "Released", "The plan goes; its machines stay where they are.");
         }
         let blocking = deletion::blocking(standings).join(", ");
+        if let Some((reason, message)) = standings.iter().find_map(hold).filter(|(reason, _)| *reason == STATUS_LOST) {
+            return summary(false, false, true, reason, &message);
+        }
         if ceiling(input, DesiredPhase::FailedBack).up_to >= DesiredPhase::Committed {
             let message = format!("The plan is being deleted, and goes once these are committed: {blocking}.");
             return summary(false, true, false, "CommitApproved", &message);
