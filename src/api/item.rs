@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     common::{CheckStatus, Reference},
-    plan::DesiredPhase,
+    plan::{DesiredPhase, HookStatus},
     progress::{Progress, StepTiming},
     verification::{ProbeStatus, VerificationSpec},
 };
@@ -178,7 +178,7 @@ pub enum ItemPhase {
 }
 
 /// Which plan has claimed the item, and how far it may go. Written by the plan's reconciler alone.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Claim {
     /// Name of the plan.
@@ -210,6 +210,10 @@ pub struct Claim {
     /// Why the uncommitted failback is to be undone: set while the plan asks for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancel: Option<String>,
+    /// The last run of each of the plan's hooks of scope Item that was begun for this machine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub hooks: Vec<HookStatus>,
 }
 
 /// How an operation ended, or stands.

@@ -12,6 +12,7 @@ pub mod approval;
 pub mod common;
 pub mod crds;
 pub mod item;
+pub mod job;
 pub mod master_target;
 pub mod plan;
 pub mod preview;
@@ -28,14 +29,16 @@ pub use item::{
     OperationRecord, RecoveryPointChoice, RecoveryPointStatus, ReplicatedItem, ReplicatedItemSpec,
     ReplicatedItemStatus, ReprotectionSpec, TargetStatus, Transfer,
 };
+pub use job::{JobTemplate, TemplateMetadata};
 pub use master_target::{
     MOST_DISKS, MasterTarget, MasterTargetSpec, MasterTargetStatus, TargetDatastore, TargetDisks, TargetKind, TargetVm,
     TargetVolume,
 };
 pub use plan::{
     Approval, CancelRequest, Cancelled, CommitPolicy, CommitSpec, DeletionPolicy, DesiredPhase, FailbackPlan,
-    FailbackPlanSpec, FailbackPlanStatus, Issue, LabelDemand, LabelOperator, LabelValue, OnItemFailure, OnProbeFailure,
-    Results, Selector, Summary, Waiver, Wave, WaveStatus, Window,
+    FailbackPlanSpec, FailbackPlanStatus, Hook, HookOutcome, HookScope, HookStatus, HookTime, Issue, LabelDemand,
+    LabelOperator, LabelValue, OnHookFailure, OnItemFailure, OnProbeFailure, Results, Selector, Summary, Waiver, Wave,
+    WaveStatus, Window,
 };
 pub use preview::{Blocker, CallCount, PlanPreview};
 pub use progress::{EstimateBasis, Progress, StepTiming};
@@ -44,7 +47,7 @@ pub use vault::{
     RecoveryVaultSpec, RecoveryVaultStatus, WorkloadIdentityCredential,
 };
 pub use vcenter::{VCenter, VCenterSpec, VCenterStatus};
-pub use verification::{GuestIpProbe, HttpProbe, Probe, ProbeStatus, Scheme, TcpProbe, VerificationSpec};
+pub use verification::{GuestIpProbe, HttpProbe, JobProbe, Probe, ProbeStatus, Scheme, TcpProbe, VerificationSpec};
 
 /// The API group of all resources.
 pub const GROUP: &str = "failback.dev";

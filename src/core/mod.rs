@@ -12,6 +12,7 @@ pub mod estimate;
 pub mod facts;
 pub mod failure;
 pub mod guard;
+pub mod jobs;
 pub mod join;
 pub mod journal;
 pub mod location;

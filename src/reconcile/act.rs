@@ -22,6 +22,7 @@ use crate::{
         },
         facts::Machine,
         guard::{Fresh, Guarded},
+        jobs::JobsSeen,
         journal,
         observed::{Fact, OnPremisesVm},
         schedule::load::Load,
@@ -135,6 +136,7 @@ async fn consent(context: &Context, key: &Key, item: &ReplicatedItem, verb: Verb
         items: &BTreeMap::new(),
         declared: &BTreeMap::new(),
         load: &Load::default(),
+        jobs: &JobsSeen::NotYet,
         approvals: &approvals,
         now: context.clock.now(),
     };

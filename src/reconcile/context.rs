@@ -10,12 +10,13 @@ use std::{
 use kube::{Api, Client, Resource, ResourceExt, core::NamespaceResourceScope, runtime::reflector::Store};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Error, ledger::Ledger, probes::Board};
+use super::{Error, hooks::Jobs, ledger::Ledger, probes::Board};
 use crate::{
     api::{FailbackApproval, FailbackPlan, MasterTarget, RecoveryVault, ReplicatedItem, VCenter},
     core::{backoff, roster::Roster},
     inventory::{Key, Registry},
     kube_io::{
+        jobs::JobWatch,
         report::Events,
         write::{MANAGER, WriteError, apply_status},
     },
@@ -54,6 +55,7 @@ pub struct Context {
     pub(super) stores: Stores,
     pub(super) tally: Arc<dyn Tally>,
     pub(super) roster: Mutex<Roster>,
+    pub(super) jobs: Jobs,
     failures: Mutex<HashMap<(&'static str, Key), u32>>,
     ledger: Mutex<Ledger>,
 }
@@ -67,6 +69,7 @@ impl Context {
         leadership: Arc<dyn Leadership>,
         events: Events,
         stores: Stores,
+        jobs: Arc<JobWatch>,
         tally: Arc<dyn Tally>,
     ) -> Self {
         Self {
@@ -80,6 +83,7 @@ impl Context {
             failures: Mutex::default(),
             ledger: Mutex::default(),
             roster: Mutex::default(),
+            jobs: Jobs::new(jobs),
         }
     }
 

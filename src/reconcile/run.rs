@@ -19,10 +19,10 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Error, approval,
     context::{Context, Settings, Stores, key_of},
-    counts, item, join, master_target, plan,
+    counts, hooks, item, join, master_target, plan,
     probes::Board,
     triggers::{
-        Wakes, approvals_of_plan, declared, items_of_wake, plans_of_item, refs, targets_of_wake, users_of_target,
+        Wakes, approvals_of_plan, declared, from, items_of_wake, plans_of_item, refs, targets_of_wake, users_of_target,
     },
     vault, vcenter,
 };
@@ -34,6 +34,7 @@ use crate::{
     inventory::{Key, Registry, Wake},
     kube_io::{
         feed::{Change, Feed, Fingerprint, fingerprint, trigger},
+        jobs::JobWatch,
         report::Events,
     },
     ports::{Connect, Leadership, Prober, SharedClock, Tally},
@@ -71,7 +72,9 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
     let mut approvals = Feed::<FailbackApproval>::new(&client, namespace, Arc::clone(&clock));
 
     let (wake, woken) = mpsc::unbounded_channel();
-    let probes = Board::new(prober, Arc::clone(&clock), Arc::clone(&leadership), wake.clone());
+    let (jobs, told) = JobWatch::new(client.clone());
+    let jobs = Arc::new(jobs);
+    let probes = Board::new(prober, Arc::clone(&jobs), Arc::clone(&clock), Arc::clone(&leadership), wake.clone());
     let registry = Registry::new(connect, Arc::clone(&clock), wake.clone());
     let events = Events::new(client.clone(), &settings.instance);
     let stores = Stores {
@@ -83,7 +86,7 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
         approvals: approvals.store(),
         probes,
     };
-    let context = Arc::new(Context::new(client, clock, registry, leadership, events, stores, tally));
+    let context = Arc::new(Context::new(client, clock, registry, leadership, events, stores, jobs, tally));
     let wakes = Wakes::new(woken);
 
     let mut running: Vec<BoxFuture<'static, ()>> = Vec::new();
@@ -139,7 +142,10 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
         }),
         context.stores.plans.clone(),
         stream::select(
-            refs(items.listen(), plans_of_item(Arc::clone(&context))),
+            stream::select(
+                refs(items.listen(), plans_of_item(Arc::clone(&context))),
+                from(told, hooks::plans_of_jobs(Arc::clone(&context))),
+            ),
             refs(approvals.listen(), |approval: &FailbackApproval| {
                 vec![(approval.namespace().unwrap_or_default(), approval.spec.plan_ref.name.clone())]
             }),

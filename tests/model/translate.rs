@@ -255,6 +255,7 @@ pub fn claims(state: &State, names: &[String]) -> Vec<(usize, Option<(DesiredPha
         items: &items,
         declared: &BTreeMap::new(),
         load: &Load::default(),
+        jobs: &failback::core::jobs::JobsSeen::NotYet,
         approvals: &[],
         now: time(state.now),
     });

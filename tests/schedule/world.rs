@@ -146,6 +146,7 @@ impl World {
             items: &items,
             declared: &declared,
             load: &load,
+            jobs: &failback::core::jobs::JobsSeen::NotYet,
             approvals: &[],
             now: self.now,
         })

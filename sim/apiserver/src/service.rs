@@ -206,6 +206,12 @@ impl ApiService {
         if call.resource.only_create && call.verb != "create" {
             return Err(Failure::method_not_allowed());
         }
+        if call.subresource == "log" {
+            return match call.verb {
+                "get" => shared.read_log(&call),
+                _ => Err(Failure::method_not_allowed()),
+            };
+        }
         let written = match call.verb {
             "get" => return shared.read_one(&call),
             "list" => return shared.list(&call),

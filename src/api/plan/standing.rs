@@ -5,7 +5,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::DesiredPhase;
+use super::{DesiredPhase, HookStatus};
 use crate::api::preview::PlanPreview;
 
 /// Counts of machines.
@@ -132,6 +132,10 @@ pub struct FailbackPlanStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 128))]
     pub cancelled: Vec<Cancelled>,
+    /// The last run of each hook of scope Plan or Wave. Those of scope Item are in the claim of their machine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 144))]
+    pub hooks: Vec<HookStatus>,
     /// When the machines that move, and those that follow them, should be where the plan wants them; people's consent
     /// not counted. Absent where a part of it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]

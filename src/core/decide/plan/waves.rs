@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{PlanInput, failures};
+use super::{PlanInput, failures, hooks::Hooks};
 use crate::{
     api::{Claim, DesiredPhase, FailbackPlanSpec, FailbackPlanStatus, ReplicatedItemStatus, Wave},
     core::{
@@ -32,6 +32,8 @@ pub(super) struct Standing<'a> {
     pub(super) stalled: bool,
     /// It failed under the plan's retry token: a new token makes it start anew.
     pub(super) failed: bool,
+    /// What is said of the hook of its that failed.
+    pub(super) hook_failed: Option<String>,
     /// A call for it is open.
     pub(super) operating: bool,
     /// It is between two resting points.
@@ -97,7 +99,10 @@ fn standing<'a>(input: &PlanInput<'a>, wave: &'a Wave, name: &'a str) -> Standin
     let reached = status.map_or(DesiredPhase::Assessed, phase_reached);
     // The CRD's default is -1: not observed yet.
     let observed = status.and_then(|status| status.observed_generation).is_some_and(|seen| seen >= 0);
-    let stalled = status.is_some_and(|status| conditions::is_true(&status.conditions, "Stalled"));
+    // A hook that failed is the plan's own word, which it takes back itself.
+    let stalled = status
+        .and_then(|status| conditions::find(&status.conditions, "Stalled"))
+        .is_some_and(|stalled| stalled.status == "True" && stalled.reason != "HookFailed");
     let operating = status.and_then(|status| status.operation.as_ref()).is_some_and(journal::is_open);
     let granted = status.zip(ours).is_some_and(|(status, ours)| granted(status, ours));
     Standing {
@@ -112,6 +117,7 @@ fn standing<'a>(input: &PlanInput<'a>, wave: &'a Wave, name: &'a str) -> Standin
         arrived: observed && reached >= input.spec.desired_phase,
         stalled,
         failed: stalled && ours.is_none_or(|ours| ours.retry_token == input.spec.retry_token),
+        hook_failed: None,
         operating,
         moving: ours.is_some() && !stalled && (operating || granted),
         granted,
@@ -173,11 +179,16 @@ pub(super) fn is_verified(machine: &Standing<'_>) -> bool {
 }
 
 /// The waves that a wave waits for.
-pub(super) fn unsettled<'a>(input: &PlanInput<'_>, waves: &[Resolved<'a>], index: usize) -> Vec<&'a str> {
+pub(super) fn unsettled<'a>(
+    input: &PlanInput<'_>,
+    waves: &[Resolved<'a>],
+    hooks: &Hooks<'_, '_>,
+    index: usize,
+) -> Vec<&'a str> {
     let named = depends_on(&input.spec.waves, index);
     waves
         .iter()
-        .filter(|wave| named.contains(&wave.wave.name.as_str()) && !wave.is_settled(input))
+        .filter(|wave| named.contains(&wave.wave.name.as_str()) && (!wave.is_settled(input) || hooks.pending(wave)))
         .map(|wave| wave.wave.name.as_str())
         .collect()
 }
