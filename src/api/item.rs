@@ -9,7 +9,7 @@ use super::{
     common::{CheckStatus, Reference},
     found::Found,
     location::{LocationStatus, RecoveryPointStatus},
-    plan::DesiredPhase,
+    plan::{DesiredPhase, HookStatus},
     progress::{Progress, StepTiming},
     verification::{ProbeStatus, VerificationSpec},
 };
@@ -180,7 +180,7 @@ pub enum ItemPhase {
 }
 
 /// Which plan has claimed the item, and how far it may go. Written by the plan's reconciler alone.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Claim {
     /// Name of the plan.
@@ -215,6 +215,10 @@ pub struct Claim {
     /// Set while the machine is where no record says that the plan brought it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub found: Option<Found>,
+    /// The last run of each of the plan's hooks of scope Item that was begun for this machine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub hooks: Vec<HookStatus>,
 }
 
 /// How an operation ended, or stands.

@@ -13,6 +13,7 @@ pub mod facts;
 pub mod failure;
 pub mod found;
 pub mod guard;
+pub mod jobs;
 pub mod join;
 pub mod journal;
 pub mod location;

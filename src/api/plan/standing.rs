@@ -5,7 +5,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::DesiredPhase;
+use super::{DesiredPhase, HookStatus};
 use crate::api::preview::PlanPreview;
 
 /// Counts of machines.
@@ -132,6 +132,10 @@ pub struct FailbackPlanStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 128))]
     pub cancelled: Vec<Cancelled>,
+    /// The last run of each hook of scope Plan or Wave. Those of scope Item are in the claim of their machine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 144))]
+    pub hooks: Vec<HookStatus>,
     /// When the last machine should be where the plan wants it, if nothing new happens: by what was measured, the
     /// waves, the limits of the plan, the master targets' disks and the window. Absent while nothing moves, where a part
     /// of it is not known, and as long as something that lies ahead waits for a person (an approval, a machine that

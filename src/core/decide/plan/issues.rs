@@ -147,6 +147,7 @@ fn worth_a_row(reason: &str) -> bool {
             | "WaitingForChecks"
             | "NotVerified"
             | "StepEnding"
+            | "HookRunning"
             | "Calling"
             | "Recording"
     )

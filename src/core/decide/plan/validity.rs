@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::{PlanInput, gates, waves::Resolved};
-use crate::core::{
-    checks,
-    schedule::{
-        order,
-        window::{self, Opening},
+use crate::{
+    api::{ApprovalStep, HookScope, HookTime},
+    core::{
+        checks, jobs,
+        schedule::{
+            order,
+            window::{self, Opening},
+        },
     },
 };
 
@@ -17,6 +20,7 @@ pub(super) fn why_invalid(input: &PlanInput<'_>, waves: &[Resolved<'_>]) -> Opti
         .or_else(|| circle(input))
         .or_else(|| in_two_waves(waves))
         .or_else(|| waiver(input))
+        .or_else(|| hook(input))
         .or_else(|| window(input))
 }
 
@@ -69,6 +73,27 @@ fn waiver(input: &PlanInput<'_>) -> Option<String> {
             Some(false) => Some(format!("{field}: \"{check}\" protects data or the only copy, and cannot be waived.")),
             None => Some(format!("{field}: there is no check \"{check}\"; the machines' status.checks name them.")),
         }
+    })
+}
+
+fn hook(input: &PlanInput<'_>) -> Option<String> {
+    let spec = input.spec;
+    spec.hooks.iter().enumerate().find_map(|(index, hook)| {
+        let (field, name) = (format!("spec.hooks[{index}]"), &hook.name);
+        if let Some(why) = jobs::unfit(&hook.job_template) {
+            return Some(format!("{field}.{why}"));
+        }
+        if let Some(wave) = hook.waves.iter().find(|named| spec.waves.iter().all(|wave| wave.name != **named)) {
+            return Some(format!("{field}.waves: hook \"{name}\" names the wave \"{wave}\", which the plan does not have."));
+        }
+        // A wave that waits for another one is reprotected only once that one is home.
+        let waits = (0..spec.waves.len()).find(|wave| !order::depends_on(&spec.waves, *wave).is_empty());
+        let of_all = hook.scope == HookScope::Plan && hook.when == HookTime::After && hook.step == ApprovalStep::Reprotect;
+        let wave = spec.waves.get(waits.filter(|_| of_all)?)?;
+        Some(format!(
+            "{field}: hook \"{name}\" runs after the whole plan is reprotected and before any machine is failed back, and wave \"{}\" is not reprotected before another one is home. Use scope: Wave.",
+            wave.name
+        ))
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{PlanInput, failures};
+use super::{PlanInput, failures, hooks::Hooks};
 use crate::{
     api::{Claim, DesiredPhase, FailbackPlanSpec, FailbackPlanStatus, ReplicatedItemStatus, Wave},
     core::{
@@ -36,6 +36,8 @@ pub(super) struct Standing<'a> {
     pub(super) waits_for_word: bool,
     /// It failed under the plan's retry token: a new token makes it start anew.
     pub(super) failed: bool,
+    /// What is said of the hook of its that failed.
+    pub(super) hook_failed: Option<String>,
     /// A call for it is open.
     pub(super) operating: bool,
     /// It is between two resting points.
@@ -103,6 +105,8 @@ fn standing<'a>(input: &PlanInput<'a>, wave: &'a Wave, name: &'a str) -> Standin
     let observed = status.and_then(|status| status.observed_generation).is_some_and(|seen| seen >= 0);
     let stalled_by = status.and_then(|status| conditions::find(&status.conditions, "Stalled"));
     let stalled_by = stalled_by.filter(|stalled| stalled.status == "True").map(|stalled| stalled.reason.as_str());
+    // A hook that failed is the plan's own word, which it takes back itself.
+    let stalled_by = stalled_by.filter(|reason| *reason != "HookFailed");
     let (stalled, waits_for_word) = (stalled_by.is_some(), stalled_by == Some(STATUS_LOST));
     let operating = status.and_then(|status| status.operation.as_ref()).is_some_and(journal::is_open);
     let granted = status.zip(ours).is_some_and(|(status, ours)| granted(status, ours));
@@ -119,6 +123,7 @@ fn standing<'a>(input: &PlanInput<'a>, wave: &'a Wave, name: &'a str) -> Standin
         stalled,
         waits_for_word,
         failed: stalled && !waits_for_word && ours.is_none_or(|ours| ours.retry_token == input.spec.retry_token),
+        hook_failed: None,
         operating,
         moving: ours.is_some() && !stalled && (operating || granted),
         granted,
@@ -180,11 +185,16 @@ pub(super) fn is_verified(machine: &Standing<'_>) -> bool {
 }
 
 /// The waves that a wave waits for.
-pub(super) fn unsettled<'a>(input: &PlanInput<'_>, waves: &[Resolved<'a>], index: usize) -> Vec<&'a str> {
+pub(super) fn unsettled<'a>(
+    input: &PlanInput<'_>,
+    waves: &[Resolved<'a>],
+    hooks: &Hooks<'_, '_>,
+    index: usize,
+) -> Vec<&'a str> {
     let named = depends_on(&input.spec.waves, index);
     waves
         .iter()
-        .filter(|wave| named.contains(&wave.wave.name.as_str()) && !wave.is_settled(input))
+        .filter(|wave| named.contains(&wave.wave.name.as_str()) && (!wave.is_settled(input) || hooks.pending(wave)))
         .map(|wave| wave.wave.name.as_str())
         .collect()
 }
