@@ -82,6 +82,7 @@ VARIANTS = {
     "one-namespace": {"watchNamespace": "dr"},
     "one-namespace-named-secrets": {"watchNamespace": "dr", "secretNames": ["vcenter", "azure"]},
     "secret-namespaces": {"secretNamespaces": ["dr", "lab"]},
+    "jobs": {"jobs": {"namespaces": ["dr", "lab"]}},
     "digest": {"image": {"repository": "images.example.com/failback", "digest": "sha256:" + "a" * 64}},
     "tag": {"image": {"tag": "1.2.3", "pullPolicy": "Always"}, "imagePullSecrets": ["registry"]},
     "aks": {
@@ -137,7 +138,11 @@ VARIANTS = {
         "watchNamespace": "dr",
         "policies": {"requester": {"enabled": True}, "requiredApprovals": {"enabled": True}, "deletionGuard": {"enabled": True}},
     },
-    "no-policies": {"policies": {"approverIdentity": {"enabled": False}, "inFlightLock": {"enabled": False}}},
+    "no-policies": {
+        "policies": {
+            "approverIdentity": {"enabled": False}, "inFlightLock": {"enabled": False}, "jobAuthors": {"enabled": False},
+        }
+    },
     "second-release": {"crds": {"install": False}, "userRoles": {"create": False}, "watchNamespace": "lab"},
     "no-aggregation": {"userRoles": {"aggregate": False}},
     "crds-not-kept": {"crds": {"keep": False}},

@@ -11,6 +11,13 @@
 {{- end }}
 {{- end }}
 {{- end }}
+{{- if $v.watchNamespace }}
+{{- range $v.jobs.namespaces }}
+{{- if ne . $v.watchNamespace }}
+{{- fail (printf "jobs.namespaces has %q, but only %q is watched (watchNamespace): a Job is made in the namespace of its plan. Remove it." . $v.watchNamespace) }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- if and $v.secretNames (not $v.secretNamespaces) (not $v.watchNamespace) }}
 {{- fail "secretNames is set without secretNamespaces: name the namespaces in which these Secrets may be read." }}
 {{- end }}
