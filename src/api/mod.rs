@@ -9,6 +9,7 @@
 )]
 
 pub mod approval;
+pub mod claim;
 pub mod common;
 pub mod crds;
 pub mod item;
@@ -22,12 +23,13 @@ pub mod vcenter;
 pub mod verification;
 
 pub use approval::{ApprovalStep, FailbackApproval, FailbackApprovalSpec, FailbackApprovalStatus};
+pub use claim::{Claim, ClaimWaiver};
 pub use common::{CheckResult, CheckStatus, Reference, SecretReference};
 pub use crds::{crds, crds_yaml};
 pub use item::{
-    Claim, ClaimWaiver, DecidedLocation, Identity, ItemPhase, LocationChoice, LocationStatus, OperationOutcome,
-    OperationRecord, RecoveryPointChoice, RecoveryPointStatus, ReplicatedItem, ReplicatedItemSpec,
-    ReplicatedItemStatus, ReprotectionSpec, TargetStatus, Transfer,
+    DecidedLocation, Identity, ItemPhase, LocationChoice, LocationStatus, OperationOutcome, OperationRecord,
+    RecoveryPointChoice, RecoveryPointStatus, ReplicatedItem, ReplicatedItemSpec, ReplicatedItemStatus,
+    ReprotectionSpec, TargetStatus, Transfer,
 };
 pub use job::{JobTemplate, TemplateMetadata};
 pub use master_target::{
