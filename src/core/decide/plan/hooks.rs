@@ -344,7 +344,8 @@ impl<'i, 'a> Hooks<'i, 'a> {
     fn make(&mut self, row: &HookStatus, target: For<'a>) {
         let JobsSeen::Listed { jobs, .. } = self.input.jobs else { return };
         let open = matches!(row.outcome, HookOutcome::Running | HookOutcome::Refused);
-        if !open || self.closed.is_some() || row.job_uid.is_some() || jobs.contains_key(&row.job) {
+        let asked = self.runs.iter().any(|run| run.job == row.job);
+        if !open || asked || self.closed.is_some() || row.job_uid.is_some() || jobs.contains_key(&row.job) {
             return;
         }
         let (item, items) = match target {
