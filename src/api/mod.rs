@@ -9,6 +9,7 @@
 )]
 
 pub mod approval;
+pub mod claim;
 pub mod common;
 pub mod crds;
 pub mod found;
@@ -24,12 +25,13 @@ pub mod vcenter;
 pub mod verification;
 
 pub use approval::{ApprovalStep, FailbackApproval, FailbackApprovalSpec, FailbackApprovalStatus};
+pub use claim::{Claim, ClaimWaiver};
 pub use common::{CheckResult, CheckStatus, Reference, SecretReference};
 pub use crds::{crds, crds_yaml};
 pub use found::Found;
 pub use item::{
-    Claim, ClaimWaiver, Identity, ItemPhase, LocationChoice, OperationOutcome, OperationRecord, RecoveryPointChoice,
-    ReplicatedItem, ReplicatedItemSpec, ReplicatedItemStatus, ReprotectionSpec, TargetStatus,
+    Identity, ItemPhase, LocationChoice, OperationOutcome, OperationRecord, RecoveryPointChoice, ReplicatedItem,
+    ReplicatedItemSpec, ReplicatedItemStatus, ReprotectionSpec, TargetStatus,
 };
 pub use job::{JobTemplate, TemplateMetadata};
 pub use location::{DecidedLocation, LocationStatus, RecoveryPointStatus, Transfer};

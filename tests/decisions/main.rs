@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod found;
+mod hooks;
 mod matrix;
 mod plans;
 mod stories;

@@ -80,5 +80,6 @@ journeys! {
     a_consistency_group: "consistency-group",
     the_classic_generation: "classic",
     a_standalone_esx_host: "standalone-esx-host",
+    with_hooks_and_a_job_as_probe: "hooks",
     all_of_them_in_one_plan: "all-journeys",
 }

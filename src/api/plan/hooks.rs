@@ -143,7 +143,7 @@ pub struct HookStatus {
     pub retry_token: String,
     /// What it waits for, or why it failed.
     #[serde(default, skip_serializing_if = "String::is_empty")]
-    #[schemars(length(max = 300))]
+    #[schemars(length(max = 500))]
     pub message: String,
     /// When it began.
     pub began_at: Time,

@@ -40,6 +40,9 @@ pub struct HookRun {
     pub job: String,
 }
 
+const STEPS: [ApprovalStep; 4] =
+    [ApprovalStep::Reprotect, ApprovalStep::FailBack, ApprovalStep::Commit, ApprovalStep::Protect];
+
 /// What was decided about the hooks.
 pub(super) struct Hooks<'i, 'a> {
     input: &'i PlanInput<'a>,
@@ -146,7 +149,7 @@ impl<'i, 'a> Hooks<'i, 'a> {
             for machine in &wave.machines {
                 let undone = cancel::why(self.input, cancelled, machine.name).is_some();
                 let rests = machine.reached <= self.input.spec.desired_phase
-                    && self.may_act(machine)
+                    && may_act(machine)
                     && !machine.operating
                     && !machine.unclear
                     && !undone;
@@ -160,22 +163,18 @@ impl<'i, 'a> Hooks<'i, 'a> {
         for wave in waves {
             let name = wave.wave.name.as_str();
             let machines: Vec<&Standing<'a>> = wave.counting(self.input).collect();
-            for step in [ApprovalStep::Reprotect, ApprovalStep::FailBack, ApprovalStep::Commit, ApprovalStep::Protect] {
+            for step in STEPS {
                 if let Some(hold) = self.after_all(step, HookScope::Wave, For::Wave(name), &machines) {
                     self.after_wave.insert((name, step), hold);
                 }
             }
         }
         let machines: Vec<&Standing<'a>> = waves.iter().flat_map(|wave| wave.counting(self.input)).collect();
-        for step in [ApprovalStep::Reprotect, ApprovalStep::FailBack, ApprovalStep::Commit, ApprovalStep::Protect] {
+        for step in STEPS {
             if let Some(hold) = self.after_all(step, HookScope::Plan, For::Plan, &machines) {
                 self.after_plan.insert(step, hold);
             }
         }
-    }
-
-    fn may_act(&self, machine: &Standing<'_>) -> bool {
-        machine.status.is_some() && machine.claimed_by.is_none()
     }
 
     /// Hooks of several machines after a step: they run once all of these have taken it, and what follows for each of
@@ -198,7 +197,7 @@ impl<'i, 'a> Hooks<'i, 'a> {
             .iter()
             .filter(|machine| {
                 machine.reached < phase
-                    || !self.may_act(machine)
+                    || !may_act(machine)
                     || machine.reached == phase
                         && (machine.operating
                             || machine.unclear
@@ -344,7 +343,8 @@ impl<'i, 'a> Hooks<'i, 'a> {
     fn make(&mut self, row: &HookStatus, target: For<'a>) {
         let JobsSeen::Listed { jobs, .. } = self.input.jobs else { return };
         let open = matches!(row.outcome, HookOutcome::Running | HookOutcome::Refused);
-        if !open || self.closed.is_some() || row.job_uid.is_some() || jobs.contains_key(&row.job) {
+        let asked = self.runs.iter().any(|run| run.job == row.job);
+        if !open || asked || self.closed.is_some() || row.job_uid.is_some() || jobs.contains_key(&row.job) {
             return;
         }
         let (item, items) = match target {
@@ -385,6 +385,10 @@ impl<'i, 'a> Hooks<'i, 'a> {
             None => rows.push(row),
         }
     }
+}
+
+fn may_act(machine: &Standing<'_>) -> bool {
+    machine.status.is_some() && machine.claimed_by.is_none()
 }
 
 /// When to look again at Jobs of which nobody tells: those whose pods wait, and those that could not be made.

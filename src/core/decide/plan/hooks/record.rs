@@ -184,5 +184,5 @@ pub(super) fn sentence(hook: &Hook, target: For<'_>, row: &HookStatus) -> String
 }
 
 fn short(text: &str) -> String {
-    text.chars().take(300).collect()
+    text.chars().take(500).collect()
 }
