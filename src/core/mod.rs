@@ -15,6 +15,7 @@ pub mod guard;
 pub mod join;
 pub mod journal;
 pub mod location;
+pub mod names;
 pub mod nearest;
 pub mod observed;
 pub mod placement;

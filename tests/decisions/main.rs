@@ -3,6 +3,7 @@
 
 mod matrix;
 mod plans;
+mod size;
 mod stories;
 #[path = "../support/mod.rs"]
 mod support;

@@ -89,7 +89,8 @@ pub struct PlanDecision {
 
 /// Decides.
 pub fn decide(input: &PlanInput<'_>) -> PlanDecision {
-    let waves = waves::resolve(input);
+    let frozen = waves::frozen(input);
+    let waves = waves::resolve(input, &frozen);
     let invalid = validity::why_invalid(input, &waves);
     let cancelled = cancel::remembered(input, &waves);
     let mut standings = starts::standings(input, &waves, invalid.as_deref(), &cancelled);

@@ -13,6 +13,7 @@ use crate::{
     api::{Cancelled, DesiredPhase, FailbackPlanStatus, Issue, Results, Summary, WaveStatus},
     core::{
         conditions::{self, Draft, Truth, summary},
+        names,
         preview::{self, PreviewInput},
         waiting::HELD_REASONS,
     },
@@ -74,7 +75,7 @@ fn of_wave(wave: &Resolved<'_>, standings: &[Standing<'_>], started: bool) -> Wa
         moving,
         stalled,
         verified: i32::try_from(verified).unwrap_or(i32::MAX),
-        items: wave.found.as_ref().filter(|_| started).map(|found| found.iter().map(|&name| name.to_owned()).collect()),
+        items: wave.found.as_ref().filter(|_| started).map(|found| names::fold(found.iter().copied())),
     }
 }
 
@@ -213,7 +214,7 @@ impl Seen<'_, '_> {
         if deletion::may_go(input, standings) {
             return summary(false, true, false, "Released", "The plan goes; its machines stay where they are.");
         }
-        let blocking = deletion::blocking(standings).join(", ");
+        let blocking = some_of(&deletion::blocking(standings));
         if ceiling(input, DesiredPhase::FailedBack).up_to >= DesiredPhase::Committed {
             let message = format!("The plan is being deleted, and goes once these are committed: {blocking}.");
             return summary(false, true, false, "CommitApproved", &message);
@@ -224,6 +225,14 @@ impl Seen<'_, '_> {
         );
         summary(false, false, true, "DeletionBlocked", &message)
     }
+}
+
+/// The first few names: a status has room for no list of all machines.
+fn some_of(names: &[&str]) -> String {
+    const MOST: usize = 20;
+    let first = names.iter().take(MOST).copied().collect::<Vec<_>>().join(", ");
+    let more = names.len().saturating_sub(MOST);
+    if more == 0 { first } else { format!("{first}, and {more} more") }
 }
 
 /// What holds a machine back that is not where the plan wants it.
