@@ -131,7 +131,7 @@ def main(binary):
         (folder / "plan.yaml").write_text(PLAN)
         config = folder / "kubeconfig"
         demo = subprocess.Popen(
-            [binary, "demo", "--speed", "1200", "--timeout", "100", "--manifests", folder, "--kubeconfig", config],
+            [binary, "demo", "--speed", "1200", "--timeout", "100", "--scenario", ROOT / "examples/scenarios/one-machine.yaml", "--manifests", folder, "--kubeconfig", config],
             stdout=subprocess.DEVNULL,
         )
         try:
