@@ -17,6 +17,7 @@ pub mod jobs;
 pub mod join;
 pub mod journal;
 pub mod location;
+pub mod names;
 pub mod nearest;
 pub mod observed;
 pub mod placement;

@@ -14,6 +14,7 @@ use super::{
     action::Verb,
     conditions,
     estimate::{self, Measured, Step, StepEstimate, Timed},
+    names,
     schedule::load::Load,
 };
 use crate::api::{
@@ -44,7 +45,7 @@ pub type Found = BTreeMap<String, Vec<String>>;
 /// What the selectors of a plan find among machines with these labels; once it has started, what they had found then.
 pub fn found(plan: &FailbackPlan, labels: &BTreeMap<String, BTreeMap<String, String>>) -> Found {
     let status = plan.status.as_ref().filter(|status| status.started_at.is_some());
-    let frozen = |name: &str| status?.waves.iter().find(|wave| wave.name == name)?.items.clone();
+    let frozen = |name: &str| Some(names::unfold(status?.waves.iter().find(|wave| wave.name == name)?.items.as_ref()?));
     let of = |wave: &Wave| {
         let selector = wave.selector.as_ref()?;
         let finds =
@@ -286,8 +287,8 @@ fn blocker(item: &str, reason: &str, message: &str, remedy: &str) -> Blocker {
     Blocker {
         item: item.to_owned(),
         reason: short(reason, 64),
-        message: short(message, 400),
-        remedy: short(remedy, 400),
+        message: short(message, 160),
+        remedy: short(remedy, 160),
     }
 }
 

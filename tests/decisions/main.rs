@@ -6,6 +6,7 @@ mod found;
 mod hooks;
 mod matrix;
 mod plans;
+mod size;
 mod stories;
 #[path = "../support/mod.rs"]
 mod support;

@@ -100,7 +100,8 @@ pub struct PlanDecision {
 
 /// Decides.
 pub fn decide(input: &PlanInput<'_>) -> PlanDecision {
-    let mut waves = waves::resolve(input);
+    let frozen = waves::frozen(input);
+    let mut waves = waves::resolve(input, &frozen);
     let invalid = validity::why_invalid(input, &waves);
     let cancelled = cancel::remembered(input, &waves);
     let mut hooks = Hooks::new(input, &mut waves, invalid.as_deref(), &cancelled);

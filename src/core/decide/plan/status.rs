@@ -14,6 +14,7 @@ use crate::{
     core::{
         conditions::{self, Draft, Truth, summary},
         found::STATUS_LOST,
+        names,
         preview::{self, Going, PreviewInput},
         waiting::{self, HELD_REASONS},
     },
@@ -95,7 +96,7 @@ fn of_wave(wave: &Resolved<'_>, standings: &[Standing<'_>], started: bool) -> Wa
         moving,
         stalled,
         verified: i32::try_from(verified).unwrap_or(i32::MAX),
-        items: wave.found.as_ref().filter(|_| started).map(|found| found.iter().map(|&name| name.to_owned()).collect()),
+        items: wave.found.as_ref().filter(|_| started).map(|found| names::fold(found.iter().copied())),
     }
 }
 
@@ -240,7 +241,7 @@ impl Seen<'_, '_> {
         if deletion::may_go(input, standings) {
             return summary(false, true, false, "Released", "The plan goes; its machines stay where they are.");
         }
-        let blocking = deletion::blocking(standings).join(", ");
+        let blocking = some_of(&deletion::blocking(standings));
         if let Some((reason, message)) = standings.iter().find_map(hold).filter(|(reason, _)| *reason == STATUS_LOST) {
             return summary(false, false, true, reason, &message);
         }
@@ -254,6 +255,14 @@ impl Seen<'_, '_> {
         );
         summary(false, false, true, "DeletionBlocked", &message)
     }
+}
+
+/// The first few names: a status has room for no list of all machines.
+fn some_of(names: &[&str]) -> String {
+    const MOST: usize = 20;
+    let first = names.iter().take(MOST).copied().collect::<Vec<_>>().join(", ");
+    let more = names.len().saturating_sub(MOST);
+    if more == 0 { first } else { format!("{first}, and {more} more") }
 }
 
 /// What holds a machine back that is not where the plan wants it.

@@ -6,7 +6,7 @@ use super::{PlanInput, gates, waves::Resolved};
 use crate::{
     api::{ApprovalStep, HookScope, HookTime},
     core::{
-        checks, jobs,
+        checks, jobs, names,
         schedule::{
             order,
             window::{self, Opening},
@@ -19,6 +19,7 @@ pub(super) fn why_invalid(input: &PlanInput<'_>, waves: &[Resolved<'_>]) -> Opti
     unknown_wave(input)
         .or_else(|| circle(input))
         .or_else(|| in_two_waves(waves))
+        .or_else(|| too_many(input, waves))
         .or_else(|| waiver(input))
         .or_else(|| hook(input))
         .or_else(|| window(input))
@@ -63,6 +64,26 @@ fn in_two_waves(waves: &[Resolved<'_>]) -> Option<String> {
         }
     }
     None
+}
+
+/// How many bytes of the status the machines found by label may take. With the most of everything else, the status of
+/// a plan stays below 64 KiB.
+const MOST_LISTED: usize = 24 * 1024;
+
+/// Found by label are more machines than the status could keep: none may be left out without a word.
+fn too_many(input: &PlanInput<'_>, waves: &[Resolved<'_>]) -> Option<String> {
+    if input.status.started_at.is_some() {
+        return None;
+    }
+    let found = || waves.iter().filter_map(|wave| wave.found.as_ref());
+    let entries = found().flat_map(|found| names::fold(found.iter().copied()));
+    let bytes: usize = entries.map(|entry| entry.len() + 3).sum();
+    let machines: usize = found().map(Vec::len).sum();
+    (bytes > MOST_LISTED).then(|| {
+        format!(
+            "spec.waves[].selector: {machines} machines are found, and their names take {bytes} bytes of the plan's status, which has room for {MOST_LISTED}. Name some in items instead, or make several plans."
+        )
+    })
 }
 
 fn waiver(input: &PlanInput<'_>) -> Option<String> {

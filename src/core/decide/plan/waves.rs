@@ -8,7 +8,7 @@ use crate::{
     core::{
         conditions,
         found::STATUS_LOST,
-        journal,
+        journal, names,
         schedule::{
             load::{self, begins, granted, phase_reached},
             order::depends_on,
@@ -62,25 +62,29 @@ pub(super) struct Resolved<'a> {
     pub(super) found: Option<Vec<&'a str>>,
 }
 
+/// What the selectors had found when the plan started, by the wave's name.
+pub(super) type Frozen = BTreeMap<String, Vec<String>>;
+
+pub(super) fn frozen(input: &PlanInput<'_>) -> Frozen {
+    let started = input.status.started_at.as_ref().map(|_| &input.status.waves);
+    let listed = started.into_iter().flatten().filter_map(|wave| Some((wave.name.clone(), wave.items.as_ref()?)));
+    listed.map(|(name, items)| (name, names::unfold(items))).collect()
+}
+
 /// Every wave with its machines. One that two waves name belongs to the first: the plan is not valid then, and nothing
 /// starts.
-pub(super) fn resolve<'a>(input: &PlanInput<'a>) -> Vec<Resolved<'a>> {
+pub(super) fn resolve<'a>(input: &PlanInput<'a>, frozen: &'a Frozen) -> Vec<Resolved<'a>> {
     let mut seen = BTreeSet::new();
     let skipped: BTreeSet<&str> = input.spec.skip.iter().map(String::as_str).collect();
-    let frozen: BTreeMap<&str, &'a Vec<String>> =
-        input.status.waves.iter().filter_map(|wave| Some((wave.name.as_str(), wave.items.as_ref()?))).collect();
     let mut resolved = Vec::with_capacity(input.spec.waves.len());
     for wave in &input.spec.waves {
-        let found = wave.selector.as_ref().map(|selector| {
-            let frozen = input.status.started_at.as_ref().and_then(|_| frozen.get(wave.name.as_str()));
-            match frozen {
-                Some(names) => names.iter().map(String::as_str).collect(),
-                None => {
-                    let finds = |(name, declared): (&'a String, &'a super::Declared)| {
-                        selector.finds(&declared.labels).then_some(name.as_str())
-                    };
-                    input.declared.iter().filter_map(finds).take(MOST_FOUND).collect::<Vec<_>>()
-                }
+        let found = wave.selector.as_ref().map(|selector| match frozen.get(&wave.name) {
+            Some(names) => names.iter().map(String::as_str).collect(),
+            None => {
+                let finds = |(name, declared): (&'a String, &'a super::Declared)| {
+                    selector.finds(&declared.labels).then_some(name.as_str())
+                };
+                input.declared.iter().filter_map(finds).collect::<Vec<_>>()
             }
         });
         let names = wave.items.iter().map(String::as_str).chain(found.iter().flatten().copied());
@@ -92,9 +96,6 @@ pub(super) fn resolve<'a>(input: &PlanInput<'a>) -> Vec<Resolved<'a>> {
     }
     resolved
 }
-
-/// As many machines as a wave may name.
-const MOST_FOUND: usize = 256;
 
 fn standing<'a>(input: &PlanInput<'a>, wave: &'a Wave, name: &'a str) -> Standing<'a> {
     let status = input.items.get(name);
@@ -201,10 +202,11 @@ pub(super) fn unsettled<'a>(
 
 /// Whether a plan is about a machine: names it, or had found it when it started.
 pub fn names_item(spec: &FailbackPlanSpec, status: &FailbackPlanStatus, item: &str) -> bool {
-    let names = |items: &[String]| items.iter().any(|name| name == item);
+    let named = |items: &[String]| items.iter().any(|name| name == item);
+    let listed = |items: &[String]| names::contains(items, item);
     let found = |wave: &Wave| {
         wave.selector.is_some()
-            && status.waves.iter().any(|of| of.name == wave.name && of.items.as_deref().is_some_and(names))
+            && status.waves.iter().any(|of| of.name == wave.name && of.items.as_deref().is_some_and(listed))
     };
-    spec.waves.iter().any(|wave| names(&wave.items) || found(wave))
+    spec.waves.iter().any(|wave| named(&wave.items) || found(wave))
 }
