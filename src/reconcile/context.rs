@@ -42,6 +42,8 @@ pub struct Stores {
     pub(super) items: Store<ReplicatedItem>,
     pub(super) plans: Store<FailbackPlan>,
     pub(super) approvals: Store<FailbackApproval>,
+    /// How far they see.
+    pub(super) coverage: Coverage,
     pub(super) probes: Board,
     pub(super) turns: Turns,
 }
@@ -55,7 +57,6 @@ pub struct Context {
     pub(super) events: Events,
     pub(super) stores: Stores,
     pub(super) tally: Arc<dyn Tally>,
-    pub(super) coverage: Coverage,
     pub(super) roster: Mutex<Roster>,
     failures: Mutex<HashMap<(&'static str, Key), u32>>,
     ledger: Mutex<Ledger>,
@@ -71,7 +72,6 @@ impl Context {
         events: Events,
         stores: Stores,
         tally: Arc<dyn Tally>,
-        coverage: Coverage,
     ) -> Self {
         Self {
             client,
@@ -81,7 +81,6 @@ impl Context {
             events,
             stores,
             tally,
-            coverage,
             failures: Mutex::default(),
             ledger: Mutex::default(),
             roster: Mutex::default(),
