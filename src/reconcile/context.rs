@@ -43,6 +43,8 @@ pub struct Stores {
     pub(super) items: Store<ReplicatedItem>,
     pub(super) plans: Store<FailbackPlan>,
     pub(super) approvals: Store<FailbackApproval>,
+    /// How far they see.
+    pub(super) coverage: Coverage,
     pub(super) probes: Board,
     pub(super) turns: Turns,
 }
@@ -56,7 +58,6 @@ pub struct Context {
     pub(super) events: Events,
     pub(super) stores: Stores,
     pub(super) tally: Arc<dyn Tally>,
-    pub(super) coverage: Coverage,
     pub(super) roster: Mutex<Roster>,
     pub(super) jobs: Jobs,
     failures: Mutex<HashMap<(&'static str, Key), u32>>,
@@ -74,7 +75,6 @@ impl Context {
         stores: Stores,
         jobs: Arc<JobWatch>,
         tally: Arc<dyn Tally>,
-        coverage: Coverage,
     ) -> Self {
         Self {
             client,
@@ -84,7 +84,6 @@ impl Context {
             events,
             stores,
             tally,
-            coverage,
             failures: Mutex::default(),
             ledger: Mutex::default(),
             roster: Mutex::default(),

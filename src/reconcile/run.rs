@@ -89,11 +89,11 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
         items: items.store(),
         plans: plans.store(),
         approvals: approvals.store(),
+        coverage: coverage.clone(),
         probes,
         turns: Turns::of(settings.concurrency),
     };
-    let context =
-        Arc::new(Context::new(client, clock, registry, leadership, events, stores, jobs, tally, coverage.clone()));
+    let context = Arc::new(Context::new(client, clock, registry, leadership, events, stores, jobs, tally));
     let wakes = Wakes::new(woken);
 
     let mut running: Vec<BoxFuture<'static, ()>> = Vec::new();
@@ -249,7 +249,7 @@ impl Start<'_> {
             let reconcile = reconcile.clone();
             async move {
                 let key = key_of(object.as_ref())?;
-                if !context.coverage.covers(&key.namespace) {
+                if !context.stores.coverage.covers(&key.namespace) {
                     return Ok(Action::requeue(UNCOVERED));
                 }
                 let span = trace::pass(kind, &key.namespace, &key.name);
