@@ -13,7 +13,7 @@ COPY Cargo.toml Cargo.lock ./
 COPY sim sim
 COPY examples examples
 COPY src src
-RUN cargo build --locked --release --no-default-features --features operator --bin failback
+RUN cargo build --locked --release --no-default-features --features operator,otlp --bin failback
 
 FROM ${RUNTIME_IMAGE}
 # Authorities that are trusted by default; the chart's `trust` values add to them.

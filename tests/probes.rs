@@ -68,7 +68,11 @@ async fn a_redirect_is_an_answer_and_silence_is_none() {
 
 #[tokio::test]
 async fn a_probe_does_not_go_where_credentials_are_handed_out() {
-    for host in ["169.254.169.254", "fe80::1", "fd00:ec2::254", "::ffff:169.254.169.254", "127.0.0.1", "localhost"] {
+    let written_otherwise = ["2852039166", "0xa9fea9fe", "0251.0376.0251.0376", "169.254.43518"];
+    let embedded = ["::ffff:169.254.169.254", "::169.254.169.254", "64:ff9b::169.254.169.254", "2002:a9fe:a9fe::1"];
+    let plain =
+        ["169.254.169.254", "168.63.129.16", "fe80::1", "fd00:ec2::254", "127.0.0.1", "127.1", "::1", "localhost"];
+    for host in plain.into_iter().chain(written_otherwise).chain(embedded) {
         let seen = look(json!({ "tcp": { "host": host, "port": 80 } }), None, false).await;
         assert!(matches!(&seen, ProbeSeen::Bad(why) if why.contains("does not go there")), "{host}: {seen:?}");
     }
@@ -102,4 +106,24 @@ fn thresholds_count_looks_in_a_row_and_a_look_grows_old() {
     assert_eq!(third.sentence(), "Probe \"p\" since 1970-01-01T00:00:00Z: g");
     assert!(!twice.is_stale(now + SignedDuration::from_secs(61)));
     assert!(twice.is_stale(now + SignedDuration::from_secs(62)));
+}
+
+#[test]
+fn a_probe_that_can_never_tell_says_so_after_a_while() {
+    let declared = probe(json!({ "guestIp": { "expected": ["10.1.0.0/16"] } }));
+    let now = Timestamp::UNIX_EPOCH;
+    let minutes = |count| now + SignedDuration::from_mins(count);
+    let blind = || ProbeSeen::Inconclusive("vCenter does not show the guest's address.".to_owned());
+    let mut fact = ProbeFact::before_first(&declared);
+    for minute in 0..15 {
+        fact = fact.after(&declared, blind(), minutes(minute));
+        assert!(!fact.is_inconclusive(minutes(minute)), "{minute}");
+    }
+    let late = fact.after(&declared, blind(), minutes(15));
+    assert!(late.is_inconclusive(minutes(15)));
+    assert!(!late.after(&declared, ProbeSeen::Good("g".to_owned()), minutes(16)).is_inconclusive(minutes(16)));
+    // One that looks once an hour has more time for its thresholds.
+    let slow = probe(json!({ "tcp": { "port": 1 }, "intervalSeconds": 3600, "successThreshold": 2 }));
+    let fact = ProbeFact::before_first(&slow).after(&slow, blind(), now);
+    assert!(!fact.is_inconclusive(minutes(60)) && fact.is_inconclusive(minutes(60 * 6)));
 }

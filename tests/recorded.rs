@@ -125,7 +125,7 @@ fn around(fabric: &Fabric, now: Timestamp) -> SiteFacts {
         fabric.targets.iter().map(|target| TargetFacts { target: target.clone(), ..known.clone() }).collect();
     let [datastore] = site.datastores.as_slice() else { panic!("one datastore") };
     let names = fabric.targets.iter().flat_map(|target| &target.datastores);
-    site.datastores = names.map(|name| Datastore { name: name.clone(), ..datastore.clone() }).collect();
+    site.datastores = names.map(|name| Datastore { name: name.clone(), ..(**datastore).clone() }.into()).collect();
     site
 }
 

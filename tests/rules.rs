@@ -413,3 +413,58 @@ async fn every_example_applies() {
         assert!(kinds.contains(kind), "no example of {kind}: {kinds:?}");
     }
 }
+
+#[tokio::test]
+async fn numbers_and_texts_out_of_bounds_are_refused_by_name() {
+    let cluster = Cluster::start().await;
+    let long = |letters: usize| json!("x".repeat(letters));
+    let target = json!({ "vaultRef": { "name": "vault" }, "appliance": "appliance01" });
+    let item = json!({ "vaultRef": { "name": "v" }, "vcenterRef": { "name": "vc" }, "machine": "web-01" });
+    let probe = |changes: Value| {
+        let mut probe = json!({ "name": "p", "tcp": { "port": 443 } });
+        probe.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        json!({ "probes": [probe] })
+    };
+    let tcp = |host: &str| probe(json!({ "tcp": { "host": host, "port": 80 } }));
+    let rows = [
+        ("FailbackPlan", plan(), "/maxConcurrent", json!(-1), "spec.maxConcurrent"),
+        ("FailbackPlan", plan(), "/failureBudget", json!(-1), "spec.failureBudget"),
+        ("FailbackPlan", plan(), "/waves/0/maxConcurrent", json!(0), "spec.waves[0].maxConcurrent"),
+        ("FailbackPlan", plan(), "/waves/0/name", long(64), "spec.waves[0].name"),
+        ("FailbackPlan", plan(), "/waves/0/items", json!([""]), "spec.waves[0].items[0]"),
+        ("FailbackPlan", plan(), "/waves/0/items", json!([long(254)]), "spec.waves[0].items[0]"),
+        ("FailbackPlan", plan(), "/waves/0/dependsOn", json!(["one"]), "a wave cannot depend on itself"),
+        (
+            "FailbackPlan",
+            plan(),
+            "/waves/0/dependsOn",
+            json!(["two"]),
+            "dependsOn names a wave that the plan does not have",
+        ),
+        ("FailbackPlan", plan(), "/commit", json!({ "soakSeconds": -1 }), "spec.commit.soakSeconds"),
+        ("FailbackPlan", plan(), "/approvals", json!([{ "step": "Commit", "count": -1 }]), "spec.approvals[0].count"),
+        (
+            "FailbackPlan",
+            plan(),
+            "/window",
+            json!({ "cron": "0 0 * * *", "durationMinutes": -5 }),
+            "spec.window.durationMinutes",
+        ),
+        ("FailbackPlan", plan(), "/retryToken", long(129), "spec.retryToken"),
+        ("MasterTarget", target.clone(), "/maxDisks", json!(-1), "spec.maxDisks"),
+        ("MasterTarget", target, "/maxDisks", json!(61), "spec.maxDisks"),
+        ("ReplicatedItem", item.clone(), "/machine", long(1025), "spec.machine"),
+        ("ReplicatedItem", item.clone(), "/verification", probe(json!({ "timeoutSeconds": -1 })), "timeoutSeconds"),
+        ("ReplicatedItem", item.clone(), "/verification", probe(json!({ "tcp": { "port": 0 } })), "tcp.port"),
+        ("ReplicatedItem", item.clone(), "/verification", tcp("169.254.169.254"), "link-local or metadata"),
+        ("ReplicatedItem", item.clone(), "/verification", tcp("::FFFF:169.254.169.254"), "link-local or metadata"),
+        ("ReplicatedItem", item.clone(), "/verification", tcp("168.63.129.16"), "link-local or metadata"),
+        ("ReplicatedItem", item, "/verification", tcp("fd00:ec2::254"), "link-local or metadata"),
+    ];
+    for (kind, good, path, value, named) in rows {
+        let said = cluster.apply(kind, &with(&good, path, value)).await.expect_err(path);
+        assert!(said.contains(named), "{path}: {said}");
+        cluster.apply(kind, &good).await.unwrap();
+        cluster.delete(kind).await;
+    }
+}

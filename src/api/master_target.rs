@@ -158,10 +158,13 @@ pub struct TargetVolume {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TargetDisks {
-    /// For the DISKS column: attached of how many.
+    /// For the DISKS column: how many are taken of how many.
     pub text: String,
     /// Disks of machines that replicate through it towards VMware.
     pub attached: i64,
+    /// Disks that its VM shows beside its own and those: of machines that nobody declared.
+    #[serde(default)]
+    pub undeclared: i64,
     /// Disks of machines that a plan lets start through it, and that have not started.
     pub planned: i64,
     /// Most disks that may be attached.

@@ -13,6 +13,7 @@ pub mod common;
 pub mod crds;
 pub mod found;
 pub mod item;
+pub mod location;
 pub mod master_target;
 pub mod plan;
 pub mod preview;
@@ -26,10 +27,10 @@ pub use common::{CheckResult, CheckStatus, Reference, SecretReference};
 pub use crds::{crds, crds_yaml};
 pub use found::Found;
 pub use item::{
-    Claim, ClaimWaiver, DecidedLocation, Identity, ItemPhase, LocationChoice, LocationStatus, OperationOutcome,
-    OperationRecord, RecoveryPointChoice, RecoveryPointStatus, ReplicatedItem, ReplicatedItemSpec,
-    ReplicatedItemStatus, ReprotectionSpec, TargetStatus, Transfer,
+    Claim, ClaimWaiver, Identity, ItemPhase, LocationChoice, OperationOutcome, OperationRecord, RecoveryPointChoice,
+    ReplicatedItem, ReplicatedItemSpec, ReplicatedItemStatus, ReprotectionSpec, TargetStatus,
 };
+pub use location::{DecidedLocation, LocationStatus, RecoveryPointStatus, Transfer};
 pub use master_target::{
     MOST_DISKS, MasterTarget, MasterTargetSpec, MasterTargetStatus, TargetDatastore, TargetDisks, TargetKind, TargetVm,
     TargetVolume,

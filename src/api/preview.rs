@@ -26,14 +26,14 @@ pub struct PlanPreview {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10))]
     pub blockers: Vec<Blocker>,
-    /// Estimated seconds of the whole run, people's consent not counted; to the minute. Absent when a part of it is not
-    /// known.
+    /// Estimated seconds of the whole run, to the minute: with the times at which the window is closed, without those
+    /// that people take to approve. Absent when a part of it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub estimated_seconds: Option<i64>,
     /// The vaguest thing that the estimate rests on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub estimate_basis: Option<EstimateBasis>,
-    /// Why there is no estimate.
+    /// Why there is no estimate; that it overruns the window; which approvals it does not count.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub estimate_message: String,
 }

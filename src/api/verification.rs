@@ -82,7 +82,7 @@ pub struct GuestIpProbe {
 /// A port that must accept a connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!has(self.host) || !self.host.matches('(?i)^(169[.]254[.]|fe[89ab][0-9a-f]:|fd00:ec2::254$)')")
+#[x_kube(validation = Rule::new("!has(self.host) || !self.host.matches('(?i)^((::ffff:)?169[.]254[.]|168[.]63[.]129[.]16$|fe[89ab][0-9a-f]:|fd00:ec2::254$)')")
     .message("host must not be a link-local or metadata address"))]
 pub struct TcpProbe {
     /// Name or address; by default the guest's address.
@@ -109,7 +109,7 @@ pub enum Scheme {
 /// A GET that must be answered as told. Redirects are not followed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!has(self.host) || !self.host.matches('(?i)^(169[.]254[.]|fe[89ab][0-9a-f]:|fd00:ec2::254$)')")
+#[x_kube(validation = Rule::new("!has(self.host) || !self.host.matches('(?i)^((::ffff:)?169[.]254[.]|168[.]63[.]129[.]16$|fe[89ab][0-9a-f]:|fd00:ec2::254$)')")
     .message("host must not be a link-local or metadata address"))]
 pub struct HttpProbe {
     /// `http` or `https`.

@@ -195,13 +195,12 @@ pub fn machine(
     now: Timestamp,
 ) -> Result<Vec<StepEstimate>, String> {
     let steps = remaining(status, desired)?;
+    let ahead = Ahead { status, measured, now };
     let estimate = |(step, running)| {
         let time = match step {
-            Step::Soak => Ok(soak(status, soak_seconds, now)),
-            Step::SyncToVMware | Step::SyncToAzure => synchronisation(step, running, status, measured, now),
-            Step::Reprotect | Step::FailBack | Step::Commit | Step::Protect => {
-                job(step, running, status, measured, now)
-            }
+            Step::Soak => Ok(ahead.soak(soak_seconds)),
+            Step::SyncToVMware | Step::SyncToAzure => ahead.synchronisation(step, running),
+            Step::Reprotect | Step::FailBack | Step::Commit | Step::Protect => ahead.job(step, running),
         };
         StepEstimate { step, running, time }
     };
@@ -209,66 +208,72 @@ pub fn machine(
     Ok(steps.into_iter().map(estimate).filter(soaks).collect())
 }
 
-fn soak(status: &ReplicatedItemStatus, soak_seconds: i32, now: Timestamp) -> Timed {
-    let verified = conditions::find(&status.conditions, "Verified").filter(|condition| condition.status == "True");
-    let held = verified.map_or(0, |condition| condition.last_transition_time.0.duration_until(now).as_secs().max(0));
-    Timed { seconds: (i64::from(soak_seconds) - held).max(0), basis: EstimateBasis::Declared }
+/// What the durations of a machine's steps follow from.
+#[derive(Clone, Copy)]
+struct Ahead<'a> {
+    status: &'a ReplicatedItemStatus,
+    measured: &'a Measured,
+    now: Timestamp,
 }
 
-fn job(
-    step: Step,
-    running: bool,
-    status: &ReplicatedItemStatus,
-    measured: &Measured,
-    now: Timestamp,
-) -> Result<Timed, String> {
-    let word = step.as_str();
-    let typical = || step.typical(status.generation.as_deref()).map(|typical| typical.as_secs());
-    let whole = median(measured.seconds.get(&step))
-        .map(|seconds| Timed { seconds, basis: EstimateBasis::MeasuredElsewhere })
-        .or_else(|| typical().map(|seconds| Timed { seconds, basis: EstimateBasis::Typical }))
-        .ok_or_else(|| format!("{word} was not measured on any machine of the plan yet"))?;
-    if !running {
-        return Ok(whole);
+impl Ahead<'_> {
+    fn soak(&self, soak_seconds: i32) -> Timed {
+        let Self { status, now, .. } = *self;
+        let verified = conditions::find(&status.conditions, "Verified").filter(|condition| condition.status == "True");
+        let held =
+            verified.map_or(0, |condition| condition.last_transition_time.0.duration_until(now).as_secs().max(0));
+        Timed { seconds: (i64::from(soak_seconds) - held).max(0), basis: EstimateBasis::Declared }
     }
-    let since = status.operation.as_ref().map_or(now, |record| record.intended_at.0);
-    let left = whole.seconds - since.duration_until(now).as_secs();
-    if left <= 0 {
-        return Err(format!("{word} takes longer than the {} that is usual", span(whole.seconds)));
-    }
-    Ok(Timed { seconds: left, ..whole })
-}
 
-fn synchronisation(
-    step: Step,
-    running: bool,
-    status: &ReplicatedItemStatus,
-    measured: &Measured,
-    now: Timestamp,
-) -> Result<Timed, String> {
-    let progress = status.progress.as_ref().filter(|progress| running && progress.step == step.as_str());
-    if let Some(progress) = progress
-        && let (Some(at), Some(basis)) = (&progress.estimated_completion, progress.estimate_basis)
-        && at.0 > now
-    {
-        return Ok(Timed { seconds: now.duration_until(at.0).as_secs(), basis });
+    fn job(&self, step: Step, running: bool) -> Result<Timed, String> {
+        let Self { status, measured, now } = *self;
+        let word = step.as_str();
+        let typical = || step.typical(status.generation.as_deref()).map(|typical| typical.as_secs());
+        let whole = median(measured.seconds.get(&step))
+            .map(|seconds| Timed { seconds, basis: EstimateBasis::MeasuredElsewhere })
+            .or_else(|| typical().map(|seconds| Timed { seconds, basis: EstimateBasis::Typical }))
+            .ok_or_else(|| format!("{word} was not measured on any machine of the plan yet"))?;
+        if !running {
+            return Ok(whole);
+        }
+        let since = status.operation.as_ref().map_or(now, |record| record.intended_at.0);
+        let left = whole.seconds - since.duration_until(now).as_secs();
+        if left <= 0 {
+            return Err(format!("{word} takes longer than the {} that is usual", span(whole.seconds)));
+        }
+        Ok(Timed { seconds: left, ..whole })
     }
-    let location = status.location.as_ref();
-    let elsewhere = |seconds| Timed { seconds, basis: EstimateBasis::MeasuredElsewhere };
-    let total = progress.and_then(|progress| progress.bytes_total).or(location.and_then(|location| location.bytes));
-    // Towards Azure all is sent: the copy there was deleted by the commit.
-    let changes = step == Step::SyncToVMware && only_changes(status);
-    let rate = median(measured.rates.get(&(step, changes))).filter(|rate| *rate > 0);
-    match (total, rate) {
-        (Some(total), Some(rate)) => {
-            let done = progress.and_then(|progress| progress.bytes_done).unwrap_or_default();
-            Ok(elsewhere((total - done).max(0).checked_div(rate).unwrap_or_default()))
+
+    fn synchronisation(&self, step: Step, running: bool) -> Result<Timed, String> {
+        let Self { status, measured, now } = *self;
+        let progress = status.progress.as_ref().filter(|progress| running && progress.step == step.as_str());
+        if let Some(progress) = progress
+            && let (Some(at), Some(basis)) = (&progress.estimated_completion, progress.estimate_basis)
+            && at.0 > now
+        {
+            return Ok(Timed { seconds: now.duration_until(at.0).as_secs(), basis });
         }
-        (_, _) if step == Step::SyncToVMware && !running && location.is_some_and(|l| l.estimated_seconds.is_some()) => {
-            Ok(elsewhere(location.and_then(|location| location.estimated_seconds).unwrap_or_default()))
+        let location = status.location.as_ref();
+        let elsewhere = |seconds| Timed { seconds, basis: EstimateBasis::MeasuredElsewhere };
+        let total = progress.and_then(|progress| progress.bytes_total).or(location.and_then(|location| location.bytes));
+        // Towards Azure all is sent: the copy there was deleted by the commit.
+        let changes = step == Step::SyncToVMware && only_changes(status);
+        let rate = median(measured.rates.get(&(step, changes))).filter(|rate| *rate > 0);
+        match (total, rate) {
+            (Some(total), Some(rate)) => {
+                let done = progress.and_then(|progress| progress.bytes_done).unwrap_or_default();
+                Ok(elsewhere((total - done).max(0).checked_div(rate).unwrap_or_default()))
+            }
+            (_, _)
+                if step == Step::SyncToVMware
+                    && !running
+                    && location.is_some_and(|l| l.estimated_seconds.is_some()) =>
+            {
+                Ok(elsewhere(location.and_then(|location| location.estimated_seconds).unwrap_or_default()))
+            }
+            (None, _) => Err(format!("{}: the size of the machine's disks is not known yet", step.as_str())),
+            (Some(_), None) => Err(format!("{}: no transfer rate was measured yet", step.as_str())),
         }
-        (None, _) => Err(format!("{}: the size of the machine's disks is not known yet", step.as_str())),
-        (Some(_), None) => Err(format!("{}: no transfer rate was measured yet", step.as_str())),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Everything that was gathered about one machine, and about what it depends on.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::{
@@ -69,9 +71,9 @@ pub struct ItemFacts {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SiteFacts {
     /// Every datastore.
-    pub datastores: Vec<Datastore>,
+    pub datastores: Vec<Arc<Datastore>>,
     /// Every host.
-    pub hosts: Vec<Host>,
+    pub hosts: Vec<Arc<Host>>,
     /// The appliances or master targets of the item's fabric, each with its VM.
     pub targets: Vec<TargetFacts>,
     /// VMs of the machine's name other than the one found by its identity.
@@ -87,8 +89,12 @@ pub struct TargetFacts {
     pub object: Option<String>,
     /// Its VM, by instance or BIOS UUID, else by address or name for a classic one, which shows no UUID.
     pub vm: Fact<OnPremisesVm>,
-    /// Disks attached through it now: items that replicate towards VMware, and those that running plans will attach.
+    /// Disks of other machines that replicate through it.
     pub disks_attached: u32,
+    /// Disks that running plans attach before this machine's.
+    pub disks_planned: u32,
+    /// Disks of this machine that are attached by now.
+    pub disks_own: u32,
     /// Most disks that may be attached (60, unless its MasterTarget says less).
     pub disk_limit: u32,
 }

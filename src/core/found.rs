@@ -25,13 +25,11 @@ pub fn step_in_doubt(
     plan_uid: &str,
     reached: DesiredPhase,
 ) -> Option<ApprovalStep> {
-    let by_plan = |record: &OperationRecord| {
-        record.verb == Verb::FailBack.as_str()
-            && record.plan_uid == plan_uid
-            && !record.foreign
-            && record.outcome != OperationOutcome::NotMade
+    let made = |record: &&OperationRecord| {
+        record.verb == Verb::FailBack.as_str() && record.outcome != OperationOutcome::NotMade
     };
-    let own = records(status).any(by_plan);
+    let last = records(status).find(made);
+    let own = last.is_some_and(|record| record.plan_uid == plan_uid && !record.foreign && is_about(status, record));
     match reached {
         DesiredPhase::FailedBack if !own || unexplained.is_some() => Some(ApprovalStep::Commit),
         DesiredPhase::Reprotected if !own && unexplained.is_some() => Some(ApprovalStep::FailBack),
@@ -92,6 +90,12 @@ fn explains(record: &OperationRecord, verb: Verb, job: &Job) -> bool {
     record.verb == verb.as_str()
         && record.outcome != OperationOutcome::NotMade
         && job.started.is_some_and(|at| at >= since && until.is_none_or(|until| at <= until))
+}
+
+/// Whether a record is about the item that the object names now.
+fn is_about(status: &ReplicatedItemStatus, record: &OperationRecord) -> bool {
+    let known = status.identity.item_id.as_deref().filter(|_| !record.item_id.is_empty());
+    known.is_none_or(|id| id.eq_ignore_ascii_case(&record.item_id))
 }
 
 fn records(status: &ReplicatedItemStatus) -> impl Iterator<Item = &OperationRecord> {

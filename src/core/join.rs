@@ -1,7 +1,7 @@
 //! What belongs together although no system says so: a target and its VM, a machine and its namesakes, a group's
 //! members and the objects that describe them.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::{collections::BTreeMap, fmt::Write as _, sync::Arc};
 
 use super::{
     action::Verb,
@@ -18,10 +18,10 @@ use super::{
 pub struct Inventory {
     /// VMs, templates among them.
     pub vms: BTreeMap<String, VirtualMachine>,
-    /// Hosts.
-    pub hosts: BTreeMap<String, Host>,
-    /// Datastores.
-    pub datastores: BTreeMap<String, Datastore>,
+    /// Hosts, each shared by everybody who looks at it.
+    pub hosts: BTreeMap<String, Arc<Host>>,
+    /// Datastores, shared likewise: each names all of its hosts.
+    pub datastores: BTreeMap<String, Arc<Datastore>>,
 }
 
 /// By what the VM of an appliance or of a master target is known.

@@ -1,21 +1,24 @@
 //! What a plan would do from where its machines stand, before anything runs: each call in its order, what would stop it
 //! now, and how long it would take.
 
+mod time;
+
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::Serialize;
 
+pub use self::time::{PathPart, PlanEstimate};
 use super::{
     action::Verb,
     conditions,
-    estimate::{self, Measured, Step, StepEstimate, Timed, schedule},
-    schedule::order::{circle, depends_on},
+    estimate::{self, Measured, Step, StepEstimate, Timed},
+    schedule::load::Load,
 };
 use crate::api::{
-    Blocker, CallCount, CheckResult, DesiredPhase, EstimateBasis, FailbackPlan, FailbackPlanSpec, FailbackPlanStatus,
-    ItemPhase, LocationStatus, PlanPreview, RecoveryPointStatus, ReplicatedItemStatus, TargetStatus, Wave,
+    Blocker, CallCount, CheckResult, DesiredPhase, FailbackPlan, FailbackPlanSpec, FailbackPlanStatus, ItemPhase,
+    LocationStatus, PlanPreview, RecoveryPointStatus, ReplicatedItemStatus, TargetStatus, Wave,
 };
 
 /// Everything that a preview depends on.
@@ -29,6 +32,8 @@ pub struct PreviewInput<'a> {
     pub items: &'a BTreeMap<String, ReplicatedItemStatus>,
     /// What the selector of each wave finds, by the wave's name.
     pub found: &'a Found,
+    /// What all plans have in use; `None` where that is not known.
+    pub load: Option<&'a Load>,
     /// The time.
     pub now: Timestamp,
 }
@@ -124,42 +129,6 @@ pub struct StepTime {
     pub unknown: String,
 }
 
-/// How long a plan takes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PlanEstimate {
-    /// Seconds from now, people's consent not counted. Absent when a part of it is not known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub seconds: Option<i64>,
-    /// Seconds of what is known.
-    pub at_least_seconds: i64,
-    /// The vaguest thing that it rests on.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub basis: Option<EstimateBasis>,
-    /// What is not known, by machine: the first twenty.
-    pub unknown: Vec<String>,
-    /// How many machines have something that is not known.
-    pub unknown_machines: usize,
-    /// The machines that each wait for the one before, up to the last to end.
-    pub critical_path: Vec<PathPart>,
-}
-
-/// A machine on the critical path.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PathPart {
-    /// Name of the ReplicatedItem.
-    pub item: String,
-    /// Name of its wave.
-    pub wave: String,
-    /// When it starts, in seconds from now.
-    pub starts: i64,
-    /// When it is verified at home, or as far as the plan goes.
-    pub verified: i64,
-    /// When it ends.
-    pub ends: i64,
-}
-
 /// Looks ahead.
 pub fn preview(input: &PreviewInput<'_>) -> Preview {
     let measured = Measured::of(input.items.values());
@@ -171,7 +140,7 @@ pub fn preview(input: &PreviewInput<'_>) -> Preview {
             machines: items.into_iter().map(|item| machine(input, item, &measured)).collect(),
         })
         .collect();
-    let estimate = plan_estimate(input, &waves);
+    let estimate = time::estimate(input, &waves);
     Preview { desired_phase: input.spec.desired_phase, waves, estimate }
 }
 
@@ -290,73 +259,6 @@ fn blocker(item: &str, reason: &str, message: &str, remedy: &str) -> Blocker {
     }
 }
 
-fn plan_estimate(input: &PreviewInput<'_>, waves: &[WavePreview]) -> PlanEstimate {
-    let declared = &input.spec.waves;
-    // A plan whose waves wait for each other never starts; it is laid out in the order in which they are written.
-    let circular = !circle(declared).is_empty();
-    let after = |position: usize| -> Vec<usize> {
-        if circular {
-            return (0..position).collect();
-        }
-        let names = depends_on(declared, position);
-        declared.iter().enumerate().filter(|(_, wave)| names.contains(&wave.name.as_str())).map(|(at, _)| at).collect()
-    };
-    let work: Vec<schedule::WaveWork<'_>> = waves
-        .iter()
-        .enumerate()
-        .map(|(position, wave)| schedule::WaveWork {
-            name: &wave.name,
-            after: after(position),
-            limit: usize::try_from(wave.max_concurrent).unwrap_or(1),
-            machines: wave.machines.iter().map(|machine| work(input, machine)).collect(),
-        })
-        .collect();
-    let schedule = schedule::schedule(&work, input.spec.max_concurrent.and_then(|most| usize::try_from(most).ok()));
-    let machines = || waves.iter().flat_map(|wave| &wave.machines);
-    let unknown: Vec<String> = machines()
-        .filter_map(|machine| Some(format!("{}: {}.", machine.item, why(machine)?.trim_end_matches('.'))))
-        .collect();
-    let basis = machines().flat_map(|machine| &machine.steps).filter_map(|step| Some(step.time?.basis)).max();
-    let seconds = schedule.seconds();
-    PlanEstimate {
-        seconds: unknown.is_empty().then_some(seconds),
-        at_least_seconds: seconds,
-        basis,
-        unknown_machines: unknown.len(),
-        unknown: unknown.into_iter().take(20).collect(),
-        critical_path: schedule.critical.iter().filter(|run| run.ends > run.starts).map(path_part).collect(),
-    }
-}
-
-fn path_part(run: &schedule::Run<'_>) -> PathPart {
-    let (item, wave) = (run.item.to_owned(), run.wave.to_owned());
-    PathPart { item, wave, starts: run.starts, verified: run.verified, ends: run.ends }
-}
-
-/// Why it is not known how long a machine takes.
-fn why(machine: &MachinePreview) -> Option<&str> {
-    let not_there = || machine.blockers.iter().find(|b| b.reason == "ItemNotFound" || b.reason == "NotObserved");
-    let unknown = machine.steps.iter().find(|step| step.time.is_none());
-    unknown.map(|step| step.unknown.as_str()).or_else(|| not_there().map(|blocker| blocker.message.as_str()))
-}
-
-fn work<'a>(input: &PreviewInput<'_>, machine: &'a MachinePreview) -> schedule::Work<'a> {
-    let seconds = |up_to: Step| {
-        let steps = machine.steps.iter().filter(|step| step.step <= up_to);
-        steps.filter_map(|step| Some(step.time?.seconds)).sum()
-    };
-    let claim = input.items.get(&machine.item).and_then(|status| status.claim.as_ref());
-    let first = machine.steps.first();
-    let ours = claim.filter(|claim| claim.plan_uid == input.uid && claim.held_by.is_empty());
-    let moving = ours.is_some_and(|claim| claim.up_to > DesiredPhase::Assessed);
-    schedule::Work {
-        name: &machine.item,
-        moving: moving && first.is_some() || first.is_some_and(|step| step.running),
-        verified_after: seconds(Step::FailBack),
-        seconds: seconds(Step::SyncToAzure),
-    }
-}
-
 impl Preview {
     /// The totals, for the plan's status.
     pub fn totals(&self) -> PlanPreview {
@@ -379,36 +281,37 @@ impl Preview {
             blockers: machines().flat_map(|machine| machine.blockers.iter().cloned()).take(10).collect(),
             estimated_seconds: known.map(|seconds| (seconds + 59) / 60 * 60),
             estimate_basis: self.estimate.basis.filter(|_| known.is_some()),
-            estimate_message: self.estimate.unknown_sentence(),
+            estimate_message: self.estimate.sentence(),
         }
     }
 }
 
-impl PlanEstimate {
-    fn unknown_sentence(&self) -> String {
-        match (self.unknown.first(), self.unknown_machines) {
-            (None, _) => String::new(),
-            (Some(first), 1) => first.clone(),
-            (Some(first), many) => format!("{first} And {} more.", many - 1),
-        }
-    }
+/// How a plan goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Going {
+    /// Something moves.
+    pub moving: bool,
+    /// A person is waited for, or another plan: nobody knows for how long.
+    pub held: bool,
 }
 
 /// What a plan's status says ahead: when it should be done, and what it would do. The latter stays as it was when the
-/// plan started or was changed last; the former is given only while something moves.
+/// plan started or was changed last; the former is given only while something moves, and nothing that lies ahead waits
+/// for a person.
 pub fn for_status(
     input: &PreviewInput<'_>,
     before: &FailbackPlanStatus,
     generation: Option<i64>,
-    moving: bool,
+    going: Going,
 ) -> (Option<Time>, Option<PlanPreview>) {
     let runs = before.started_at.is_some() && before.observed_generation == generation;
     let kept = before.preview.clone().filter(|_| runs);
-    if kept.is_some() && !moving {
+    let wanted = going.moving && !going.held;
+    if kept.is_some() && !wanted {
         return (None, kept);
     }
     let ahead = preview(input);
-    let ends = ahead.estimate.seconds.filter(|seconds| moving && *seconds > 0);
+    let ends = ahead.estimate.seconds.filter(|seconds| wanted && *seconds > 0);
     let ends = ends.map(|seconds| input.now + SignedDuration::from_secs(seconds));
     let completion = ends.map(|ends| estimate::settled(before.estimated_completion.as_ref(), ends, input.now));
     (completion, kept.or_else(|| Some(ahead.totals())))

@@ -35,11 +35,20 @@ pub struct ProbeFact {
     pub at: Option<Timestamp>,
     /// For how long a look counts: two intervals, and the time that a look may take.
     pub counts_for: SignedDuration,
+    /// How long it may take to tell anything.
+    pub patience: SignedDuration,
 }
+
+/// A machine that has just booted may take so long to tell its address, or to be known by its name.
+const PATIENCE: SignedDuration = SignedDuration::from_mins(15);
 
 impl ProbeFact {
     /// Nothing was looked at yet.
     pub fn before_first(probe: &Probe) -> Self {
+        let looks = |count: i32| {
+            let look = i64::from(probe.interval_seconds) + i64::from(probe.timeout_seconds);
+            SignedDuration::from_secs(look.saturating_mul(count.into()))
+        };
         let counts_for = SignedDuration::from_secs(i64::from(probe.interval_seconds) * 2)
             + SignedDuration::from_secs(probe.timeout_seconds.into());
         Self {
@@ -51,6 +60,7 @@ impl ProbeFact {
             since: None,
             at: None,
             counts_for,
+            patience: looks(probe.success_threshold.saturating_add(probe.failure_threshold)).max(PATIENCE),
         }
     }
 
@@ -79,6 +89,12 @@ impl ProbeFact {
             Some(since) => format!("Probe \"{}\" since {since:.0}: {}", self.name, self.message),
             None => format!("Probe \"{}\": {}", self.name, self.message),
         }
+    }
+
+    /// Whether its looks have told nothing for so long that a person must see to it: neither good nor bad is said by a
+    /// guest without an address, or by a name that is not known.
+    pub fn is_inconclusive(&self, now: Timestamp) -> bool {
+        self.result == CheckResult::Unknown && self.since.is_some_and(|since| since + self.patience <= now)
     }
 
     /// Whether the last look is too old to say anything.

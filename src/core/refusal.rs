@@ -1,5 +1,7 @@
 //! Why something that a step needs cannot be decided, in words that name field, value and remedy.
 
+use super::nearest::nearest;
+
 /// Why nothing is decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -27,7 +29,7 @@ impl Refusal {
             some if some.len() > MOST_NAMES => format!("there are {}", some.len()),
             some => format!("there is {}", some.join(", ")),
         };
-        let remedy = match nearest(wanted, names) {
+        let remedy = match nearest(wanted, names.iter().copied()) {
             Some(name) => format!("Did you mean \"{name}\"?"),
             None => format!("Name one that exists, or leave {field} away."),
         };
@@ -52,30 +54,3 @@ impl From<&str> for Refusal {
 
 /// More names than this are counted, not listed.
 const MOST_NAMES: usize = 8;
-
-/// The name that was most likely meant: as few letters away as a typing error is, whatever their case.
-pub fn nearest<'a>(wanted: &str, names: &[&'a str]) -> Option<&'a str> {
-    let wanted = wanted.to_lowercase();
-    let most = (wanted.chars().count() / 3).max(1);
-    names
-        .iter()
-        .map(|name| (distance(&wanted, &name.to_lowercase()), *name))
-        .filter(|(distance, _)| *distance <= most)
-        .min()
-        .map(|(_, name)| name)
-}
-
-/// How many letters must be added, taken away or replaced (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut next = vec![i + 1];
-        for ((y, above), diagonal) in b.iter().zip(row.iter().skip(1)).zip(&row) {
-            let left = next.last().copied().unwrap_or_default();
-            next.push((left + 1).min(above + 1).min(diagonal + usize::from(x != *y)));
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or_default()
-}

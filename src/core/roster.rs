@@ -90,6 +90,17 @@ pub struct Load {
     pub machines: u32,
 }
 
+/// What leaves one object less room at a target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// Disks of others that are attached.
+    pub attached: u32,
+    /// Disks that plans attach before this object's.
+    pub planned: u32,
+    /// Its own disks that are attached.
+    pub own: u32,
+}
+
 #[derive(Debug, Default)]
 struct Users {
     attached: BTreeMap<ItemKey, u32>,
@@ -196,19 +207,21 @@ impl Roster {
         }
     }
 
-    /// Disks of others that leave this object less room: those attached, and those of machines that may start and come
-    /// before it by namespace and name. Of two that may start each would otherwise wait for the other. A machine that
-    /// exceeds the limit alone keeps nobody waiting. Counts no further than `limit` is exceeded.
-    pub fn taken_before(&self, target_id: &str, key: &ItemKey, limit: u32) -> u32 {
-        let Some(users) = self.targets.get(&target_id.to_ascii_lowercase()) else { return 0 };
-        let mut taken = users.attached.iter().filter(|(other, _)| *other != key).map(|(_, disks)| disks).sum();
+    /// Disks that leave this object less room: those attached, and those of machines that may start and come before it
+    /// by namespace and name. Of two that may start each would otherwise wait for the other. A machine that exceeds the
+    /// limit alone keeps nobody waiting. Counts no further than `limit` is exceeded.
+    pub fn taken(&self, target_id: &str, key: &ItemKey, limit: u32) -> Taken {
+        let Some(users) = self.targets.get(&target_id.to_ascii_lowercase()) else { return Taken::default() };
+        let own = users.attached.get(key).copied().unwrap_or_default();
+        let attached = users.attached.values().sum::<u32>().saturating_sub(own);
         let before = users.planned.range::<ItemKey, _>((Bound::Unbounded, Bound::Excluded(key)));
+        let mut planned = 0;
         for disks in before.map(|(_, disks)| *disks).filter(|disks| *disks <= limit) {
-            if taken > limit {
+            if attached + planned > limit {
                 break;
             }
-            taken += disks;
+            planned += disks;
         }
-        taken
+        Taken { attached, planned, own }
     }
 }

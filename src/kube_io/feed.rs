@@ -180,14 +180,18 @@ fn note<K>(kind: &'static str, coverage: &Coverage, scope: &Scope, event: &watch
 }
 
 /// The API server's own answer to a list or a watch that failed.
-const fn status(error: &watcher::Error) -> Option<u16> {
-    match error {
-        watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
-        | watcher::Error::WatchFailed(kube::Error::Api(status)) => Some(status.code),
-        watcher::Error::WatchError(status) => Some(status.code),
-        _ => None,
+fn status(error: &watcher::Error) -> Option<u16> {
+    use watcher::Error::{InitialListFailed, WatchError, WatchFailed, WatchStartFailed};
+    if let WatchError(status) = error {
+        return Some(status.code);
     }
+    if let InitialListFailed(kube::Error::Api(status))
+    | WatchStartFailed(kube::Error::Api(status))
+    | WatchFailed(kube::Error::Api(status)) = error
+    {
+        return Some(status.code);
+    }
+    None
 }
 
 /// What a list that is under way has told so far, by place. What is in the store and not in a finished list is gone.

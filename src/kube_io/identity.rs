@@ -66,10 +66,7 @@ impl NamespaceIdentity for ServiceAccounts {
 }
 
 const fn code(error: &kube::Error) -> Option<u16> {
-    match error {
-        kube::Error::Api(status) => Some(status.code),
-        _ => None,
-    }
+    if let kube::Error::Api(status) = error { Some(status.code) } else { None }
 }
 
 fn refused(namespace: &str, why: &str, status: Option<u16>) -> Failure {

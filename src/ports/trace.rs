@@ -14,7 +14,7 @@ pub const TARGET: &str = "failback::traces";
 
 /// A pass over an object.
 pub fn pass(kind: &'static str, namespace: &str, name: &str) -> Span {
-    trace_span!(target: TARGET, "pass", otel.name = %format_args!("reconcile {kind}"), kind, namespace, name, outcome = Empty, otel.status_code = Empty)
+    trace_span!(target: TARGET, "pass", otel.name = %format_args!("reconcile {kind}"), kind, namespace, name, outcome = Empty, failure.class = Empty, otel.status_code = Empty)
 }
 
 /// An operation: its intent, the looks before it, its call, its record.

@@ -87,16 +87,17 @@ impl NetworkProber {
         let unresolved = |why: String| ProbeSeen::Inconclusive(format!("\"{host}\" cannot be resolved: {why}."));
         let found: Vec<SocketAddr> =
             lookup_host((host, port)).await.map_err(|error| unresolved(error.to_string()))?.collect();
-        for address in &found {
-            if let Some(what) = address::refusal(address.ip(), self.allow_loopback) {
-                return Err(ProbeSeen::Bad(format!(
-                    "\"{host}\" is {what} ({}): a probe does not go there.",
-                    address.ip()
-                )));
-            }
-        }
+        admitted(host, &found, self.allow_loopback)?;
         found.first().copied().ok_or_else(|| unresolved("it has no address".to_owned()))
     }
+}
+
+/// Whether a probe may go where a host's name leads, whatever the name says.
+fn admitted(host: &str, found: &[SocketAddr], allow_loopback: bool) -> Result<(), ProbeSeen> {
+    let refused = found.iter().find_map(|at| Some((at.ip(), address::refusal(at.ip(), allow_loopback)?)));
+    refused.map_or(Ok(()), |(ip, what)| {
+        Err(ProbeSeen::Bad(format!("\"{host}\" is {what} ({ip}): a probe does not go there.")))
+    })
 }
 
 fn host<'a>(declared: Option<&'a str>, guest_ip: Option<&'a str>) -> Result<&'a str, ProbeSeen> {
@@ -113,4 +114,28 @@ fn guest_address(wanted: &GuestIpProbe, text: &str) -> Result<ProbeSeen, ProbeSe
         }
     }
     Ok(ProbeSeen::Bad(format!("The guest's address is {seen}; expected {}.", wanted.expected.join(" or "))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_leads_to_a_metadata_address_among_others_is_refused() {
+        let at = |text: &str| SocketAddr::new(text.parse().unwrap(), 80);
+        for second in
+            ["169.254.169.254", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "168.63.129.16", "fd00:ec2::254"]
+        {
+            let seen = admitted("metadata.example.com", &[at("10.1.2.3"), at(second)], true);
+            let Err(ProbeSeen::Bad(why)) = seen else { panic!("{second}: {seen:?}") };
+            assert_eq!(
+                why,
+                format!(
+                    "\"metadata.example.com\" is a link-local or metadata address ({}): a probe does not go there.",
+                    at(second).ip()
+                )
+            );
+        }
+        assert_eq!(admitted("web", &[at("10.1.2.3"), at("2001:db8::1")], false), Ok(()));
+    }
 }

@@ -9,8 +9,8 @@ use kube::ResourceExt;
 use super::context::Context;
 use crate::{
     api::{
-        CheckResult, Claim, FailbackPlan, ItemPhase, MOST_DISKS, MasterTarget, OperationOutcome, OperationRecord,
-        ReplicatedItem, ReplicatedItemStatus,
+        CheckResult, Claim, FailbackPlan, ItemPhase, MasterTarget, OperationOutcome, OperationRecord, ReplicatedItem,
+        ReplicatedItemStatus,
     },
     core::{action::Verb, conditions, journal},
     inventory::Key,
@@ -186,7 +186,7 @@ fn disks_of(target: &MasterTarget, id: &str, items: &[Arc<ReplicatedItem>]) -> M
             | ItemPhase::Protected => {}
         }
     }
-    disks.fewest_free = Some((i64::from(MOST_DISKS) - disks.attached - disks.planned).max(0));
+    disks.fewest_free = Some((i64::from(target.spec.disk_limit()) - disks.attached - disks.planned).max(0));
     disks
 }
 

@@ -9,12 +9,13 @@ use super::{
     join::{describes, item_key},
 };
 use crate::{
-    api::{MOST_DISKS, MasterTarget, ReplicatedItem},
+    api::{MasterTarget, ReplicatedItem},
     core::{
         decide::target::generation,
         facts::{GroupMember, HomeIdentity, ItemFacts, SiteFacts, TargetFacts},
         join::{TargetMarks, members, namesakes},
         observed::{Fabric, Fact, Generation, Replication, ReprotectTarget},
+        schedule::load::DISKS_PER_TARGET,
     },
     inventory::{Interest, Key, VCenterInventory, VaultInventory, Wake},
     kube_io::feed::lookup,
@@ -143,12 +144,15 @@ fn site(
     };
     let roster = context.roster();
     for ((target, object), vm) in described.into_iter().zip(vms) {
-        let limit = object.map_or(MOST_DISKS.unsigned_abs(), |object| object.spec.disk_limit());
+        let limit = object.map_or(DISKS_PER_TARGET, |object| object.spec.disk_limit());
+        let taken = roster.taken(&target.id, &item_key(key), limit);
         site.targets.push(TargetFacts {
             target: target.clone(),
             object: object.and_then(|object| object.metadata.name.clone()),
             vm: elsewhere(object, vcenter.name()).map_or(Fact::seen(vm, at), Fact::Unknown),
-            disks_attached: roster.taken_before(&target.id, &item_key(key), limit),
+            disks_attached: taken.attached,
+            disks_planned: taken.planned,
+            disks_own: taken.own,
             disk_limit: limit,
         });
     }

@@ -45,7 +45,7 @@ pub(super) async fn reconcile(target: Arc<MasterTarget>, context: Arc<Context>) 
 }
 
 /// The component that the object describes.
-fn described(context: &Context, key: &Key, target: &MasterTarget) -> Fact<Result<Described, Missing>> {
+pub(super) fn described(context: &Context, key: &Key, target: &MasterTarget) -> Fact<Result<Described, Missing>> {
     let vault = Key { namespace: key.namespace.clone(), name: target.spec.vault_ref.name.clone() };
     match context.registry.vault(&vault) {
         Some(inventory) => inventory.view().fabrics.map(|fabrics| find(&target.spec, fabrics)),

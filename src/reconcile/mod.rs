@@ -2,6 +2,7 @@
 
 mod act;
 mod approval;
+mod connection;
 mod context;
 mod counts;
 mod gather;
@@ -37,14 +38,13 @@ pub enum Error {
 }
 
 impl Error {
-    /// The class of failure that it is.
-    const fn class(&self) -> FailureClass {
+    /// The class of failure that it is; none where a race was lost, as is usual, and the next pass sees the newer object.
+    const fn class(&self) -> Option<FailureClass> {
         match self {
-            Self::Write(WriteError::Conflict) => FailureClass::Conflict,
-            Self::Write(WriteError::Gone) => FailureClass::NotFound,
-            Self::Write(WriteError::Forbidden(_)) => FailureClass::Denied,
-            Self::Write(WriteError::Kube(_)) => FailureClass::Transient,
-            Self::Malformed(_) | Self::Panicked(_) => FailureClass::Invalid,
+            Self::Write(WriteError::Conflict | WriteError::Gone) => None,
+            Self::Write(WriteError::Forbidden(_)) => Some(FailureClass::Denied),
+            Self::Write(WriteError::Kube(_)) => Some(FailureClass::Transient),
+            Self::Malformed(_) | Self::Panicked(_) => Some(FailureClass::Invalid),
         }
     }
 

@@ -17,11 +17,12 @@ use super::{
     Error,
     context::{Context, key_of},
     ledger::vault_of,
+    master_target,
 };
 use crate::{
     api::{
         ABANDON_ANNOTATION, Claim, FINALIZER, FailbackApprovalSpec, FailbackPlan, FailbackPlanSpec, FailbackPlanStatus,
-        REQUESTED_BY_ANNOTATION, ReplicatedItem, ReplicatedItemStatus, Wave,
+        MasterTarget, REQUESTED_BY_ANNOTATION, ReplicatedItem, ReplicatedItemStatus, Wave,
     },
     core::{
         conditions,
@@ -31,6 +32,7 @@ use crate::{
             plan::{Declared, PlanDecision, PlanInput, decide, names_item},
         },
         found::STATUS_LOST,
+        observed::Fact,
         schedule::load::Limits,
     },
     inventory::Key,
@@ -111,7 +113,7 @@ fn decided(
     };
     let items: BTreeMap<_, _> = objects.iter().map(with_claim).collect();
     let declared = objects.iter().map(|(name, item)| (name.clone(), declared(item))).collect();
-    let load = ledger.load(uid, &all, Limits::default(), &older_plans(context, plan));
+    let load = ledger.load(uid, &all, limits(context), &older_plans(context, plan));
     let decision = decide(&PlanInput {
         name: &key.name,
         uid,
@@ -137,6 +139,24 @@ fn decided(
 
 fn declared(item: &ReplicatedItem) -> Declared {
     Declared { labels: item.labels().clone(), vault: vault_of(item) }
+}
+
+/// What all plans share, with the disks that each MasterTarget allows and carries for others. One whose status
+/// does not tell yet which target it is about is looked up: no wave begins on disks that it does not allow.
+fn limits(context: &Context) -> Limits {
+    let targets = context.stores.targets.state();
+    let of = |target: &Arc<MasterTarget>| {
+        let status = target.status.as_ref().filter(|status| status.observed_generation == target.metadata.generation);
+        let told = status.and_then(|status| status.id.clone());
+        let id = told.or_else(|| match master_target::described(context, &key_of(target.as_ref()).ok()?, target) {
+            Fact::Seen { value: Ok(described), .. } => Some(described.target.id),
+            Fact::Seen { value: Err(_), .. } | Fact::Unknown(_) => None,
+        })?;
+        let disks = status.and_then(|status| status.disks.as_ref());
+        let taken = disks.and_then(|disks| u32::try_from(disks.undeclared).ok()).unwrap_or_default();
+        Some((id, target.spec.disk_limit(), taken))
+    };
+    Limits::declared(targets.iter().filter_map(of))
 }
 
 /// UIDs of the plans that come first where several want the same: those that started earlier, then those that were

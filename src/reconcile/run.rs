@@ -23,7 +23,8 @@ use super::{
     counts, item, join, master_target, plan,
     probes::Board,
     triggers::{
-        Wakes, approvals_of_plan, declared, items_of_wake, plans_of_item, refs, targets_of_wake, users_of_target,
+        Wakes, approvals_of_plan, declared, items_of_wake, plans_in_line, plans_of_item, refs, targets_of_wake,
+        users_of_target,
     },
     turns::Turns,
     vault, vcenter,
@@ -149,7 +150,10 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
         }),
         context.stores.plans.clone(),
         stream::select(
-            refs(items.listen(), plans_of_item(Arc::clone(&context))),
+            stream::select(
+                refs(items.listen(), plans_of_item(Arc::clone(&context))),
+                declared(targets.listen(), plans_in_line(Arc::clone(&context))),
+            ),
             refs(approvals.listen(), |approval: &FailbackApproval| {
                 vec![(approval.namespace().unwrap_or_default(), approval.spec.plan_ref.name.clone())]
             }),
@@ -247,7 +251,7 @@ impl Start<'_> {
                 let caught = pass.instrument(span.clone()).await;
                 let result = caught.unwrap_or_else(|panic| Err(Error::Panicked(panic_text(panic.as_ref()))));
                 let outcome = result.as_ref().map_or_else(Error::label, |_| "ok");
-                trace::ended(&span, outcome, result.as_ref().err().map(Error::class));
+                trace::ended(&span, outcome, result.as_ref().err().and_then(Error::class));
                 context.tally.reconciled(kind, outcome);
                 if result.is_ok() {
                     context.succeeded(kind, &key);

@@ -122,6 +122,15 @@ pub(super) fn plans_of_item(context: Arc<Context>) -> impl Fn(&ReplicatedItem) -
     }
 }
 
+/// The plans that wait for something shared: a master target may take more disks, or fewer, than before.
+pub(super) fn plans_in_line(context: Arc<Context>) -> impl Fn(&MasterTarget) -> Vec<(String, String)> + Send {
+    move |_| {
+        let plans = context.stores.plans.state();
+        let waiting = plans.iter().filter(|plan| plan.status.as_ref().is_some_and(waits_for_others));
+        waiting.map(|plan| (plan.namespace().unwrap_or_default(), plan.name_any())).collect()
+    }
+}
+
 /// Whether a plan waits for something that plans share.
 fn waits_for_others(status: &FailbackPlanStatus) -> bool {
     let shared =

@@ -1,30 +1,23 @@
 //! A vault: keep its inventory running, and tell how the connection stands.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use kube::{Resource, runtime::controller::Action};
+use kube::runtime::controller::Action;
 
 use super::{
     Error,
+    connection::{link_state, record, secret_value},
     context::{Context, key_of},
-    vcenter::secret_value,
 };
 use crate::{
     api::{RecoveryVault, RecoveryVaultStatus},
     core::{
         conditions,
-        decide::{
-            RESYNC,
-            connection::{LinkState, drafts},
-            events,
-        },
+        decide::connection::{LinkState, drafts},
     },
-    inventory::{Key, Link, VaultView},
+    inventory::{Key, VaultView},
     ports::{Secret, VaultConnection},
 };
-
-/// How often a missing or rejected secret is read again.
-const SECRET: Duration = Duration::from_secs(30);
 
 pub(super) async fn reconcile(vault: Arc<RecoveryVault>, context: Arc<Context>) -> Result<Action, Error> {
     let key = key_of(vault.as_ref())?;
@@ -42,22 +35,9 @@ pub(super) async fn reconcile(vault: Arc<RecoveryVault>, context: Arc<Context>) 
             }
         }
     };
-    let healthy = matches!(link, LinkState::Up | LinkState::Connecting);
     let before = vault.status.clone().unwrap_or_default();
     let after = status(&vault, &before, &link, view.as_ref(), &context);
-    if context.write_status(&key, vault.as_ref(), &before, &after).await? {
-        let told = events::of_connection(&before.conditions, &after.conditions);
-        context.events.publish(vault.object_ref(&()), told);
-    }
-    Ok(Action::requeue(context.clock.wall(if healthy { RESYNC } else { SECRET })))
-}
-
-pub(super) fn link_state(link: &Link) -> LinkState {
-    match link {
-        Link::Connecting => LinkState::Connecting,
-        Link::Up { .. } => LinkState::Up,
-        Link::Down(failure) => LinkState::Down(failure.clone()),
-    }
+    record(&context, &key, vault.as_ref(), &link, (&before, &after), |status| &status.conditions).await
 }
 
 /// The client secret, when the credential is one.

@@ -28,6 +28,13 @@ fn disk(device: &Element) -> VirtualDisk {
         // `VirtualDiskPartitionedRawDiskVer2BackingInfo` are devices without one.
         raw_device: device.at("backing").is_some_and(|b| b.kind().contains("RawDisk")),
         delta: backing("parent").is_some(),
+        folder: backing("fileName").and_then(|file| folder(&file.text)),
         controller: None,
     }
+}
+
+/// `mt01` of `[datastore1] mt01/mt01_1.vmdk`.
+fn folder(file: &str) -> Option<String> {
+    let path = file.rsplit_once("] ").map_or(file, |(_, path)| path);
+    path.rsplit_once('/').map(|(folder, _)| folder.to_owned())
 }

@@ -22,7 +22,7 @@ const DISKS: &str = "\
 <VirtualDevice xsi:type=\"ParaVirtualSCSIController\"><key>1000</key></VirtualDevice>\
 <VirtualDevice xsi:type=\"VirtualLsiLogicSASController\"><key>1001</key></VirtualDevice>\
 <VirtualDevice xsi:type=\"VirtualDisk\"><key>2000</key><controllerKey>1001</controllerKey><deviceInfo><label>Hard disk 1</label></deviceInfo>\
-<backing xsi:type=\"VirtualDiskFlatVer2BackingInfo\"><fileName>[ds] a.vmdk</fileName><datastore type=\"Datastore\">datastore-59</datastore>\
+<backing xsi:type=\"VirtualDiskFlatVer2BackingInfo\"><fileName>[ds] a/a.vmdk</fileName><datastore type=\"Datastore\">datastore-59</datastore>\
 <uuid>6000C298-3A27-1A5C-5B9B-5A2D8BD6B8AB</uuid></backing><capacityInKB>1</capacityInKB><capacityInBytes>17179869184</capacityInBytes></VirtualDevice>\
 <VirtualDevice xsi:type=\"VirtualDisk\"><controllerKey>1000</controllerKey><deviceInfo><label>Hard disk 2</label></deviceInfo>\
 <backing xsi:type=\"VirtualDiskRawDiskMappingVer1BackingInfo\"><datastore type=\"Datastore\">datastore-60</datastore><uuid/></backing>\
@@ -69,6 +69,7 @@ fn a_vm_with_everything() {
     };
     let flat = VirtualDisk {
         controller: Some("VirtualLsiLogicSASController".into()),
+        folder: Some("a".into()),
         ..disk("Hard disk 1", Some("6000c298-3a27-1a5c-5b9b-5a2d8bd6b8ab"), Some(16 << 30), Some("datastore-59"))
     };
     let mapped = VirtualDisk {

@@ -30,6 +30,7 @@ fn ahead(case: &Case) -> failback::core::preview::Preview {
         spec: &case.spec,
         items: &case.items,
         found: &Default::default(),
+        load: None,
         now: case.now,
     })
 }
@@ -144,4 +145,73 @@ fn a_plan_of_two_thousand_machines_has_a_small_preview() {
     assert_eq!((totals.machines, totals.blocked, totals.blockers.len()), (2000, 2000, 10));
     let bytes = serde_json::to_vec(&totals).unwrap().len();
     assert!(bytes < 8 << 10, "{bytes}");
+}
+
+#[test]
+fn the_window_counts_and_an_estimate_that_overruns_it_is_said() {
+    let mut case = Case::new("Committed", &[&[("a", Stage::ReadyToFailBack), ("b", Stage::ReadyToFailBack)]]);
+    case.spec.waves[0].max_concurrent = 1;
+    let whole = ahead(&case).estimate;
+    assert_eq!((whole.seconds, whole.overrun), (Some(2 * 1_440), None));
+    // It is noon; 30 minutes from 13:00 each day.
+    case.spec.window =
+        serde_json::from_value(serde_json::json!({ "cron": "0 13 * * *", "durationMinutes": 30 })).unwrap();
+    let estimate = ahead(&case).estimate;
+    // a at 13:00 for 24 min; b's failback at 13:24 runs until 13:45, and its commit waits for the next day.
+    assert_eq!(estimate.seconds, Some(25 * 3_600 + 2 * 60));
+    insta::assert_snapshot!(estimate.overrun.unwrap(), @"By the estimate 1 machine(s) are not failed back and committed when the window closes at Sun 2026-03-01 13:30 UTC, and wait for the next one.");
+    let once = serde_json::json!({ "start": "2026-03-01T11:00:00Z", "end": "2026-03-01T12:25:00Z" });
+    case.spec.window = serde_json::from_value(once).unwrap();
+    let estimate = ahead(&case).estimate;
+    assert_eq!((estimate.seconds, estimate.unknown_machines), (None, 1));
+    assert_eq!(estimate.unknown, ["b: the window closes before its turn, and does not open again."]);
+    assert!(ahead(&case).totals().estimate_message.contains("it does not open again"));
+}
+
+#[test]
+fn what_people_must_consent_to_is_named_and_gives_no_time_of_completion() {
+    let mut case = Case::new("Committed", &[&[("a", Stage::ReadyToFailBack)]]);
+    case.spec.approvals = serde_json::from_value(serde_json::json!([{ "step": "Commit" }])).unwrap();
+    assert_eq!(ahead(&case).totals().estimate_message, "Not counted: the time until Commit is approved.");
+    case.pass();
+    let moving = case.pass().status;
+    assert_eq!((moving.summary.moving, moving.estimated_completion), (1, None));
+    case.approve(failback::api::ApprovalStep::Commit, "ann");
+    assert!(case.pass().status.estimated_completion.is_some());
+    case.spec.suspend = true;
+    assert_eq!(case.pass().status.estimated_completion, None, "what moves ends, and nothing follows");
+}
+
+#[test]
+fn disks_that_other_plans_have_in_use_make_the_end_unknown() {
+    let mut case = Case::new("Reprotected", &[&[("a", Stage::SyncingToVMware)], &[("b", Stage::FailedOver)]]);
+    case.spec.desired_phase = DesiredPhase::FailedBack;
+    for item in case.items.values_mut() {
+        let location = serde_json::json!({
+            "decided": "Original", "reason": "", "transfer": "Changes", "bytes": 60_000_000, "estimatedSeconds": 600,
+        });
+        item.location = serde_json::from_value(location).unwrap();
+        item.disks = Some(20);
+    }
+    let target = case.items["b"].target.clone().unwrap();
+    let with_load = |case: &Case| {
+        case.with_input(|input| {
+            preview(&PreviewInput {
+                uid: PLAN,
+                spec: &case.spec,
+                items: &case.items,
+                found: &Default::default(),
+                load: Some(input.load),
+                now: case.now,
+            })
+            .estimate
+        })
+    };
+    let unknown =
+        |case: &Case| with_load(case).unknown.into_iter().filter(|why| why.starts_with("b:")).collect::<Vec<_>>();
+    assert!(!unknown(&case).iter().any(|why| why.contains("other plans")), "{:?}", unknown(&case));
+    let mut theirs = status(Stage::SyncingToVMware, None);
+    (theirs.disks, theirs.target) = (Some(45), Some(target));
+    case.others.push(theirs);
+    assert!(unknown(&case).iter().any(|why| why.contains("other plans have disks attached")), "{:?}", unknown(&case));
 }

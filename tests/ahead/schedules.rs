@@ -1,10 +1,12 @@
 //! When machines start and end.
 
-use failback::core::estimate::schedule::{Schedule, WaveWork, Work, schedule};
+use std::collections::BTreeMap;
+
+use failback::core::estimate::schedule::{Call, Never, Schedule, Terms, WaveWork, Work, schedule};
 use proptest::prelude::*;
 
 fn work(name: &'static str, verified_after: i64, seconds: i64) -> Work<'static> {
-    Work { name, moving: false, verified_after, seconds }
+    Work { name, moving: false, verified_after, seconds, calls: Vec::new(), disks: None }
 }
 
 fn wave(name: &'static str, after: &[usize], limit: usize, machines: Vec<Work<'static>>) -> WaveWork<'static> {
@@ -21,7 +23,7 @@ fn places_and_gates() {
         wave("data", &[], 1, vec![work("a", 10, 30), work("b", 10, 20)]),
         wave("front", &[0], 2, vec![work("c", 5, 5), work("d", 7, 7)]),
     ];
-    let schedule = schedule(&waves, None);
+    let schedule = schedule(&waves, &Terms::default());
     assert_eq!(told(&schedule), ["a 0-30", "b 30-50", "c 40-45", "d 40-47"], "a wave waits for verified, not for done");
     assert_eq!(schedule.seconds(), 50);
     let path: Vec<&str> = schedule.critical.iter().map(|run| run.item).collect();
@@ -35,7 +37,7 @@ fn the_critical_path_goes_through_gates() {
         wave("other", &[], 5, vec![work("x", 60, 60)]),
         wave("front", &[0], 5, vec![work("c", 30, 30)]),
     ];
-    let schedule = schedule(&waves, None);
+    let schedule = schedule(&waves, &Terms::default());
     let path: Vec<(&str, i64)> = schedule.critical.iter().map(|run| (run.item, run.starts)).collect();
     assert_eq!(path, [("a", 0), ("c", 40)]);
 }
@@ -48,7 +50,55 @@ fn machines_on_their_way_keep_their_places_and_empty_waves_hold_nobody() {
         wave("data", &[0], 1, vec![work("a", 10, 10)]),
         wave("front", &[1], 1, vec![work("b", 3, 3), moving]),
     ];
-    assert_eq!(told(&schedule(&waves, None)), ["c 0-20", "a 0-10", "b 20-23"]);
+    assert_eq!(told(&schedule(&waves, &Terms::default())), ["c 0-20", "a 0-10", "b 20-23"]);
+}
+
+/// A window of ten in every hundred; after a thousand it does not open any more.
+fn ten_in_a_hundred(at: i64) -> Option<i64> {
+    let next = if at % 100 < 10 { at } else { (at / 100 + 1) * 100 };
+    (next < 1000).then_some(next)
+}
+
+#[test]
+fn a_call_waits_for_the_window_and_what_follows_waits_too() {
+    let calls = vec![Call { after: 5, verifies: true }, Call { after: 20, verifies: false }];
+    let home = |name, start| Work { calls: calls.clone(), ..work(name, start, 30) };
+    let waves = [wave("data", &[], 1, vec![home("a", 10)]), wave("front", &[0], 1, vec![home("b", 10)])];
+    let terms = Terms { opens: Some(&ten_in_a_hundred), ..Terms::default() };
+    // a fails back at once, and commits when the window opens again; b can only then fail back.
+    let laid = schedule(&waves, &terms);
+    assert_eq!(told(&laid), ["a 0-110", "b 10-210"]);
+    assert_eq!(
+        laid.runs.iter().map(|run| (run.verified, run.last_call)).collect::<Vec<_>>(),
+        [(10, Some(100)), (105, Some(200))]
+    );
+}
+
+#[test]
+fn who_comes_too_late_for_the_last_window_and_all_behind_it_never_end() {
+    let late = Work { calls: vec![Call { after: 950, verifies: true }], ..work("late", 960, 970) };
+    let waves = [wave("data", &[], 1, vec![late, work("next", 5, 5)]), wave("front", &[0], 1, vec![work("b", 1, 1)])];
+    let laid = schedule(&waves, &Terms { opens: Some(&ten_in_a_hundred), ..Terms::default() });
+    assert_eq!(told(&laid), Vec::<String>::new());
+    assert_eq!(laid.never, [("late", Never::Window), ("next", Never::Behind), ("b", Never::Behind)]);
+}
+
+#[test]
+fn a_wave_begins_with_all_its_disks_and_gives_them_back_machine_by_machine() {
+    let with = |name, disks, verified| Work { disks: Some(("mt", disks)), ..work(name, verified, verified + 5) };
+    let waves = [
+        wave("one", &[], 9, vec![with("a", 4, 10), with("b", 4, 20)]),
+        wave("two", &[], 9, vec![with("c", 6, 10)]),
+        wave("three", &[], 9, vec![work("d", 1, 1)]),
+    ];
+    let of = |room: u32| {
+        let room = BTreeMap::from([("mt", room)]);
+        let laid = schedule(&waves, &Terms { room: Some(&room), ..Terms::default() });
+        (told(&laid), laid.never.clone())
+    };
+    assert_eq!(of(14).0, ["a 0-15", "b 0-25", "c 0-15", "d 0-1"]);
+    assert_eq!(of(10).0, ["a 0-15", "b 0-25", "d 0-1", "c 10-25"], "once a is home six fit beside four");
+    assert_eq!(of(5), (vec!["d 0-1".to_owned()], vec![("a", Never::Disks), ("b", Never::Disks), ("c", Never::Disks)]));
 }
 
 proptest! {
@@ -63,7 +113,7 @@ proptest! {
             limit: *places,
             machines: machines.iter().map(|(verified, more, _)| work("m", *verified, verified + more)).collect(),
         }).collect();
-        let laid = schedule(&waves, limit);
+        let laid = schedule(&waves, &Terms { limit, ..Terms::default() });
         prop_assert_eq!(laid.runs.len(), waves.iter().map(|wave| wave.machines.len()).sum::<usize>(), "each once");
         let busy = |at: i64, runs: &[_]| runs.iter().filter(|run: &&failback::core::estimate::schedule::Run<'_>| run.starts <= at && at < run.ends).count();
         for run in &laid.runs {
@@ -85,7 +135,7 @@ proptest! {
             wave("data", &[], places, first.iter().map(|seconds| work("a", *seconds, *seconds)).collect()),
             wave("front", &[0], 1, vec![work("b", then, then)]),
         ];
-        let laid = schedule(&waves, None);
+        let laid = schedule(&waves, &Terms::default());
         let verified = laid.runs.iter().filter(|run| run.item == "a").map(|run| run.verified).max().unwrap();
         let next = laid.runs.iter().find(|run| run.item == "b").unwrap();
         prop_assert_eq!(next.starts, verified);

@@ -58,10 +58,10 @@ def test_nothing_is_fetched_by_hand():
 
 def test_the_build_names_what_the_manifest_has():
     [build] = of("RUN")
-    assert build == "cargo build --locked --release --no-default-features --features operator --bin failback"
+    assert build == "cargo build --locked --release --no-default-features --features operator,otlp --bin failback"
     assert "operator" in CARGO["features"] and [b["name"] for b in CARGO["bin"]] == ["failback"]
     # The simulators stay out: only the demo feature brings them.
-    assert not any("sim-" in dependency for dependency in CARGO["features"]["operator"])
+    assert not any("sim-" in dependency for feature in ("operator", "otlp") for dependency in CARGO["features"][feature])
 
 
 def test_the_context_is_complete(tmp_path):

@@ -1,9 +1,9 @@
 //! One row for each check.
 
-use std::{collections::BTreeSet, fmt::Write as _};
+use std::{collections::BTreeSet, fmt::Write as _, sync::Arc};
 
 use failback::{
-    api::{CheckResult, Probe, VerificationSpec},
+    api::{CheckResult, LocationChoice, Probe, VerificationSpec},
     core::{
         checks::CHECKS,
         facts::GroupMember,
@@ -176,15 +176,16 @@ const ROWS: &[Row] = &[
         }),
         NO_TARGET_VM),
     ("EsxHostDiscovered", C, FailedOver, |c| change_item(&mut c.facts, |item| item.physical = Some(true)),
-        |c| change_site(&mut c.facts, |site| site.hosts[0].datastores.clear()), NO_TARGET_VM),
+        |c| change_site(&mut c.facts, |site| Arc::make_mut(&mut site.hosts[0]).datastores.clear()), NO_TARGET_VM),
+    ("LocationPossible", M, FailedOver, AS_IT_IS, |c| c.spec.location = LocationChoice::Alternate, UNREAD_HOME),
     ("DatastoreReachable", M, FailedOver, AS_IT_IS,
         |c| change_targets(&mut c.facts, |t| t.target.datastores.clear()), UNREAD_HOME),
     ("DatastoreIsVmfs", M, FailedOver, GONE,
-        |c| change_site(&mut c.facts, |site| site.datastores[0].kind = Some("NFS".to_owned())),
-        |c| change_site(&mut c.facts, |site| site.datastores[0].kind = None)),
+        |c| change_site(&mut c.facts, |site| Arc::make_mut(&mut site.datastores[0]).kind = Some("NFS".to_owned())),
+        |c| change_site(&mut c.facts, |site| Arc::make_mut(&mut site.datastores[0]).kind = None)),
     ("DatastoreHasSpace", M, FailedOver, GONE,
-        |c| change_site(&mut c.facts, |site| site.datastores[0].free_bytes = Some(1 << 34)),
-        |c| change_site(&mut c.facts, |site| site.datastores[0].free_bytes = None)),
+        |c| change_site(&mut c.facts, |site| Arc::make_mut(&mut site.datastores[0]).free_bytes = Some(1 << 34)),
+        |c| change_site(&mut c.facts, |site| Arc::make_mut(&mut site.datastores[0]).free_bytes = None)),
     ("SpecialDisksAttached", M, FailedOver, AS_IT_IS, |c| change_home(&mut c.facts, |vm| vm.disks.clear()), UNREAD_HOME),
     ("VmNameFree", M, FailedOver, GONE,
         |c| change_site(&mut c.facts, |site| {

@@ -1,6 +1,6 @@
 //! Where a machine comes home, through what, and to which recovery point.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, sync::Arc};
 
 use failback::{
     api::{DecidedLocation, LocationChoice, RecoveryPointChoice},
@@ -133,10 +133,10 @@ fn a_new_vm_goes_to_the_roomiest_vmfs_datastore_that_the_target_reaches() {
             name: name.to_owned(),
             kind: Some(kind.to_owned()),
             free_bytes: Some(free),
-            ..site.datastores[0].clone()
+            ..(*site.datastores[0]).clone()
         };
         let more = [like("roomy", "VMFS", 1 << 43), like("nfs", "NFS", 1 << 45), like("far", "VMFS", 1 << 45)];
-        site.datastores.extend(more);
+        site.datastores.extend(more.map(Arc::new));
     });
     change_targets(&mut case.facts, |target| target.target.datastores.extend(["roomy".to_owned(), "nfs".to_owned()]));
     let machine = case.machine();

@@ -1,7 +1,7 @@
 //! What a plan waives, by name and with a reason.
 
 use failback::{
-    api::{CheckResult, Claim, ClaimWaiver, DesiredPhase},
+    api::{CheckResult, Claim, ClaimWaiver, DesiredPhase, LocationChoice},
     core::{
         action::Verb,
         checks::{CHECKS, blocking},
@@ -68,7 +68,24 @@ fn the_gates_of_the_commit_that_keep_two_copies_apart_cannot_be_waived() {
     for check in ["NotMigrated", "TargetIsVMware", "AzureVmStopped", "OnPremisesVmRunning", "FailbackSucceeded"] {
         assert!(fixed.contains(&check), "{check}");
     }
-    for check in ["ReprotectComplete", "RecoveryPointAvailable", "AzureVmPresent", "OriginalVCenter"] {
+    for check in
+        ["LocationPossible", "ReprotectComplete", "RecoveryPointAvailable", "AzureVmPresent", "OriginalVCenter"]
+    {
         assert!(fixed.contains(&check), "{check}");
     }
+}
+
+#[test]
+fn a_demanded_location_that_is_refused_is_its_own_check_and_no_waiver_of_another_lets_the_machine_start() {
+    let mut case = Case::at(Stage::FailedOver);
+    case.spec.location = LocationChoice::Alternate;
+    for waived in ["DatastoreReachable", "LocationPossible"] {
+        case.status.claim = waive(waived);
+        let outcomes = case.outcomes();
+        let blocking: Vec<_> = blocking(&outcomes, Verb::Reprotect).into_iter().map(|o| o.check.name).collect();
+        assert_eq!(blocking, ["LocationPossible"], "waived: {waived}");
+    }
+    let told = case.outcome("LocationPossible").unwrap();
+    assert!(told.message.starts_with("spec.location: Alternate is not possible"), "{told:?}");
+    assert!(told.message.ends_with("cannot be waived."), "{told:?}");
 }

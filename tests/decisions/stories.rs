@@ -236,7 +236,9 @@ fn what_keeps_a_machine_from_its_next_step() {
 #[test]
 fn a_commit_waits_until_verification_has_held() {
     let soak = Claim { soak_seconds: 600, ..claim(DesiredPhase::Committed) };
-    let mut story = Story::begin(Stage::FailedBack, status(Stage::ReadyToFailBack, Some(soak)));
+    let before = status(Stage::ReadyToFailBack, Some(soak));
+    let journal = status(Stage::FailedBack, None).history;
+    let mut story = Story::begin(Stage::FailedBack, ReplicatedItemStatus { history: journal, ..before });
     story.pass("came home");
     story.later(5, Stage::FailedBack).pass("five minutes later");
     change_home(&mut story.facts, |vm| vm.tools = None);

@@ -8,6 +8,8 @@ mod deletion;
 mod examples;
 mod identity;
 mod kubectl;
+mod limits;
+mod lost;
 mod namespaces;
 mod permissions;
 mod probes;

@@ -7,10 +7,9 @@ use std::{
 };
 
 use failback::{
-    api::{DesiredPhase, ItemPhase},
+    api::ItemPhase,
     rehearsal::{Rehearsal, Setup},
 };
-use serde_json::json;
 
 use crate::stage::{SCENARIO, Stage, install_tls, manifests};
 
@@ -85,38 +84,5 @@ async fn killed_in_each_phase_it_goes_on_and_repeats_nothing() {
     assert!(!stage.both_ran());
     controller.kill();
     std::fs::remove_file(kubeconfig).unwrap();
-    stage.end().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn objects_applied_again_after_all_was_lost_adopt_what_they_find() {
-    let stage = Stage::up_to(DesiredPhase::FailedBack, 1200.0).await;
-    stage.plan_ready(WALL).await;
-    assert_eq!(stage.verbs(), ["reProtect", "plannedFailover"]);
-    stage.rehearsal.api.restart(false);
-    // The definitions and the manifests come back from Git; no status does.
-    for crd in failback::api::crds() {
-        stage.rehearsal.api.apply(serde_json::to_value(crd).unwrap()).await.unwrap();
-    }
-    stage
-        .apply(manifests(|object| {
-            if object["kind"] == "FailbackPlan" {
-                object["spec"]["desiredPhase"] = json!("FailedBack");
-            }
-        }))
-        .await;
-    stage
-        .until(WALL, "the machine is placed and claimed again", || async {
-            let status = stage.items().get("web-01").await.unwrap().status.unwrap_or_default();
-            status.phase == ItemPhase::FailedBack && status.claim.is_some()
-        })
-        .await;
-    stage.plan_ready(WALL).await;
-    // Twenty simulated minutes.
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    assert_eq!(stage.verbs(), ["reProtect", "plannedFailover"], "nothing was repeated");
-    stage.raise(DesiredPhase::Protected).await;
-    stage.plan_ready(WALL).await;
-    assert_eq!(stage.verbs(), ["reProtect", "plannedFailover", "failoverCommit", "reProtect"]);
     stage.end().await;
 }

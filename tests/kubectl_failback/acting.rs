@@ -36,6 +36,22 @@ async fn suspend_and_resume_change_nothing_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_approval_tells_whom_it_lets_go_on_that_no_record_explains() {
+    let stage = Stage::half_way().await;
+    let found = json!({ "claim": { "found": { "step": "Commit", "at": "2026-03-01T11:00:00Z" } } });
+    stage.patch_status("replicateditems", "web-01", &found).await;
+    let approve = |step| ["approve", "web", "--step", step, "--approver", "anna"];
+    let told = stage.run(&approve("Commit")).await;
+    assert!(ok(&told).ends_with("; it lets these go on, which no record explains: web-01"), "{told:?}");
+    let other = stage.run(&approve("FailBack")).await;
+    assert!(!ok(&other).contains("no record"), "{other:?}");
+    let consented = json!({ "claim": { "found": { "consent": "approval of Commit by anna" } } });
+    stage.patch_status("replicateditems", "web-01", &consented).await;
+    let again = stage.run(&approve("Commit")).await;
+    assert!(!ok(&again).contains("no record"), "{again:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_approval_is_for_what_the_controller_saw() {
     let stage = Stage::half_way().await;
     let args = ["approve", "web", "--step", "failback", "--expires", "90m", "--approver", "anna", "--comment", "ok"];
@@ -66,11 +82,14 @@ async fn an_approval_is_for_what_the_controller_saw() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_approves_must_be_known() {
     let stage = Stage::half_way().await;
-    // This API server has no SelfSubjectReview.
+    let signed_in = stage.run(&["approve", "web", "--step", "Commit", "-o", "json"]).await.json();
+    assert_eq!(signed_in["spec"]["approver"], "kubernetes-admin");
+
+    stage.api.faults().inject(refused("create", "selfsubjectreviews", 403, 1));
     let ran = stage.run(&["approve", "web", "--step", "Commit"]).await;
     assert_eq!(ran.code, 2, "{ran:?}");
     assert!(ran.err.contains("give it with --approver"), "{ran:?}");
-    assert!(stage.list("failbackapprovals").await.is_empty());
+    assert_eq!(stage.list("failbackapprovals").await.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

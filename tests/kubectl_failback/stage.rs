@@ -85,7 +85,7 @@ impl Stage {
         kube::Client::try_from(kube::Config::new(url)).unwrap()
     }
 
-    async fn patch_status(&self, plural: &str, name: &str, status: &Value) {
+    pub(crate) async fn patch_status(&self, plural: &str, name: &str, status: &Value) {
         let body = serde_json::to_vec(&json!({ "status": status })).unwrap();
         let uri = format!("/apis/failback.dev/v1alpha1/namespaces/default/{plural}/{name}/status");
         let request = http::Request::patch(uri).header("content-type", "application/merge-patch+json").body(body);

@@ -62,6 +62,7 @@ async fn the_calls_made_are_the_calls_previewed() {
         spec: &spec,
         items: &statuses,
         found: &Default::default(),
+        load: None,
         now: rehearsal.clock.now(),
     };
     let ahead = preview::preview(&input);

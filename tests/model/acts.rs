@@ -8,13 +8,15 @@ use failback::{
         failure::{Failure, FailureClass, Remote},
         journal,
         stage::{Stage, is_legal},
+        waiting::REASONS,
     },
 };
+use stateright::Model;
 
 use crate::{
-    steps::{Build, End, Fate, Lag, Meddling, Step, Thought, World},
-    translate::{self, claims, compare, decide, decided, entry, guarded, record, time, to_status},
-    world::{Answer, AzureSide, Cache, Hand, JobEnd, Machine, Object, State, Tick},
+    steps::{Build, End, Fate, Lag, Meddling, Step, Thought, Word, World},
+    translate::{self, blank, claims, compare, decide, decided, entry, guarded, permitted, record, time, to_status},
+    world::{Answer, AzureSide, Brought, Cache, Claimed, Gate, Hand, JobEnd, Machine, Object, State, Tick, Truth},
 };
 
 impl World {
@@ -40,7 +42,11 @@ impl World {
             Step::Record(p) => self.record(state, p)?,
             Step::Crash(p) => {
                 state.mischief = state.mischief.checked_sub(1)?;
+                // What starts again knows nothing but what it reads.
                 state.processes[p].hand = None;
+                for cache in &mut state.processes[p].caches {
+                    (cache.item, cache.jobs) = (None, None);
+                }
             }
             Step::JobEnds(m, j, end) => job_ends(state, m, j, end)?,
             Step::Synchronised(m) => {
@@ -53,11 +59,18 @@ impl World {
                 truth.stage = ways.into_iter().find(|(from, _)| *from == truth.stage)?.1;
             }
             Step::Meddle(m, what) => meddle(state, m, what)?,
-            Step::PlanPass => {
-                let claims = claims(state, &self.names());
-                for (m, claim) in claims {
-                    state.machines[m].object.claim = claim;
+            Step::PlanPass(reversed) => {
+                for (m, claim) in claims(self, state, reversed) {
+                    let boundless = |claim| Claimed { up_to: DesiredPhase::Protected, ..claim };
+                    state.machines[m].object.claim =
+                        if self.build == Build::Boundless { claim.map(boundless) } else { claim };
                 }
+            }
+            Step::Say(word) => say(state, word)?,
+            Step::Lose(m) => self.forget(state, m, blank())?,
+            Step::ComeBack(m) => {
+                let before = self.init_states()[0].machines[m].object.clone();
+                self.forget(state, m, before)?;
             }
             Step::Raise => {
                 let next = DesiredPhase::ALL.into_iter().find(|phase| *phase > state.plan.desired)?;
@@ -66,6 +79,9 @@ impl World {
             Step::NewToken => {
                 let stalled = state.machines.iter().any(|machine| machine.object.stalled);
                 state.plan.token = (stalled && state.plan.token < self.tokens).then_some(state.plan.token + 1)?;
+                for machine in state.machines.iter_mut().filter(|machine| machine.brought != Brought::ByPlan) {
+                    machine.brought = Brought::Told;
+                }
             }
             Step::Tick => {
                 // A process that is about to call does so before its lease could have run out, or not at all; and
@@ -87,14 +103,22 @@ impl World {
         if !self.stale_objects {
             self.apply(state, Step::Watch(p, m))?;
         }
+        if self.fresh {
+            self.apply(state, Step::Look(p, m))?;
+        }
         let cache = &state.processes[p].caches[m];
         let (read, seen) = (cache.object.clone(), cache.item);
         let (mut after, intent) = self.thought(cache, state.now);
+        if self.fresh {
+            // It is read anew before the next decision, so that there is nothing to remember.
+            let cache = &mut state.processes[p].caches[m];
+            (cache.item, cache.jobs) = (None, None);
+        }
         let Some(entry) = intent else {
             return write(state, p, m, &read, after);
         };
         if self.build != Build::Forgetful {
-            let (operation, history) = push_record(&to_status(&read), record(&entry));
+            let (operation, history) = push_record(&to_status(&read, Build::AsItIs), record(&entry));
             after.operation = operation.as_ref().map(translate::entry);
             after.history = history.iter().map(translate::entry).collect();
             let read = if self.build == Build::Overwriting { state.machines[m].object.clone() } else { read };
@@ -111,31 +135,37 @@ impl World {
         if let Some(thought) = self.thoughts.lock().unwrap().get(&known) {
             return thought.clone();
         }
-        let decision = decide(&self.spec, cache, self.permissive, now);
+        let decision = decide(self, cache, now);
         let intent = match &decision.next {
             Next::Act(action, intent) => {
                 let entry = entry(intent);
                 assert_eq!(**action, guarded(entry.verb), "the rebuilt action is not the decided one");
                 Some(entry)
             }
-            Next::Again | Next::Wait(..) | Next::Done => None,
+            Next::Wait(on, _) => {
+                assert!(REASONS.iter().any(|row| row.0 == on.reason()) && !on.message().is_empty(), "{on:?}");
+                None
+            }
+            Next::Again | Next::Done => None,
         };
         let thought = (decided(&decision, &cache.object), intent);
         self.thoughts.lock().unwrap().insert(known, thought.clone());
         thought
     }
 
-    /// Comparison and call, in the moment that the lease allows. The plan's consent, which is asked for again before
-    /// them, is left out: the decision alone must keep within it.
+    /// The plan's consent, comparison and call, in the moment that the lease allows.
     fn call(&self, state: &mut State, p: usize, fate: Fate) -> Option<()> {
         let (m, Hand::Intended { entry, seen }) = state.processes[p].hand.clone()? else { return None };
         if fate != Fate::Answered {
             state.mischief = state.mischief.checked_sub(1)?;
         }
-        let Machine { truth, object } = &mut state.machines[m];
+        let asks = !matches!(self.build, Build::Trusting | Build::Boundless | Build::Presuming);
+        let refused = asks && !permitted(self, state, m, entry.verb);
+        let wrong = self.trespasses(state, m, entry.verb);
+        let Machine { truth, object, brought } = &mut state.machines[m];
         let read = if self.build == Build::Blind { seen } else { truth.seen() };
         let compared = compare(entry.verb, &read, self.permissive);
-        let answer = if compared.is_err() {
+        let answer = if compared.is_err() || refused {
             (fate == Fate::Answered).then_some(Answer::Refused)?
         } else if fate == Fate::LostBefore {
             Answer::Lost
@@ -148,6 +178,14 @@ impl World {
             match truth.begin_job(entry.verb, Some(entry.key()), state.now) {
                 None => Answer::Refused,
                 Some(job) => {
+                    let [unasked, gate, many, order] = wrong;
+                    state.wrong.unasked_commit |= unasked;
+                    state.wrong.against_a_gate |= gate;
+                    state.wrong.too_many_at_a_time |= many;
+                    state.wrong.out_of_order |= order;
+                    if entry.verb == Verb::FailBack {
+                        *brought = Brought::ByPlan;
+                    }
                     state.wrong.unsafe_commit |= entry.verb == Verb::Commit && !safe;
                     state.wrong.attempt_accepted_twice |= again;
                     state.wrong.success_repeated |= done;
@@ -159,6 +197,44 @@ impl World {
             }
         };
         state.processes[p].hand = Some((m, Hand::Answered { entry, answer }));
+        Some(())
+    }
+
+    /// What a call would do that the plan does not allow now: a commit without a word, a step against its gates, one
+    /// machine too many, a wave too early. What was lost lets nobody tell who moves.
+    fn trespasses(&self, state: &State, m: usize, verb: Verb) -> [bool; 4] {
+        let (plan, whole) = (&state.plan, state.losses == self.losses && !state.meddled);
+        let commit = verb == Verb::Commit;
+        let unapproved = self.demands && commit && plan.approval.is_none();
+        let closed = match plan.gate {
+            Gate::Open => false,
+            Gate::Suspended => true,
+            Gate::Deleted => !commit || plan.approval.is_none(),
+        };
+        let moves = |truth: &Truth| truth.jobs.iter().any(|job| job.state == JobEnd::Runs && job.key.is_some());
+        let mut others = state.machines.iter().enumerate().filter(|(other, _)| *other != m);
+        let many = others.any(|(_, other)| moves(&other.truth));
+        let before = &state.machines[..m];
+        // A later wave follows once the one before is home; or, in a plan that goes no further, has replicated.
+        let wants_home = plan.desired >= DesiredPhase::FailedBack;
+        let settled = |truth: &Truth| truth.is_home() || !wants_home && truth.stage == Stage::ReadyToFailBack;
+        let early = before.iter().any(|earlier| !settled(&earlier.truth));
+        [
+            commit && state.machines[m].brought == Brought::Somehow,
+            unapproved || closed,
+            whole && !self.waves && many,
+            whole && self.waves && early,
+        ]
+    }
+
+    /// The status of an object is lost, or an old one comes back.
+    fn forget(&self, state: &mut State, m: usize, object: Object) -> Option<()> {
+        state.losses = state.losses.checked_sub(1)?;
+        let Machine { truth, brought, .. } = &state.machines[m];
+        let home = truth.stage == Stage::FailedBack;
+        let on_its_way = truth.jobs.iter().any(|job| job.state == JobEnd::Runs && job.verb == Verb::FailBack);
+        let brought = if home || on_its_way { Brought::Somehow } else { *brought };
+        state.machines[m] = Machine { object, brought, truth: truth.clone() };
         Some(())
     }
 
@@ -212,7 +288,38 @@ fn job_ends(state: &mut State, m: usize, j: usize, end: End) -> Option<()> {
             truth.fail(j, half, now);
         }
     }
-    state.wrong.both_copies_on |= truth.both_on() && !state.meddled;
+    state.wrong.both_copies_on |= truth.both_on() && !truth.switched_on;
+    Some(())
+}
+
+/// What people do to the plan.
+fn say(state: &mut State, word: Word) -> Option<()> {
+    state.people = state.people.checked_sub(1)?;
+    let plan = &mut state.plan;
+    let (from, to) = match word {
+        Word::Approve => {
+            plan.approval.is_none().then_some(())?;
+            plan.approvals += 1;
+            plan.approval = Some(plan.approvals);
+            (Brought::Somehow, Brought::Approved)
+        }
+        Word::Withdraw => {
+            plan.approval.take()?;
+            (Brought::Approved, Brought::Somehow)
+        }
+        Word::Suspend | Word::Resume | Word::Delete => {
+            plan.gate = match (word, plan.gate) {
+                (Word::Suspend, Gate::Open) => Gate::Suspended,
+                (Word::Resume, Gate::Suspended) => Gate::Open,
+                (Word::Delete, Gate::Open | Gate::Suspended) => Gate::Deleted,
+                _ => return None,
+            };
+            return Some(());
+        }
+    };
+    for machine in state.machines.iter_mut().filter(|machine| machine.brought == from) {
+        machine.brought = to;
+    }
     Some(())
 }
 
@@ -225,10 +332,13 @@ fn meddle(state: &mut State, m: usize, what: Meddling) -> Option<()> {
         Meddling::Start(verb) => {
             truth.running().is_none().then_some(())?;
             truth.begin_job(verb, None, now)?;
+            if verb == Verb::FailBack {
+                state.machines[m].brought = Brought::Somehow;
+            }
         }
         Meddling::StartAzureVm => {
             (truth.azure == AzureSide::Off).then_some(())?;
-            truth.azure = AzureSide::Running;
+            (truth.azure, truth.switched_on) = (AzureSide::Running, true);
         }
         Meddling::StopHomeVm => {
             (truth.home_on && truth.running().is_none()).then_some(())?;

@@ -1,6 +1,10 @@
 //! What can happen next: to the controllers, to Azure, to the plan, and to time.
 
-use std::{collections::HashMap, sync::Mutex};
+use std::{
+    collections::HashMap,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Mutex,
+};
 
 use failback::{
     api::{DesiredPhase, OperationOutcome, ReplicatedItemSpec},
@@ -11,7 +15,7 @@ use stateright::{Model, Property};
 use crate::{
     support::spec,
     translate::{begin_object, claims},
-    world::{Cache, Entry, Hand, JobEnd, Machine, Object, Plan, Process, State, Tick, Truth, Wrong},
+    world::{Brought, Cache, Entry, Gate, Hand, JobEnd, Machine, Object, Plan, Process, State, Tick, Truth, Wrong},
 };
 
 /// How a controller is built: as it is, or with one of its precautions left out.
@@ -24,6 +28,12 @@ pub enum Build {
     Forgetful,
     /// Writes the intent whatever happened to the object since it was read.
     Overwriting,
+    /// Takes whatever it finds failed back for the plan's own doing.
+    Presuming,
+    /// Acts on its claim without asking the plan again.
+    Trusting,
+    /// Hands out claims that lead to the end, whatever they depend on, and asks nobody again.
+    Boundless,
 }
 
 /// What is explored: where it begins, how far it goes, and how much may go wrong.
@@ -37,6 +47,15 @@ pub struct World {
     pub mischief: u8,
     pub ticks: Tick,
     pub tokens: u8,
+    pub people: u8,
+    pub losses: u8,
+    /// Whether the plan demands an approval of the commit.
+    pub demands: bool,
+    /// Whether each machine is a wave of its own, rather than all of them one that moves one at a time.
+    pub waves: bool,
+    /// Whether each decision is made on what is true at that moment. Older readings are what worlds of one machine are
+    /// about.
+    pub fresh: bool,
     /// Whether a process may decide on an object that has changed. Its write is then refused, so that this only makes a
     /// difference to a controller that overwrites.
     pub stale_objects: bool,
@@ -63,12 +82,27 @@ impl World {
             mischief: 1,
             ticks: 2,
             tokens: 0,
+            people: 0,
+            losses: 0,
+            demands: false,
+            waves: false,
+            fresh: false,
             stale_objects: false,
             torn: true,
             permissive: false,
             spec: spec(),
             thoughts: Thoughts::default(),
         }
+    }
+
+    /// Several machines that begin alike.
+    pub fn of_two(build: Build, begin: Stage) -> Self {
+        Self { begin: vec![begin; 2], fresh: true, torn: false, ..Self::new(build, begin, 1) }
+    }
+
+    /// Whether a machine of the plan is as good as any other: then only one order of them is explored.
+    fn alike(&self) -> bool {
+        self.fresh && !self.waves && self.begin.windows(2).all(|pair| pair[0] == pair[1])
     }
 
     pub fn names(&self) -> Vec<String> {
@@ -90,10 +124,26 @@ pub enum Step {
     JobEnds(usize, usize, End),
     Synchronised(usize),
     Meddle(usize, Meddling),
-    PlanPass,
+    /// The plan decides, over its machines in their order or in the other one.
+    PlanPass(bool),
     Raise,
     NewToken,
     Tick,
+    Say(Word),
+    /// Nothing but the spec is left of an object; or it is what it was in the beginning.
+    Lose(usize),
+    ComeBack(usize),
+}
+
+/// What people do to a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word {
+    Approve,
+    /// Take the approval away, or let it end.
+    Withdraw,
+    Suspend,
+    Resume,
+    Delete,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,7 +185,7 @@ impl Model for World {
             .iter()
             .map(|stage| {
                 let truth = Truth::begin(*stage);
-                Machine { object: begin_object(&truth), truth }
+                Machine { object: begin_object(&truth), truth, brought: Brought::ByPlan }
             })
             .collect();
         let caches = machines
@@ -146,13 +196,15 @@ impl Model for World {
         let mut state = State {
             machines,
             processes,
-            plan: Plan { desired: self.desired, token: 0 },
+            plan: Plan { desired: self.desired, token: 0, approval: None, approvals: 0, gate: Gate::Open },
             now: 0,
             mischief: self.mischief,
+            people: self.people,
+            losses: self.losses,
             meddled: false,
             wrong: Wrong::default(),
         };
-        for (m, claim) in claims(&state, &self.names()) {
+        for (m, claim) in claims(self, &state, false) {
             state.machines[m].object.claim = claim;
         }
         vec![state]
@@ -173,7 +225,8 @@ impl Model for World {
                 None => {
                     for m in machines.clone() {
                         steps.extend(self.stale_objects.then_some(Step::Watch(p, m)));
-                        steps.extend([Step::Look(p, m), Step::Decide(p, m)]);
+                        steps.push(Step::Decide(p, m));
+                        steps.extend((!self.fresh).then_some(Step::Look(p, m)));
                         if self.torn {
                             steps.extend([Lag::None, Lag::Newest].map(|lag| Step::List(p, m, lag)));
                         }
@@ -182,6 +235,7 @@ impl Model for World {
             }
         }
         for m in machines {
+            steps.extend([Step::Lose(m), Step::ComeBack(m)]);
             let truth = &state.machines[m].truth;
             for (j, _) in truth.jobs.iter().enumerate().filter(|(_, job)| job.state == JobEnd::Runs) {
                 steps.extend([End::Well, End::Badly, End::HalfDone].map(|end| Step::JobEnds(m, j, end)));
@@ -190,12 +244,17 @@ impl Model for World {
             steps.extend(Verb::ALL.map(|verb| Step::Meddle(m, Meddling::Start(verb))));
             steps.extend([Meddling::StartAzureVm, Meddling::StopHomeVm].map(|what| Step::Meddle(m, what)));
         }
-        steps.extend([Step::PlanPass, Step::Raise, Step::NewToken, Step::Tick]);
+        steps.extend([Step::PlanPass(false), Step::Raise, Step::NewToken, Step::Tick]);
+        steps.extend(self.alike().then_some(Step::PlanPass(true)));
+        steps.extend([Word::Approve, Word::Withdraw, Word::Suspend, Word::Resume, Word::Delete].map(Step::Say));
     }
 
     fn next_state(&self, before: &State, step: Step) -> Option<State> {
         let mut state = before.clone();
         self.apply(&mut state, step)?;
+        if self.alike() {
+            sort(&mut state);
+        }
         (state != *before).then_some(state)
     }
 
@@ -209,6 +268,10 @@ impl Model for World {
             Property::always("never both copies on", |_, s: &State| !s.wrong.both_copies_on),
             Property::always("phases follow the table", |_, s: &State| !s.wrong.illegal_phase),
             Property::always("no success without effect", |_, s: &State| !s.wrong.success_without_effect),
+            Property::always("no commit of what was found without a word", |_, s: &State| !s.wrong.unasked_commit),
+            Property::always("nothing against the plan's gates", |_, s: &State| !s.wrong.against_a_gate),
+            Property::always("one machine of a wave at a time", |_, s: &State| !s.wrong.too_many_at_a_time),
+            Property::always("waves in their order", |_, s: &State| !s.wrong.out_of_order),
             Property::sometimes("the end is reached", |world: &Self, s: &State| {
                 s.plan.desired == world.most_desired
                     && s.machines.iter().all(|m| m.object.reached == world.most_desired)
@@ -225,7 +288,36 @@ impl Model for World {
                 any_entry(s, |entry| entry.token > 0 && entry.outcome == OperationOutcome::Succeeded)
             }));
         }
+        if self.losses > 0 {
+            properties.push(Property::sometimes("a person's word lets it go on", |_, s: &State| {
+                s.machines.iter().any(|m| {
+                    matches!(m.brought, Brought::Approved | Brought::Told) && m.truth.stage == Stage::HomeCommitted
+                })
+            }));
+        }
         properties
+    }
+}
+
+/// Of machines that are alike, one order stands for all.
+fn sort(state: &mut State) {
+    let rank = |index: usize| {
+        let mut hasher = DefaultHasher::new();
+        state.machines[index].hash(&mut hasher);
+        for process in &state.processes {
+            process.caches[index].hash(&mut hasher);
+            process.hand.iter().filter(|(m, _)| *m == index).for_each(|(_, hand)| hand.hash(&mut hasher));
+        }
+        hasher.finish()
+    };
+    let mut order: Vec<usize> = (0..state.machines.len()).collect();
+    order.sort_by_key(|index| rank(*index));
+    state.machines = order.iter().map(|index| state.machines[*index].clone()).collect();
+    for process in &mut state.processes {
+        process.caches = order.iter().map(|index| process.caches[*index].clone()).collect();
+        if let Some((m, _)) = &mut process.hand {
+            *m = order.iter().position(|index| index == m).unwrap();
+        }
     }
 }
 

@@ -3,15 +3,19 @@
 use std::collections::BTreeMap;
 
 use failback::{
-    api::{Claim, DesiredPhase, FailbackPlanStatus, OperationRecord, ReplicatedItemSpec, ReplicatedItemStatus},
+    api::{
+        ApprovalStep, Claim, DesiredPhase, FailbackApprovalSpec, FailbackPlanSpec, FailbackPlanStatus, Found,
+        ItemPhase, OperationOutcome, OperationRecord, Reference, ReplicatedItemStatus,
+    },
     core::{
         action::{Action, RecoveryPoint, ReprotectWith, Verb},
         conditions::{self, Draft},
         decide::{
             item::{ItemDecision, ItemInput},
-            plan::PlanInput,
+            plan::{PlanDecision, PlanInput, digest, permits, spec_hash},
         },
         facts::{HomeIdentity, ItemFacts},
+        found::STATUS_LOST,
         guard::{Fresh, Guarded, Precondition},
         observed::{
             AzureDisk, AzurePower, AzureVm, CurrentScenario, Fact, Generation, Job, JobState, OnPremisesVm,
@@ -22,13 +26,14 @@ use failback::{
 };
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
+    steps::{Build, World},
     support::{
         self, AZURE_VM, DISK, ITEM, PLAN, UUID, at, claim, facts, home_vm, job, plans::plan_spec, replication, status,
     },
-    world::{AzureSide, Cache, Entry, JobEnd, JobRow, Object, Plan, Seen, State, Tick, Truth},
+    world::{AzureSide, Cache, Claimed, Entry, Gate, JobEnd, JobRow, Noted, Object, Plan, Seen, State, Tick, Truth},
 };
 
 const MINUTES: i64 = 3;
@@ -56,7 +61,12 @@ pub fn begin_object(truth: &Truth) -> Object {
     object(&seen, None)
 }
 
-fn object(status: &ReplicatedItemStatus, claim: Option<(DesiredPhase, u8)>) -> Object {
+/// An object of which only the spec is left.
+pub fn blank() -> Object {
+    object(&ReplicatedItemStatus::default(), None)
+}
+
+fn object(status: &ReplicatedItemStatus, claim: Option<Claimed>) -> Object {
     let is = |kind| conditions::is_true(&status.conditions, kind);
     let reached = [
         ("Protected", DesiredPhase::Protected),
@@ -69,9 +79,11 @@ fn object(status: &ReplicatedItemStatus, claim: Option<(DesiredPhase, u8)>) -> O
         claim,
         operation: status.operation.as_ref().map(entry),
         history: status.history.iter().map(entry).collect(),
+        unexplained: status.unexplained.is_some(),
         reached: reached.into_iter().find(|(kind, _)| is(kind)).map_or(DesiredPhase::Assessed, |(_, phase)| phase),
         verified: is("Verified"),
         stalled: is("Stalled"),
+        waits_for_word: conditions::find(&status.conditions, "Stalled").is_some_and(|c| c.reason == STATUS_LOST),
     }
 }
 
@@ -88,6 +100,7 @@ pub fn entry(record: &OperationRecord) -> Entry {
         outcome: record.outcome,
         job: record.job_id.as_ref().map(|id| id.strip_prefix("job-").unwrap().parse().unwrap()),
         adopted: record.adopted,
+        foreign: record.foreign,
         intended: tick(record.intended_at.0),
         ended: record.ended_at.as_ref().map(|at| tick(at.0)),
     }
@@ -100,6 +113,7 @@ pub fn record(entry: &Entry) -> OperationRecord {
         attempt,
         job_id: entry.job.map(job_id),
         adopted: entry.adopted,
+        foreign: entry.foreign,
         retry_token: token.to_string(),
         item_id: ITEM.to_owned(),
         ended_at: entry.ended.map(|tick| Time(time(tick))),
@@ -108,7 +122,8 @@ pub fn record(entry: &Entry) -> OperationRecord {
     }
 }
 
-pub fn to_status(object: &Object) -> ReplicatedItemStatus {
+/// The status. A build that presumes takes whatever it finds failed back for its own doing.
+pub fn to_status(object: &Object, build: Build) -> ReplicatedItemStatus {
     let since = |phase| object.reached >= phase;
     let drafts = vec![
         Draft::new("Reprotected", since(DesiredPhase::Reprotected), "Model", "-"),
@@ -116,15 +131,21 @@ pub fn to_status(object: &Object) -> ReplicatedItemStatus {
         Draft::new("Committed", since(DesiredPhase::Committed), "Model", "-"),
         Draft::new("Protected", since(DesiredPhase::Protected), "Model", "-"),
         Draft::new("Verified", object.verified, "Model", "-"),
-        Draft::new("Stalled", object.stalled, "Model", "-"),
+        Draft::new("Stalled", object.stalled, if object.waits_for_word { STATUS_LOST } else { "Model" }, "-"),
     ];
+    let mut history: Vec<OperationRecord> = object.history.iter().map(record).collect();
+    let presumes = build == Build::Presuming;
+    if presumes && object.reached == DesiredPhase::FailedBack {
+        history.insert(0, support::record(Verb::FailBack, OperationOutcome::Succeeded, at(-60)));
+    }
     ReplicatedItemStatus {
-        observed_generation: Some(1),
+        observed_generation: (object.phase != ItemPhase::Unknown).then_some(1),
         phase: object.phase,
         conditions: conditions::merge(&[], drafts, Some(1), at(-60)),
-        claim: object.claim.map(|(up_to, token)| Claim { retry_token: token.to_string(), ..claim(up_to) }),
+        claim: object.claim.map(to_claim),
         operation: object.operation.as_ref().map(record),
-        history: object.history.iter().map(record).collect(),
+        history,
+        unexplained: (object.unexplained && !presumes).then(|| "a failback".to_owned()),
         identity: support::identity(),
         ..ReplicatedItemStatus::default()
     }
@@ -188,10 +209,15 @@ pub fn to_facts(cache: &Cache, permissive: bool) -> ItemFacts {
 }
 
 /// Lets the real core decide.
-pub fn decide(spec: &ReplicatedItemSpec, cache: &Cache, permissive: bool, now: Tick) -> ItemDecision {
-    let (status, facts) = (to_status(&cache.object), to_facts(cache, permissive));
+pub fn decide(world: &World, cache: &Cache, now: Tick) -> ItemDecision {
+    let (status, mut facts) = (to_status(&cache.object, world.build), to_facts(cache, world.permissive));
+    if world.build == Build::Presuming {
+        // Nor does it look for what others did.
+        let ours = |job: &Job| status.operation.iter().any(|record| record.job_id.as_ref() == Some(&job.id));
+        facts.jobs = facts.jobs.map(|jobs| jobs.iter().filter(|job| ours(job) || job.in_flight()).cloned().collect());
+    }
     failback::core::decide::item::decide(&ItemInput {
-        spec,
+        spec: &world.spec,
         status: &status,
         generation: Some(1),
         facts: &facts,
@@ -239,36 +265,109 @@ pub fn compare(verb: Verb, seen: &Seen, permissive: bool) -> Result<(), String> 
     guarded(verb).check(&Fresh { item: item(seen, permissive), azure_vm: Some(azure_vm(seen)), home_vm })
 }
 
-/// Lets the real plan decide, and gives the claims that change.
-pub fn claims(state: &State, names: &[String]) -> Vec<(usize, Option<(DesiredPhase, u8)>)> {
-    let statuses = state.machines.iter().map(|machine| to_status(&machine.object));
-    let items = names.iter().cloned().zip(statuses).collect();
-    let decision = failback::core::decide::plan::decide(&PlanInput {
-        name: "plan",
-        uid: PLAN,
-        generation: Some(1),
-        spec: &to_plan(&state.plan, names),
-        status: &FailbackPlanStatus::default(),
-        deleting: false,
-        abandon: None,
-        requester: None,
-        items: &items,
-        declared: &BTreeMap::new(),
-        load: &Load::default(),
-        approvals: &[],
-        now: time(state.now),
+fn to_claim(claimed: Claimed) -> Claim {
+    let Claimed { up_to, token, held, found } = claimed;
+    let found = found.map(|Noted { step, token, approval, consent }| Found {
+        step: if step == Verb::FailBack { ApprovalStep::FailBack } else { ApprovalStep::Commit },
+        at: Time(at(0)),
+        retry_token: token.to_string(),
+        approvals: approval.into_iter().map(|number| number.to_string()).collect(),
+        consent: consent.then(|| "a word".to_owned()),
     });
-    let short = |claim: Claim| (claim.up_to, claim.retry_token.parse().unwrap());
+    let held_by = if held { STATUS_LOST.to_owned() } else { String::new() };
+    Claim { retry_token: token.to_string(), held_by, found, ..claim(up_to) }
+}
+
+fn claimed(claim: &Claim, spec: &FailbackPlanSpec) -> Claimed {
+    let number = |known: &String| (1..9).find(|number| digest(&approval(spec, *number)) == *known).unwrap();
+    let found = claim.found.as_ref().map(|found| Noted {
+        step: Verb::parse(found.step.as_str()).unwrap(),
+        token: found.retry_token.parse().unwrap(),
+        approval: found.approvals.first().map(number),
+        consent: found.consent.is_some(),
+    });
+    let held = claim.held_by == STATUS_LOST;
+    Claimed { up_to: claim.up_to, token: claim.retry_token.parse().unwrap(), held, found }
+}
+
+/// Lets the real plan decide, and gives the claims that change.
+pub fn claims(world: &World, state: &State, reversed: bool) -> Vec<(usize, Option<Claimed>)> {
+    let names = world.names();
+    let decision: PlanDecision = with_plan(world, state, reversed, failback::core::decide::plan::decide);
     let index = |name: &String| names.iter().position(|other| other == name).unwrap();
-    let changes = decision.claims.into_iter().map(|(name, claim)| (index(&name), claim.map(short)));
+    let spec = to_plan(world, &state.plan, reversed);
+    let short = |claim: &Option<Claim>| claim.as_ref().map(|claim| claimed(claim, &spec));
+    let changes = decision.claims.iter().map(|(name, claim)| (index(name), short(claim)));
     changes.filter(|(index, claim)| state.machines[*index].object.claim != *claim).collect()
 }
 
-pub fn to_plan(plan: &Plan, names: &[String]) -> failback::api::FailbackPlanSpec {
+/// The plan's consent, asked once more right before a call.
+pub fn permitted(world: &World, state: &State, machine: usize, verb: Verb) -> bool {
+    with_plan(world, state, false, |input| permits(input, &world.names()[machine], verb).is_ok())
+}
+
+fn with_plan<T>(world: &World, state: &State, reversed: bool, ask: impl FnOnce(&PlanInput<'_>) -> T) -> T {
+    let names = world.names();
+    let spec = to_plan(world, &state.plan, reversed);
+    let approvals: Vec<_> = state.plan.approval.into_iter().map(|number| approval(&spec, number)).collect();
+    // A note holds a digest of each approval that stood: the number stands for it here.
+    let digests = |found: &mut Found| {
+        for known in &mut found.approvals {
+            *known = digest(&approval(&spec, known.parse().unwrap()));
+        }
+    };
+    let items = names.iter().cloned().zip(state.machines.iter().map(|machine| {
+        let mut status = to_status(&machine.object, world.build);
+        status.claim.iter_mut().filter_map(|claim| claim.found.as_mut()).for_each(digests);
+        status
+    }));
+    ask(&PlanInput {
+        name: "plan",
+        uid: PLAN,
+        generation: Some(1),
+        spec: &spec,
+        status: &FailbackPlanStatus::default(),
+        deleting: state.plan.gate == Gate::Deleted,
+        abandon: None,
+        requester: None,
+        items: &items.collect(),
+        declared: &BTreeMap::new(),
+        load: &Load::default(),
+        approvals: &approvals,
+        now: time(state.now),
+    })
+}
+
+fn to_plan(world: &World, plan: &Plan, reversed: bool) -> FailbackPlanSpec {
+    let mut names = world.names();
+    if reversed {
+        names.reverse();
+    }
+    let waves: Vec<Value> = if world.waves {
+        let wave = |name: &String| json!({ "name": name, "items": [name], "maxConcurrent": 1 });
+        names.iter().map(wave).collect()
+    } else {
+        vec![json!({ "name": "all", "items": names, "maxConcurrent": 1 })]
+    };
+    let approvals = if world.demands { json!([{ "step": "Commit" }]) } else { json!([]) };
     plan_spec(json!({
         "desiredPhase": plan.desired,
-        "waves": [{ "name": "all", "items": names, "maxConcurrent": 1 }],
+        "waves": waves,
+        "approvals": approvals,
+        "suspend": plan.gate == Gate::Suspended,
         "commit": { "soakSeconds": 0 },
         "retryToken": plan.token.to_string(),
     }))
+}
+
+fn approval(spec: &FailbackPlanSpec, number: u8) -> FailbackApprovalSpec {
+    FailbackApprovalSpec {
+        plan_ref: Reference { name: "plan".to_owned() },
+        plan_uid: PLAN.to_owned(),
+        spec_hash: spec_hash(spec),
+        step: ApprovalStep::Commit,
+        approver: "ann".to_owned(),
+        expires_at: Time(at(60_000)),
+        comment: number.to_string(),
+    }
 }

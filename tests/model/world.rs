@@ -18,6 +18,10 @@ pub struct State {
     pub now: Tick,
     /// How many more things may go wrong.
     pub mischief: u8,
+    /// How many more times people may approve, withdraw, suspend, resume or delete.
+    pub people: u8,
+    /// How many more times a status may be lost, or an old one come back.
+    pub losses: u8,
     /// Whether somebody else acted on a machine.
     pub meddled: bool,
     pub wrong: Wrong,
@@ -28,6 +32,20 @@ pub struct State {
 pub struct Machine {
     pub truth: Truth,
     pub object: Object,
+    pub brought: Brought,
+}
+
+/// How a machine came home, as one knows who saw it all: what a commit of it needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Brought {
+    /// By the plan, which remembers it; or it did not come home yet.
+    ByPlan,
+    /// By somebody else; or by the plan, and nothing remembers it. Nobody has said a word since.
+    Somehow,
+    /// The same, and there is an approval since, which holds.
+    Approved,
+    /// The same, and there is another retry token since.
+    Told,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -38,6 +56,8 @@ pub struct Truth {
     pub home_on: bool,
     /// A failover failed half-way, and its remains can be committed.
     pub half_failed: bool,
+    /// Somebody switched the machine in Azure on.
+    pub switched_on: bool,
     /// A bit for each verb that ever took effect.
     pub effects: u8,
 }
@@ -74,12 +94,34 @@ pub type Key = (Verb, u8, i32);
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Object {
     pub phase: ItemPhase,
-    pub claim: Option<(DesiredPhase, u8)>,
+    pub claim: Option<Claimed>,
     pub operation: Option<Entry>,
     pub history: Vec<Entry>,
+    pub unexplained: bool,
     pub reached: DesiredPhase,
     pub verified: bool,
     pub stalled: bool,
+    /// It is stalled because a person's word lacks.
+    pub waits_for_word: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Claimed {
+    pub up_to: DesiredPhase,
+    pub token: u8,
+    /// The plan holds it until a person says a word.
+    pub held: bool,
+    pub found: Option<Noted>,
+}
+
+/// What the plan noted of a machine that no record explains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Noted {
+    pub step: Verb,
+    pub token: u8,
+    /// The approval that stood then, by its number.
+    pub approval: Option<u8>,
+    pub consent: bool,
 }
 
 /// An entry of the journal.
@@ -91,6 +133,7 @@ pub struct Entry {
     pub outcome: OperationOutcome,
     pub job: Option<u8>,
     pub adopted: bool,
+    pub foreign: bool,
     pub intended: Tick,
     pub ended: Option<Tick>,
 }
@@ -105,6 +148,18 @@ impl Entry {
 pub struct Plan {
     pub desired: DesiredPhase,
     pub token: u8,
+    /// The approval of the commit that holds, by its number.
+    pub approval: Option<u8>,
+    /// How many there were.
+    pub approvals: u8,
+    pub gate: Gate,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Gate {
+    Open,
+    Suspended,
+    Deleted,
 }
 
 /// A controller. Its caches are as old as it likes.
@@ -161,6 +216,10 @@ pub struct Wrong {
     pub both_copies_on: bool,
     pub illegal_phase: bool,
     pub success_without_effect: bool,
+    pub unasked_commit: bool,
+    pub against_a_gate: bool,
+    pub too_many_at_a_time: bool,
+    pub out_of_order: bool,
 }
 
 impl Truth {
@@ -172,7 +231,7 @@ impl Truth {
             Stage::HomeCommitted | Stage::SyncingToAzure | Stage::ProtectedToAzure => AzureSide::Absent,
             Stage::InTransition | Stage::Unknown => panic!("nothing begins at {stage:?}"),
         };
-        Self { stage, jobs: Vec::new(), azure, home_on: home, half_failed: false, effects: 0 }
+        Self { stage, jobs: Vec::new(), azure, home_on: home, half_failed: false, switched_on: false, effects: 0 }
     }
 
     pub fn running(&self) -> Option<usize> {
@@ -196,6 +255,12 @@ impl Truth {
             return None;
         }
         self.jobs.push(JobRow { verb, key, state: JobEnd::Runs, started: now, ended: 0 });
+        // The side that is left is switched off first, and the other one on at the end.
+        match verb {
+            Verb::FailBack => self.azure = AzureSide::Off,
+            Verb::Reprotect | Verb::Cancel => self.home_on = false,
+            Verb::Commit | Verb::Protect => {}
+        }
         u8::try_from(self.jobs.len() - 1).ok()
     }
 
@@ -206,14 +271,14 @@ impl Truth {
         self.jobs[job].ended = now;
         self.effects |= 1 << verb as u8;
         match verb {
-            Verb::Reprotect => (self.stage, self.home_on) = (Stage::SyncingToVMware, false),
+            Verb::Reprotect => self.stage = Stage::SyncingToVMware,
             Verb::FailBack => {
-                (self.stage, self.azure, self.home_on) = (Stage::FailedBack, AzureSide::Off, true);
+                (self.stage, self.home_on) = (Stage::FailedBack, true);
                 self.half_failed = false;
             }
             Verb::Commit => (self.stage, self.azure) = (Stage::HomeCommitted, AzureSide::Absent),
             Verb::Cancel => {
-                (self.stage, self.azure, self.home_on) = (Stage::ReadyToFailBack, AzureSide::Running, false);
+                (self.stage, self.azure) = (Stage::ReadyToFailBack, AzureSide::Running);
                 self.half_failed = false;
             }
             Verb::Protect => self.stage = Stage::SyncingToAzure,
@@ -224,10 +289,21 @@ impl Truth {
     pub fn fail(&mut self, job: usize, half: bool, now: Tick) {
         self.jobs[job].state = JobEnd::Failed;
         self.jobs[job].ended = now;
-        if half {
-            (self.stage, self.azure, self.home_on) = (Stage::FailedBack, AzureSide::Off, true);
-            self.half_failed = true;
+        match self.jobs[job].verb {
+            Verb::FailBack if half => {
+                (self.stage, self.home_on) = (Stage::FailedBack, true);
+                self.half_failed = true;
+            }
+            // What was switched off is switched on again.
+            Verb::FailBack => self.azure = AzureSide::Running,
+            Verb::Cancel => self.home_on = true,
+            Verb::Reprotect | Verb::Commit | Verb::Protect => {}
         }
+    }
+
+    /// It runs at home, and its copy in Azure does not.
+    pub fn is_home(&self) -> bool {
+        self.home_on && self.azure != AzureSide::Running && !self.half_failed && self.running().is_none()
     }
 
     pub fn both_on(&self) -> bool {

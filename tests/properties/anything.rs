@@ -1,7 +1,9 @@
 //! Anything that a machine's world and records can look like, sane or not.
 
 use failback::{
-    api::{Claim, ClaimWaiver, DesiredPhase, OperationOutcome, OperationRecord, ReplicatedItemStatus},
+    api::{
+        ApprovalStep, Claim, ClaimWaiver, DesiredPhase, Found, OperationOutcome, OperationRecord, ReplicatedItemStatus,
+    },
     core::{
         action::Verb,
         checks::CHECKS,
@@ -14,6 +16,7 @@ use failback::{
         waiting::HELD_REASONS,
     },
 };
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use proptest::{prelude::*, sample::select};
 
 use crate::support::{
@@ -205,10 +208,12 @@ pub fn any_claim() -> impl Strategy<Value = Option<Claim>> {
         any::<bool>(),
         prop::option::weighted(0.2, Just("It does not work.".to_owned())),
         any_waivers(),
+        prop::option::weighted(0.3, any_found()),
     );
     prop::option::weighted(
         0.9,
-        parts.prop_map(|(up_to, held_by, token, soak, ours, cancel, waivers)| Claim {
+        parts.prop_map(|(up_to, held_by, token, soak, ours, cancel, waivers, found)| Claim {
+            found,
             cancel,
             waivers,
             plan_uid: if ours { claim(up_to).plan_uid } else { "another".to_owned() },
@@ -218,6 +223,18 @@ pub fn any_claim() -> impl Strategy<Value = Option<Claim>> {
             ..claim(up_to)
         }),
     )
+}
+
+/// What a plan noted of a machine, with a person's word or without.
+fn any_found() -> impl Strategy<Value = Found> {
+    let step = select(vec![ApprovalStep::FailBack, ApprovalStep::Commit]);
+    (step, prop::option::of(Just("approval of Commit by ann".to_owned()))).prop_map(|(step, consent)| Found {
+        step,
+        at: Time(at(0)),
+        retry_token: String::new(),
+        approvals: Vec::new(),
+        consent,
+    })
 }
 
 /// Mostly none; else some checks, whether they may be waived or not.
@@ -256,10 +273,16 @@ fn any_record() -> impl Strategy<Value = OperationRecord> {
 fn any_status(stage: Stage) -> impl Strategy<Value = ReplicatedItemStatus> {
     let operation = prop::option::weighted(0.4, any_record());
     let parts = (select(PHASES.to_vec()), any_claim(), operation, prop::collection::vec(any_record(), 0..3));
-    (parts, any::<u8>()).prop_map(move |((phase, claim, operation, history), kind)| {
+    (parts, any::<u8>()).prop_map(move |((phase, claim, operation, mut history), kind)| {
         let mut status = if kind % 8 == 0 { ReplicatedItemStatus::default() } else { status(stage, None) };
         if kind % 8 == 1 {
             status.phase = phase;
+        }
+        if kind % 2 == 0 {
+            history.extend(status.history);
+        }
+        if kind % 16 == 3 {
+            status.unexplained = Some("a failback, job j3, which ended as Failed".to_owned());
         }
         ReplicatedItemStatus { claim, operation, history, ..status }
     })

@@ -131,6 +131,18 @@ proptest! {
     }
 
     #[test]
+    fn a_commit_follows_the_plans_own_failback_or_a_persons_word(input in anything()) {
+        if called(&decide(&input)) == Some(Verb::Commit) {
+            let claim = input.status.claim.as_ref().unwrap();
+            let own = input.status.operation.iter().chain(&input.status.history).any(|record| {
+                record.verb == "FailBack" && record.plan_uid == claim.plan_uid && !record.foreign
+            });
+            let word = claim.found.as_ref().is_some_and(|found| found.consent.is_some());
+            prop_assert!(own || word, "{:?}", input.status);
+        }
+    }
+
+    #[test]
     fn a_second_pass_over_an_unchanged_world_writes_nothing(input in anything()) {
         let mut status = input.status.clone();
         for pass in 0.. {

@@ -15,8 +15,8 @@
 mod crash;
 mod gate;
 mod soak;
-mod trouble;
 mod takeover;
+mod trouble;
 mod world;
 
 /// Whether the long variants are asked for.

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use failback::{
     api::{
-        DesiredPhase, FailbackPlanSpec, FailbackPlanStatus, ItemPhase, OperationOutcome, ReplicatedItemStatus,
-        TargetStatus,
+        DesiredPhase, FailbackPlanSpec, FailbackPlanStatus, ItemPhase, OperationOutcome, OperationRecord,
+        ReplicatedItemStatus, TargetStatus,
     },
     core::{
         action::Verb,
@@ -98,6 +98,10 @@ impl Thing {
             let outcome = if job > now { OperationOutcome::Submitted } else { OperationOutcome::Succeeded };
             record(VERBS[step], outcome, now)
         });
+        if since(DesiredPhase::FailedBack) {
+            let done = record(Verb::FailBack, OperationOutcome::Succeeded, at(0));
+            self.status.history = vec![OperationRecord { plan_uid: format!("uid-{}", self.plan), ..done }];
+        }
     }
 }
 

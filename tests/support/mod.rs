@@ -239,9 +239,16 @@ pub fn site_at(now: Timestamp) -> SiteFacts {
         object: None,
         vm: Fact::seen(OnPremisesVm::Found(Box::new(appliance)), now),
         disks_attached: 0,
+        disks_planned: 0,
+        disks_own: 0,
         disk_limit: 60,
     };
-    SiteFacts { datastores: vec![datastore], hosts: vec![host], targets: vec![target], namesakes: Vec::new() }
+    SiteFacts {
+        datastores: vec![datastore.into()],
+        hosts: vec![host.into()],
+        targets: vec![target],
+        namesakes: Vec::new(),
+    }
 }
 
 /// Everything, seen at `now`, of a healthy machine at a stage.
@@ -378,12 +385,8 @@ pub fn identity() -> Identity {
 pub fn status(stage: Stage, claim: Option<Claim>) -> ReplicatedItemStatus {
     let failed_back = record(Verb::FailBack, OperationOutcome::Succeeded, at(-90));
     let history = if stage == Stage::FailedBack { vec![failed_back] } else { Vec::new() };
-    let fresh = ReplicatedItemStatus {
-        phase: stage.phase(),
-        identity: identity(),
-        history,
-        ..ReplicatedItemStatus::default()
-    };
+    let fresh =
+        ReplicatedItemStatus { phase: stage.phase(), identity: identity(), history, ..ReplicatedItemStatus::default() };
     let seen = decide_on(&fresh, &facts(stage, at(-60)), at(-60)).status;
     ReplicatedItemStatus { claim, ..seen }
 }

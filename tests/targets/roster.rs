@@ -8,6 +8,7 @@ use failback::{
         action::Verb,
         conditions::{self, Draft},
         roster::{Entry, ItemKey, Load, Roster, Share},
+        schedule::{self, load::Limits},
     },
 };
 
@@ -28,6 +29,12 @@ fn status(phase: ItemPhase, disks: i32) -> ReplicatedItemStatus {
 
 fn claimed(disks: i32) -> ReplicatedItemStatus {
     ReplicatedItemStatus { claim: Some(claim(DesiredPhase::Reprotected)), ..status(ItemPhase::FailedOver, disks) }
+}
+
+/// Disks that come before an object's.
+fn before(roster: &Roster, target: &str, name: &str) -> u32 {
+    let taken = roster.taken(target, &key(name), 60);
+    taken.attached + taken.planned
 }
 
 fn entry(status: &ReplicatedItemStatus) -> Option<Entry> {
@@ -71,25 +78,25 @@ fn of_two_that_may_start_the_second_sees_the_first() {
     let mut roster = Roster::default();
     roster.apply(&key("a"), entry(&claimed(40)));
     roster.apply(&key("b"), entry(&claimed(30)));
-    assert_eq!(roster.taken_before("mt", &key("a"), 60), 0);
-    assert_eq!(roster.taken_before("mt", &key("b"), 60), 40);
+    assert_eq!(before(&roster, "mt", "a"), 0);
+    assert_eq!(before(&roster, "mt", "b"), 40);
     assert_eq!(roster.load("mt"), Load { attached: 0, planned: 70, machines: 0 });
 
     roster.apply(&key("a"), entry(&status(ItemPhase::Reprotected, 40)));
-    assert_eq!(roster.taken_before("mt", &key("a"), 60), 0);
-    assert_eq!(roster.taken_before("MT", &key("b"), 60), 40);
+    assert_eq!(before(&roster, "mt", "a"), 0);
+    assert_eq!(before(&roster, "MT", "b"), 40);
     assert_eq!(roster.load("Mt"), Load { attached: 40, planned: 30, machines: 1 });
     assert_eq!(roster.load("other"), Load::default());
 
     roster.apply(&key("a"), None);
-    assert_eq!(roster.taken_before("mt", &key("b"), 60), 0);
+    assert_eq!(before(&roster, "mt", "b"), 0);
 }
 
 #[test]
 fn one_that_never_fits_keeps_nobody_waiting() {
     let mut roster = Roster::default();
     roster.apply(&key("a"), entry(&claimed(61)));
-    assert_eq!(roster.taken_before("mt", &key("b"), 60), 0);
+    assert_eq!(before(&roster, "mt", "b"), 0);
 }
 
 /// Whatever was claimed and started in whatever order, the next in line can start when it fits, and the limit holds.
@@ -104,7 +111,7 @@ fn a_crowd_goes_through_one_target_without_waiting_in_a_circle() {
     let mut rounds = 0;
     while !waiting.is_empty() {
         let start: Vec<&String> =
-            waiting.iter().copied().filter(|name| roster.taken_before("mt", &key(name), 60) + 7 <= 60).collect();
+            waiting.iter().copied().filter(|name| before(&roster, "mt", name) + 7 <= 60).collect();
         assert_eq!(start.len(), waiting.len().min(8), "round {rounds}");
         for name in &start {
             roster.apply(&key(name), entry(&status(ItemPhase::Reprotecting, 7)));
@@ -140,4 +147,15 @@ fn those_who_share_something_are_told_and_nobody_else() {
     roster.apply(&key("x"), entry(&unclaimed()));
     let touched = roster.apply(&key("y"), entry(&unclaimed()));
     assert_eq!((touched.targets.len(), touched.items), (0, BTreeSet::from([key("x")])));
+}
+
+#[test]
+fn a_target_that_says_less_is_full_earlier() {
+    let targets = [("MT", 20, 0), ("MT", 12, 2), ("other", 60, 0)];
+    let limits = Limits::declared(targets.map(|(id, disks, others)| (id.to_owned(), disks, others)));
+    assert_eq!((limits.disks("MT"), limits.disks("other"), limits.disks("undeclared")), (12, 60, 60));
+    let mut load = schedule::load::Load::of(limits, &[], &BTreeSet::new());
+    assert_eq!(load.take_disks(&[("MT", 8)].into()), Ok(()));
+    let full = load.take_disks(&[("MT", 3)].into()).unwrap_err();
+    assert_eq!((full.of.as_str(), full.limit, full.asked), ("MT", 12, 3));
 }

@@ -1,6 +1,6 @@
 //! The status of a MasterTarget, as golden files.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, sync::Arc};
 
 use failback::{
     api::{CheckResult, MasterTargetSpec, MasterTargetStatus, Reference},
@@ -11,6 +11,7 @@ use failback::{
             ReprotectTarget, RetentionVolume, VirtualDisk, VirtualMachine,
         },
         roster::Load,
+        target::{self, Finding},
     },
 };
 use jiff::Timestamp;
@@ -185,7 +186,7 @@ fn troubles_of_an_appliance() {
         (
             "its host has lost the datastore",
             World::appliance().with(|world| {
-                world.around().datastores[0].mounts = Some(Vec::new());
+                Arc::make_mut(&mut world.around().datastores[0]).mounts = Some(Vec::new());
             }),
         ),
         ("VM not found", World::appliance().with(|world| world.around().vm = OnPremisesVm::NotFound)),
@@ -278,13 +279,13 @@ fn a_steady_world_changes_nothing_although_its_clock_and_its_free_space_move() {
         world.before = world.decide();
         world.now = at(5);
         world.target().heartbeat = Some(at(4));
-        world.around().datastores[0].free_bytes = Some((1 << 42) - (1 << 30));
+        Arc::make_mut(&mut world.around().datastores[0]).free_bytes = Some((1 << 42) - (1 << 30));
         if let Some(volume) = world.target().retention.iter_mut().flatten().next() {
             volume.free_bytes = Some((90 << 30) - 1);
         }
         assert_eq!(world.decide(), world.before);
         // 1 % of its 8 TiB, and more than that.
-        world.around().datastores[0].free_bytes = Some((1 << 42) - (1 << 37));
+        Arc::make_mut(&mut world.around().datastores[0]).free_bytes = Some((1 << 42) - (1 << 37));
         assert_eq!(world.decide().datastores[0].free_bytes, Some((1 << 42) - (1 << 37)));
     }
 }
@@ -307,4 +308,43 @@ fn what_was_seen_stays_while_the_other_side_cannot_be_read_and_goes_with_what_it
     world.spec.appliance = Some("another".to_owned());
     let gone = world.decide();
     assert_eq!((gone.id, gone.vm, gone.datastores), (None, None, Vec::new()));
+}
+
+#[test]
+fn disks_on_its_vm_that_nobody_declared_take_slots_and_its_own_do_not() {
+    let in_folder = |folder: &str| VirtualDisk {
+        controller: Some("VirtualLsiLogicSASController".to_owned()),
+        folder: Some(folder.to_owned()),
+        ..VirtualDisk::default()
+    };
+    let with = |attached: u32, folders: &[&str]| {
+        let status = World::appliance().with(|world| {
+            world.load.attached = attached;
+            world.vm().disks = folders.iter().map(|folder| in_folder(folder)).collect();
+        });
+        let said = status.conditions.iter().find(|condition| condition.type_ == "CapacityAvailable").unwrap().clone();
+        (status.disks.unwrap(), said.message)
+    };
+    let (disks, said) = with(2, &["mt", "mt", "a", "a", "b"]);
+    assert_eq!((disks.text.as_str(), disks.attached, disks.undeclared), ("3/60", 2, 1));
+    assert_eq!(
+        said,
+        "3 of 60 disks are taken on \"appliance01\", 1 of them by machines that nobody declared, and 1 more fits."
+    );
+    let (disks, _) = with(12, &["mt", "a", "b"]);
+    assert_eq!((disks.text.as_str(), disks.undeclared), ("12/60", 0), "shown ones are those that are known");
+}
+
+#[test]
+fn planned_disks_come_on_top_of_undeclared_ones() {
+    let disks = ["mt", "a", "b"].map(|folder| VirtualDisk { folder: Some(folder.to_owned()), ..Default::default() });
+    let mut target = site_at(at(0)).targets.remove(0);
+    let Fact::Seen { value: OnPremisesVm::Found(vm), .. } = &mut target.vm else { panic!("no VM") };
+    vm.disks = disks.to_vec();
+    target.disks_planned = 57;
+    assert!(matches!(target::slots(&target, 1), Finding::Ok(_)), "{:?}", target::slots(&target, 1));
+    assert!(matches!(target::slots(&target, 2), Finding::Bad { .. }));
+    // Its own disk, attached by now, is one of the two that are shown.
+    target.disks_own = 1;
+    assert!(matches!(target::slots(&target, 2), Finding::Ok(_)));
 }

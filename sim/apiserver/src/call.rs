@@ -66,12 +66,40 @@ pub(crate) struct Call {
     pub(crate) dry_run: bool,
     /// The field manager of the write.
     pub(crate) manager: String,
+    /// Who asks.
+    pub(crate) user: User,
     /// The body's media type, without parameters.
     pub(crate) content_type: String,
 }
 
 /// The subresource that gives a ServiceAccount's token.
 pub(crate) const TOKEN: &str = "token";
+
+/// Who asks. Nobody signs in here, and everybody may do everything: the name is an administrator's, or the one that is
+/// impersonated, as with `kubectl --as`.
+#[derive(Clone, Debug)]
+pub(crate) struct User {
+    pub(crate) name: String,
+    pub(crate) groups: Vec<String>,
+}
+
+impl Default for User {
+    fn default() -> User {
+        User { name: "kubernetes-admin".to_owned(), groups: vec!["system:masters".to_owned()] }
+    }
+}
+
+impl User {
+    fn of(headers: &HeaderMap) -> User {
+        let texts = |name: &str| -> Vec<String> {
+            headers.get_all(name).iter().filter_map(|v| v.to_str().ok()).map(str::to_owned).collect()
+        };
+        match texts("impersonate-user").pop() {
+            Some(name) => User { name, groups: texts("impersonate-group") },
+            None => User::default(),
+        }
+    }
+}
 
 /// Where a path leads.
 pub(crate) struct Target<'a> {
@@ -185,6 +213,7 @@ impl Call {
             strictness,
             dry_run,
             manager,
+            user: User::of(headers),
         })
     }
 

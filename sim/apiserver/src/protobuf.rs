@@ -1,4 +1,4 @@
-//! The few protobuf bodies that everyday kubectl commands send: `create namespace`, `auth can-i`, and `create secret`, since
+//! The few protobuf bodies that everyday kubectl commands send: `create namespace`, `auth can-i`, `auth whoami`, and `create secret`, since
 //! credentials are made with it. Everything else in protobuf is refused; answers are always JSON.
 //!
 //! Envelope: <https://kubernetes.io/docs/reference/using-api/api-concepts/#protobuf-encoding>; field numbers:
@@ -53,6 +53,7 @@ fn fields_of(kind: &str) -> Option<&'static [Field]> {
             (4, "stringData", Kind::TextMap),
             (5, "immutable", Kind::Flag),
         ],
+        "SelfSubjectReview" => &[(1, "metadata", METADATA)],
         "SelfSubjectAccessReview" => &[
             (1, "metadata", METADATA),
             (

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::admission;
 use crate::apply::fieldset::FieldSet;
 use crate::apply::ownership::{self, Writer};
-use crate::call::Call;
+use crate::call::{Call, User};
 use crate::crd;
 use crate::error::{Cause, Failure, Outcome};
 use crate::event;
@@ -64,7 +64,7 @@ impl Shared {
         let mut decoded = admission::decode(call, body)?;
         let mut more = name_object(call, &mut decoded.object)?;
         if call.resource.only_create {
-            let object = self.review(decoded.object);
+            let object = self.review(call, decoded.object);
             return Ok(Written { object, created: true, warnings: decoded.warnings });
         }
         if decoded.object.has("/metadata/resourceVersion") {
@@ -371,6 +371,7 @@ pub(crate) fn internal_call(resource: &Arc<Resource>, key: &Key) -> Call {
         strictness: crate::call::Strictness::Ignore,
         dry_run: false,
         manager: "kube-apiserver".to_owned(),
+        user: User::default(),
         content_type: String::new(),
     }
 }

@@ -196,6 +196,15 @@ fn watches_and_everyday_objects_work() {
     assert!(desk.text(&["get", "cm,secret,sa,lease", "--no-headers"]).contains("configmap/c"));
     assert!(desk.text(&["describe", "ns", "default"]).contains("Active"));
     assert!(desk.text(&["get", "all"]).contains("failbackplan.demo.example.io/p1"));
+    let me = |arguments: &[&str]| {
+        desk.text(&[&["auth", "whoami", "-o", "jsonpath={.status.userInfo.username}"], arguments].concat())
+    };
+    assert_eq!(me(&[]), "kubernetes-admin");
+    assert_eq!(me(&["--as", "anna"]), "anna");
+    assert!(
+        desk.text(&["auth", "whoami", "--as", "anna", "--as-group", "approvers"])
+            .contains("[approvers system:authenticated]")
+    );
     assert_eq!(desk.text(&["api-versions"]).lines().filter(|l| l.contains("example")).count(), 1);
     let unknown = desk.home.join("unknown.yaml");
     std::fs::write(&unknown, "apiVersion: foo.example/v1\nkind: Bar\nmetadata: {name: x}\n").unwrap();

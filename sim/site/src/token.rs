@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::wire::{Answer, Request};
@@ -82,33 +83,35 @@ fn federated_as(world: &World, client: &str, assertion: &str) -> Result<(), (u64
         return Ok(());
     }
     let claims = assertion.split('.').nth(1).and_then(|part| URL_SAFE_NO_PAD.decode(part).ok());
-    let claims: Value = claims.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
-    if claims["exp"].as_i64().is_none_or(|until| until <= jiff::Timestamp::now().as_second()) {
+    let claims: Claims = claims.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+    if claims.exp <= jiff::Timestamp::now().as_second() {
         return Err((700_024, "Client assertion is not within its valid time range.".to_owned()));
     }
-    let audience = |known: &str| match &claims["aud"] {
-        Value::Array(all) => all.iter().any(|one| one == known),
-        one => one == known,
+    let refused = |number, what: &str, presented: &str| {
+        let check = "Check your federated identity credential Subject, Audience and Issuer against the presented assertion. https://learn.microsoft.com/entra/workload-id/workload-identity-federation";
+        let message = format!(
+            "No matching federated identity record found for presented assertion {what} '{presented}'. {check}"
+        );
+        Err((number, message))
     };
-    let check = "Check your federated identity credential Subject, Audience and Issuer against the presented assertion. https://learn.microsoft.com/entra/workload-id/workload-identity-federation";
-    let of_client: Vec<_> = credentials.iter().filter(|known| known.client_id.eq_ignore_ascii_case(client)).collect();
-    let subject = claims["sub"].as_str().unwrap_or_default();
-    if !of_client.iter().any(|known| known.subject == subject) {
-        return Err((
-            700_213,
-            format!("No matching federated identity record found for presented assertion subject '{subject}'. {check}"),
-        ));
+    let of_client = credentials.iter().filter(|known| known.client_id.eq_ignore_ascii_case(client));
+    let of_subject: Vec<_> = of_client.filter(|known| known.subject == claims.sub).collect();
+    if of_subject.is_empty() {
+        return refused(700_213, "subject", &claims.sub);
     }
-    if !of_client.iter().any(|known| known.subject == subject && audience(&known.audience)) {
-        let presented = &claims["aud"];
-        return Err((
-            700_212,
-            format!(
-                "No matching federated identity record found for presented assertion audience '{presented}'. {check}"
-            ),
-        ));
+    if !of_subject.iter().any(|known| claims.aud.contains(&known.audience)) {
+        return refused(700_212, "audience", &claims.aud.join(" "));
     }
     Ok(())
+}
+
+/// What is looked at of a token of another issuer.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Claims {
+    sub: String,
+    aud: Vec<String>,
+    exp: i64,
 }
 
 /// `POST /{tenant}/oauth2/v2.0/token`.

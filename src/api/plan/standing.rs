@@ -132,8 +132,10 @@ pub struct FailbackPlanStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 128))]
     pub cancelled: Vec<Cancelled>,
-    /// When the machines that move, and those that follow them, should be where the plan wants them; people's consent
-    /// not counted. Absent where a part of it is not known.
+    /// When the last machine should be where the plan wants it, if nothing new happens: by what was measured, the
+    /// waves, the limits of the plan, the master targets' disks and the window. Absent while nothing moves, where a part
+    /// of it is not known, and as long as something that lies ahead waits for a person (an approval, a machine that
+    /// failed, spec.suspend) or for another plan: how long that takes nobody knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub estimated_completion: Option<Time>,
     /// What is still to be done, and what would stop it now. Once the plan has started, as it was then, or when

@@ -18,7 +18,7 @@ use super::{
     pretty,
 };
 use crate::{
-    api::{ABANDON_ANNOTATION, FailbackApproval, FailbackApprovalSpec, FailbackPlan, Reference},
+    api::{ABANDON_ANNOTATION, FailbackApproval, FailbackApprovalSpec, FailbackPlan, Reference, ReplicatedItem},
     core::conditions,
 };
 
@@ -222,6 +222,18 @@ fn confirmed(plan: &str) -> Result<bool, Stop> {
     Ok(typed.trim() == plan)
 }
 
+/// The machines that wait for this approval since they were found where no record says that the plan brought them. Who
+/// may approve need not be allowed to see them.
+async fn waiting_for(cluster: &Cluster, approval: &FailbackApprovalSpec) -> Vec<String> {
+    let waits = |item: &ReplicatedItem| {
+        let claim = item.status.as_ref().and_then(|status| status.claim.as_ref());
+        let found = claim.filter(|claim| claim.plan_uid == approval.plan_uid).and_then(|claim| claim.found.as_ref());
+        found.is_some_and(|found| found.step == approval.step && found.consent.is_none())
+    };
+    let items = cluster.items().await.unwrap_or_default();
+    items.into_iter().filter(waits).filter_map(|item| item.metadata.name).collect()
+}
+
 pub(super) async fn approve(cluster: &Cluster, flags: &ApproveFlags) -> Result<Done, Stop> {
     let name = &flags.plan;
     let plan = cluster.plan(name).await?;
@@ -265,7 +277,12 @@ pub(super) async fn approve(cluster: &Cluster, flags: &ApproveFlags) -> Result<D
     let made = cluster.api().create(&params, &approval).await.map_err(|error| asked.refused(&error))?;
     let made_name = made.metadata.name.unwrap_or_default();
     let demanded = plan.spec.approvals.iter().any(|approval| approval.step == flags.step);
-    let note = if demanded { "" } else { "; the plan demands no approval of this step" };
+    let waiting = waiting_for(cluster, &made.spec).await;
+    let note = match (demanded, waiting.is_empty()) {
+        (_, false) => format!("; it lets these go on, which no record explains: {}", waiting.join(", ")),
+        (true, true) => String::new(),
+        (false, true) => "; the plan demands no approval of this step".to_owned(),
+    };
     let text = format!(
         "{step} of plan {name} is approved by {} until {expires}: failbackapproval {made_name}{note}",
         made.spec.approver

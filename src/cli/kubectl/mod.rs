@@ -248,8 +248,9 @@ async fn plan(cluster: &Cluster, flags: &PlanFlags, output: Output) -> Result<Ex
     let mut spec = looked.plan.spec.clone();
     spec.desired_phase = flags.up_to.unwrap_or(spec.desired_phase);
     let uid = looked.plan.metadata.uid.clone().unwrap_or_default();
-    let input =
-        PreviewInput { uid: &uid, spec: &spec, items: &looked.items, found: &looked.found, now: cluster.clock.now() };
+    let (items, found, now) = (&looked.items, &looked.found, cluster.clock.now());
+    // What other plans have in use is the controller's to count.
+    let input = PreviewInput { uid: &uid, spec: &spec, items, found, load: None, now };
     let ahead = preview(&input);
     let name = looked.plan.metadata.name.clone().unwrap_or_default();
     let gates = cluster.gates(&looked.plan, &spec).await?;

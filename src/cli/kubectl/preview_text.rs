@@ -114,7 +114,11 @@ fn of_estimate(estimate: &PlanEstimate) -> Vec<String> {
     let mut lines = Vec::new();
     let basis = estimate.basis.map(of_basis).unwrap_or_default();
     match estimate.seconds {
-        Some(seconds) => lines.push(format!("Estimate: {}{basis}, people's consent not counted", span(seconds))),
+        Some(seconds) if estimate.consent.is_empty() => lines.push(format!("Estimate: {}{basis}", span(seconds))),
+        Some(seconds) => {
+            let people = estimate.waits_for_people();
+            lines.push(format!("Estimate: {}{basis}, {people} not counted", span(seconds)));
+        }
         None => {
             lines.push(format!("Estimate: not known; at least {}{basis}", span(estimate.at_least_seconds)));
             lines.extend(estimate.unknown.iter().map(|why| format!("  {why}")));
@@ -124,6 +128,7 @@ fn of_estimate(estimate: &PlanEstimate) -> Vec<String> {
             }
         }
     }
+    lines.extend(estimate.overrun.clone());
     if estimate.critical_path.len() > 1 {
         let path = estimate
             .critical_path

@@ -1,9 +1,24 @@
-//! Checks on the datastore that a machine comes home to.
+//! Checks on the location and the datastore that a machine comes home to.
 
 use super::{Check, OVERVIEW, REPROTECT, Verdict, View, judged, master_target::size};
 use crate::{
     api::DecidedLocation,
-    core::{action::Verb, observed::Generation},
+    core::{action::Verb, observed::Generation, target},
+};
+
+pub(super) const LOCATION_POSSIBLE: Check = Check {
+    name: "LocationPossible",
+    source: OVERVIEW,
+    generation: None,
+    gates: &[Verb::Reprotect],
+    // There is nothing to call with.
+    waivable: false,
+    early: false,
+    holds_when: "It is decided whether the machine returns onto its original VM or into a new one, and what spec.location demands is possible.",
+    rule: |view| match &view.placement.location {
+        Ok(location) => Verdict::passed(location.reason.clone()),
+        Err(refusal) => refusal.clone().into(),
+    },
 };
 
 pub(super) const DATASTORE_REACHABLE: Check = Check {
@@ -13,20 +28,20 @@ pub(super) const DATASTORE_REACHABLE: Check = Check {
     gates: &[Verb::Reprotect],
     waivable: true,
     early: false,
-    holds_when: "The location is decided, and the host of the master target (or appliance) can write to the datastore: the one that the original VM's disks lie in, or the one chosen for a new VM.",
+    holds_when: "The host of the master target (or appliance) can write to the datastore: the one that the original VM's disks lie in, or the one chosen for a new VM.",
     rule: |view| judged(reachable(view)),
 };
 
 fn reachable(view: &View<'_>) -> Result<Verdict, Verdict> {
-    let location = view.placement.location.as_ref().map_err(|refusal| Verdict::from(refusal.clone()))?;
-    let target = view.target()?;
+    let decided = view.location()?;
+    let chosen = view.target()?;
     let wanted = view.placement.datastore.as_ref().map_err(|refusal| Verdict::from(refusal.clone()))?;
-    let home = match location.decided {
+    let home = match decided {
         DecidedLocation::Original => view.facts.home_datastores.as_slice(),
         DecidedLocation::Alternate => &[],
     };
     let needed: Vec<&String> = std::iter::once(wanted).chain(home.iter().filter(|name| *name != wanted)).collect();
-    let (name, reaches) = (&target.target.name, &target.target.datastores);
+    let (name, reaches) = (&chosen.target.name, &chosen.target.datastores);
     if let Some(out) = needed.iter().find(|store| !reaches.contains(store)) {
         let list = if reaches.is_empty() { "none".to_owned() } else { reaches.join(", ") };
         return Ok(Verdict::failed(
@@ -34,19 +49,16 @@ fn reachable(view: &View<'_>) -> Result<Verdict, Verdict> {
             "Share the datastore with its host, or choose another target. A read-only vCenter account, or a discovery that has not run, leaves the list empty.",
         ));
     }
-    let host = target.machine().and_then(|vm| vm.host.as_deref());
-    let denied = |store: &&&String| {
-        let datastore = view.site().ok()?.datastores.iter().find(|datastore| datastore.name == ***store)?;
-        datastore.writable_on(host?)
-    };
-    if let Some(out) = needed.iter().find(|store| denied(store) == Some(false)) {
+    let host = chosen.machine().and_then(|vm| vm.host.as_deref());
+    let known = view.site()?.datastores.as_slice();
+    if let Some(out) = needed.iter().find(|store| target::reaches(host, store, known) == Some(false)) {
         return Ok(Verdict::failed(
             format!("The host of \"{name}\" does not mount datastore \"{out}\" for writing."),
             "Mount it there, or choose another target.",
         ));
     }
     let stores: Vec<_> = needed.iter().map(|store| store.as_str()).collect();
-    Ok(Verdict::passed(format!("{} \"{name}\" can write to {}.", location.reason, stores.join(", "))))
+    Ok(Verdict::passed(format!("\"{name}\" can write to {}.", stores.join(", "))))
 }
 
 pub(super) const DATASTORE_IS_VMFS: Check = Check {

@@ -7,8 +7,9 @@ use crate::core::{
     action::Verb,
     location::is_physical,
     observed::{ConfigurationServer, Generation, Health},
-    placement::{heartbeat_is_fresh, host_named, newest_health_error, process_server},
+    placement::{host_named, process_server},
     stage::Stage,
+    target::{self, is_fresh},
 };
 
 /// A backup of the configuration server that is older than this is no longer recent.
@@ -66,10 +67,12 @@ fn configuration_server_available(view: &View<'_>) -> Result<Verdict, Verdict> {
     if !server.service_status.eq_ignore_ascii_case("Running") {
         return Ok(Verdict::failed(format!("The services of {} are {}.", server.name, server.service_status), MEND));
     }
-    Ok(match (server.heartbeat, heartbeat_is_fresh(server.heartbeat, view.now)) {
-        (Some(_), Some(true)) => Verdict::passed(format!("{} runs, version {}.", server.name, server.version)),
-        (Some(beat), _) => Verdict::failed(format!("{} sent its last heartbeat at {beat:.0}.", server.name), MEND),
-        (None, _) => Verdict::unknown(format!("The vault shows no heartbeat of {}.", server.name), MEND),
+    Ok(match server.heartbeat {
+        Some(beat) if is_fresh(beat, view.now) => {
+            Verdict::passed(format!("{} runs, version {}.", server.name, server.version))
+        }
+        Some(beat) => Verdict::failed(format!("{} sent its last heartbeat at {beat:.0}.", server.name), MEND),
+        None => Verdict::unknown(format!("The vault shows no heartbeat of {}.", server.name), MEND),
     })
 }
 
@@ -134,41 +137,8 @@ pub(super) const APPLIANCE_HEALTHY: Check = Check {
     waivable: true,
     early: false,
     holds_when: "Every component of the appliance is healthy, with a fresh heartbeat.",
-    rule: |view| judged(appliance_healthy(view)),
+    rule: |view| judged(view.target().map(|chosen| target::parts(&chosen.target, view.now).into())),
 };
-
-fn appliance_healthy(view: &View<'_>) -> Result<Verdict, Verdict> {
-    const MEND: &str = "Look at the appliance's health in the portal, and at its services.";
-    let target = &view.target()?.target;
-    if target.components.is_empty() {
-        return Err(Verdict::unknown(format!("The vault lists no components of appliance \"{}\".", target.name), MEND));
-    }
-    if let Some(ill) = target.components.iter().find(|part| part.health != Health::Normal) {
-        let what = newest_health_error(&ill.health_errors).map(|error| format!(": {error}")).unwrap_or_default();
-        let advice = ill.health_errors.first().map(|error| error.action.clone()).filter(|text| !text.is_empty());
-        let saw = format!("The {} of \"{}\" is {}{what}.", ill.kind, target.name, ill.health);
-        return Ok(match ill.health {
-            Health::Unclear(_) => Verdict::unknown(saw, MEND),
-            Health::Normal | Health::Warning | Health::Critical => {
-                Verdict::failed(saw, advice.unwrap_or(MEND.to_owned()))
-            }
-        });
-    }
-    for part in &target.components {
-        match (part.heartbeat, heartbeat_is_fresh(part.heartbeat, view.now)) {
-            (Some(_), Some(true)) => {}
-            (Some(beat), _) => {
-                let saw = format!("The {} of \"{}\" sent its last heartbeat at {beat:.0}.", part.kind, target.name);
-                return Ok(Verdict::failed(saw, MEND));
-            }
-            (None, _) => {
-                let saw = format!("The vault shows no heartbeat of the {} of \"{}\".", part.kind, target.name);
-                return Err(Verdict::unknown(saw, MEND));
-            }
-        }
-    }
-    Ok(Verdict::passed(format!("All {} components of \"{}\" are healthy.", target.components.len(), target.name)))
-}
 
 pub(super) const PROCESS_SERVER_AVAILABLE: Check = Check {
     name: "ProcessServerAvailable",
@@ -201,14 +171,14 @@ fn process_server_available(view: &View<'_>) -> Result<Verdict, Verdict> {
             ));
         }
     }
-    Ok(match (server.heartbeat, heartbeat_is_fresh(server.heartbeat, view.now)) {
-        (Some(_), Some(true)) => Verdict::passed(format!("Process server \"{}\" is healthy.", server.name)),
-        (Some(beat), _) => {
+    Ok(match server.heartbeat {
+        Some(beat) if is_fresh(beat, view.now) => {
+            Verdict::passed(format!("Process server \"{}\" is healthy.", server.name))
+        }
+        Some(beat) => {
             Verdict::failed(format!("Process server \"{}\" sent its last heartbeat at {beat:.0}.", server.name), MEND)
         }
-        (None, _) => {
-            Verdict::unknown(format!("The vault shows no heartbeat of process server \"{}\".", server.name), MEND)
-        }
+        None => Verdict::unknown(format!("The vault shows no heartbeat of process server \"{}\".", server.name), MEND),
     })
 }
 

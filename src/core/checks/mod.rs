@@ -98,6 +98,7 @@ pub const CHECKS: &[&Check] = &[
     &master_target::MASTER_TARGET_RETENTION,
     &master_target::MASTER_TARGET_CONTROLLER,
     &fabric::ESX_HOST_DISCOVERED,
+    &datastore::LOCATION_POSSIBLE,
     &datastore::DATASTORE_REACHABLE,
     &datastore::DATASTORE_IS_VMFS,
     &datastore::DATASTORE_HAS_SPACE,

@@ -28,6 +28,10 @@ fn rule(view: &View<'_>) -> Verdict {
         let remedy = "Look at the service in the machine, or correct the probe in spec.verification.";
         return Verdict::failed(failed.sentence(), remedy);
     }
+    if let Some(stuck) = probes.iter().find(|probe| probe.is_inconclusive(view.now)) {
+        let remedy = "See that VMware Tools run in the guest, or name a host that can be reached in spec.verification: a probe that cannot tell does not pass.";
+        return Verdict::failed(format!("{} It cannot tell.", stuck.sentence()), remedy);
+    }
     if let Some(open) = probes.iter().find(|probe| probe.result == CheckResult::Unknown) {
         return Verdict::unknown(open.sentence(), WAIT);
     }

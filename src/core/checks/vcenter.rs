@@ -4,7 +4,7 @@ use super::{Check, OVERVIEW, PREPARE, Verdict, View, judged};
 use crate::core::{
     action::Verb,
     observed::{Fabric, KnownVCenter, OnPremisesVm, Replication},
-    placement::{heartbeat_is_fresh, newest_health_error},
+    target::is_fresh,
 };
 
 pub(super) const ORIGINAL_VCENTER: Check = Check {
@@ -97,8 +97,9 @@ fn vcenter_connected(view: &View<'_>) -> Result<Verdict, Verdict> {
     let Some(known) = known_vcenter(view, view.item()?, fabric) else {
         return Err(Verdict::unknown("Site recovery does not show the machine's vCenter.", MEND));
     };
-    if let Some(error) = newest_health_error(&known.health_errors) {
-        return Ok(Verdict::failed(format!("Site recovery reports of vCenter \"{}\": {error}.", known.address), MEND));
+    if let Some(error) = known.health_errors.first() {
+        let saw = format!("Site recovery reports of vCenter \"{}\": {}.", known.address, error.in_a_line());
+        return Ok(Verdict::failed(saw, MEND));
     }
     let word = known.discovery.as_deref().unwrap_or_default().to_lowercase();
     if ["fail", "error", "disconnect"].iter().any(|bad| word.contains(bad)) {
@@ -107,7 +108,7 @@ fn vcenter_connected(view: &View<'_>) -> Result<Verdict, Verdict> {
             MEND,
         ));
     }
-    if let (Some(beat), Some(false)) = (known.heartbeat, heartbeat_is_fresh(known.heartbeat, view.now)) {
+    if let Some(beat) = known.heartbeat.filter(|beat| !is_fresh(*beat, view.now)) {
         return Ok(Verdict::failed(
             format!("Site recovery heard from vCenter \"{}\" last at {beat:.0}.", known.address),
             MEND,

@@ -7,10 +7,11 @@ use crate::{
     core::{
         action::Verb,
         facts::{ItemFacts, Machine, SiteFacts, TargetFacts},
-        observed::{Datastore, Fabric, OnPremisesVm, Replication, VirtualMachine},
+        observed::{Datastore, Fabric, Replication, VirtualMachine},
         placement::{self, Placement},
         refusal::Refusal,
         stage::Stage,
+        target::{self, Finding},
     },
 };
 
@@ -47,13 +48,11 @@ impl<'a> View<'a> {
         self.facts.site.known().map_err(|why| Verdict::unknown(why, "See the conditions of the VCenter."))
     }
 
-    /// The decided location. Where it is ruled out, `DatastoreReachable` alone tells why.
+    /// The decided location. Where it is ruled out, `LocationPossible` alone tells why.
     pub(super) fn location(&self) -> Result<DecidedLocation, Verdict> {
         match &self.placement.location {
             Ok(location) => Ok(location.decided),
-            Err(Refusal::Unknown(_)) => {
-                Err(Verdict::unknown("The location is not decided.", "See DatastoreReachable."))
-            }
+            Err(Refusal::Unknown(_)) => Err(Verdict::unknown("The location is not decided.", "See LocationPossible.")),
             Err(Refusal::Refused { .. }) => Err(Verdict::Irrelevant),
         }
     }
@@ -69,20 +68,7 @@ impl<'a> View<'a> {
 
     /// The chosen target's VM in vCenter.
     pub(super) fn target_vm(&self) -> Result<&'a VirtualMachine, Verdict> {
-        let target = self.target()?;
-        let name = &target.target.name;
-        let vm = target.vm.known().map_err(|why| Verdict::unknown(why, "See the conditions of the VCenter."))?;
-        target.machine().ok_or_else(|| {
-            let found = match vm {
-                OnPremisesVm::Ambiguous(names) => {
-                    format!("Several VMs could be {name}: {}.", names.join(", "))
-                }
-                OnPremisesVm::NotFound | OnPremisesVm::Found(_) => {
-                    format!("The VM of {name} was not found in vCenter.")
-                }
-            };
-            Verdict::unknown(found, "Check that the VCenter's account can see it.")
-        })
+        target::machine(self.target()?).map_err(Verdict::from)
     }
 
     /// The chosen datastore. Where none is possible, `DatastoreReachable` alone tells why.
@@ -94,12 +80,17 @@ impl<'a> View<'a> {
             }
             Err(Refusal::Refused { .. }) => return Err(Verdict::Irrelevant),
         };
-        self.site()?.datastores.iter().find(|datastore| datastore.name == *name).ok_or_else(|| {
-            Verdict::unknown(
-                format!("Datastore \"{name}\" was not found in vCenter."),
-                "Check that the VCenter's account can see it.",
-            )
-        })
+        self.site()?
+            .datastores
+            .iter()
+            .map(AsRef::as_ref)
+            .find(|datastore: &&Datastore| datastore.name == *name)
+            .ok_or_else(|| {
+                Verdict::unknown(
+                    format!("Datastore \"{name}\" was not found in vCenter."),
+                    "Check that the VCenter's account can see it.",
+                )
+            })
     }
 }
 
@@ -137,6 +128,16 @@ impl From<Refusal> for Verdict {
         match refusal {
             Refusal::Unknown(why) => Self::unknown(why, SEE_BOTH),
             Refusal::Refused { why, remedy } => Self::failed(why, remedy),
+        }
+    }
+}
+
+impl From<Finding> for Verdict {
+    fn from(finding: Finding) -> Self {
+        match finding {
+            Finding::Ok(saw) => Self::Passed(saw),
+            Finding::Bad { saw, remedy } => Self::Failed { saw, remedy },
+            Finding::Unknown { why, remedy } => Self::Unknown { why, remedy },
         }
     }
 }

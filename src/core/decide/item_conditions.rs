@@ -8,6 +8,7 @@ use crate::core::{
     conditions::{Draft, Truth, summary},
     facts::Machine,
     observed::{AzureVm, Health, Replication},
+    probes::ProbeFact,
     stage::Stage,
     waiting::WaitingOn,
 };
@@ -19,7 +20,7 @@ pub(super) fn drafts(machine: &Machine<'_>, checks: &[CheckOutcome], next: &Next
     drafts.push(preflight(machine, checks));
     drafts.push(reprotected(stage));
     drafts.push(failed_back(stage));
-    drafts.push(verified(stage, checks));
+    drafts.push(verified(machine, checks));
     drafts.push(committed(stage, facts.azure_vm.known()));
     drafts.push(protected(stage));
     drafts.push(source_stopped(stage, facts.azure_vm.known()));
@@ -151,15 +152,19 @@ fn failed_back(stage: Stage) -> Draft {
     reached("FailedBack", stage, Stage::FailedBack, "The machine runs at home.", "The machine runs in Azure.")
 }
 
-fn verified(stage: Stage, checks: &[CheckOutcome]) -> Draft {
+fn verified(machine: &Machine<'_>, checks: &[CheckOutcome]) -> Draft {
+    let stage = machine.stage;
     if stage == Stage::FailedBack {
         let failing = checks::blocking(checks, Verb::Commit);
         return match failing.first() {
             None => Draft::new("Verified", true, "Reached", "The machine at home is the right one, runs and answers."),
             Some(first) => {
                 // A failback may be undone on ProbesFailed: a probe that could not judge is no reason for that.
+                let says_no = |probe: &ProbeFact| probe.result == CheckResult::Failed;
+                let failed = || machine.facts.probes.value().is_some_and(|probes| probes.iter().any(says_no));
                 let reason = match (first.check.name == checks::PROBES_PASSED, first.result) {
-                    (true, CheckResult::Failed) => "ProbesFailed",
+                    (true, CheckResult::Failed) if failed() => "ProbesFailed",
+                    (true, CheckResult::Failed) => "ProbesInconclusive",
                     (true, CheckResult::Passed | CheckResult::Unknown) => "ProbesPending",
                     (false, _) => "ChecksFailed",
                 };

@@ -222,7 +222,8 @@ fn unexplained(input: &ItemInput<'_>, stage: Stage, claim: &Claim, verb: Verb) -
     let step = found::step_in_doubt(input.status, seen.as_deref(), &claim.plan_uid, found::leaves(verb)?)?;
     let noticed = claim.found.as_ref().filter(|found| found.step == step);
     noticed.is_none_or(|found| found.consent.is_none()).then(|| {
-        let message = format!("No record explains what {verb} would follow on; plan \"{}\" is to look at it.", claim.plan);
+        let message =
+            format!("No record explains what {verb} would follow on; plan \"{}\" is to look at it.", claim.plan);
         WaitingOn::Held { reason: STATUS_LOST, message }
     })
 }

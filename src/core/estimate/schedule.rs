@@ -26,6 +26,41 @@ pub struct Work<'a> {
     pub verified_after: i64,
     /// Until it is where the plan wants it.
     pub seconds: i64,
+    /// Its calls that need the window, in their order.
+    pub calls: Vec<Call>,
+    /// Its disks, by the master target that they are attached to until it is home.
+    pub disks: Option<(&'a str, u32)>,
+}
+
+/// A call that is made only while the window is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// How long after its start the machine is ready for it.
+    pub after: i64,
+    /// It comes before the machine is verified at home.
+    pub verifies: bool,
+}
+
+/// What the machines of all waves share.
+#[derive(Clone, Copy, Default)]
+pub struct Terms<'t> {
+    /// How many may be on their way at a time.
+    pub limit: Option<usize>,
+    /// Disks that master targets have left; those that are not named have enough.
+    pub room: Option<&'t BTreeMap<&'t str, u32>>,
+    /// When a call that is ready at a time may be made; `None` when never.
+    pub opens: Option<&'t dyn Fn(i64) -> Option<i64>>,
+}
+
+/// Why it is not known when a machine ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Never {
+    /// The window does not open any more when it is ready.
+    Window,
+    /// Its wave's disks do not fit beside those of others.
+    Disks,
+    /// It comes after one that does not end.
+    Behind,
 }
 
 /// When a machine starts and ends, in seconds from now.
@@ -42,6 +77,9 @@ pub struct Run<'a> {
     pub verified: i64,
     /// When it is where the plan wants it.
     pub ends: i64,
+    /// When the last of its calls is made that need the window.
+    #[serde(skip)]
+    pub last_call: Option<i64>,
     #[serde(skip)]
     of: usize,
 }
@@ -53,6 +91,8 @@ pub struct Schedule<'a> {
     pub runs: Vec<Run<'a>>,
     /// The machines that each waited for the one before, up to the last one to end: to be sooner, begin here.
     pub critical: Vec<Run<'a>>,
+    /// The machines that are in none of these, and why.
+    pub never: Vec<(&'a str, Never)>,
 }
 
 impl Schedule<'_> {
@@ -62,13 +102,16 @@ impl Schedule<'_> {
     }
 }
 
-/// Lays the machines out. `limit` holds over all waves.
-pub fn schedule<'a>(waves: &[WaveWork<'a>], limit: Option<usize>) -> Schedule<'a> {
-    let mut site = Site { waves, limit, standing: vec![Standing::default(); waves.len()], ..Site::default() };
+/// Lays the machines out.
+pub fn schedule<'a>(waves: &[WaveWork<'a>], terms: &Terms<'_>) -> Schedule<'a> {
+    let mut site = Site { waves, terms: *terms, standing: vec![Standing::default(); waves.len()], ..Site::default() };
     // Those on their way hold their places from the beginning, whatever the gates say now.
     for (of, wave) in waves.iter().enumerate() {
         let (started, waiting): (Vec<_>, Vec<_>) =
             wave.machines.iter().partition(|work| work.moving || work.seconds <= 0);
+        if started.iter().any(|work| work.moving) {
+            site.begin(of);
+        }
         started.into_iter().for_each(|work| site.start(of, wave, work, 0));
         site.waiting.push(waiting.into_iter().collect());
     }
@@ -78,13 +121,18 @@ pub fn schedule<'a>(waves: &[WaveWork<'a>], limit: Option<usize>) -> Schedule<'a
         site.pass(now);
     }
     let critical = critical(waves, &site.runs);
-    Schedule { runs: site.runs, critical }
+    let too_many = |of: usize| site.standing.get(of).is_some_and(|wave| wave.too_many_disks);
+    let waiting = site.waiting.iter().enumerate().flat_map(|(of, queue)| queue.iter().map(move |work| (of, work.name)));
+    let stuck: Vec<_> =
+        waiting.map(|(of, name)| (name, if too_many(of) { Never::Disks } else { Never::Behind })).collect();
+    site.never.extend(stuck);
+    Schedule { runs: site.runs, critical, never: site.never }
 }
 
 /// What a run gives free when it comes to a point.
 #[derive(Clone, Copy)]
-enum Event {
-    Verified(usize),
+enum Event<'a> {
+    Verified(usize, Option<(&'a str, u32)>),
     Ended(usize),
 }
 
@@ -92,36 +140,90 @@ enum Event {
 struct Standing {
     busy: usize,
     verified: usize,
+    begun: bool,
+    too_many_disks: bool,
 }
 
 #[derive(Default)]
 struct Site<'w, 'a> {
     waves: &'w [WaveWork<'a>],
-    limit: Option<usize>,
+    terms: Terms<'w>,
     standing: Vec<Standing>,
     waiting: Vec<VecDeque<&'w Work<'a>>>,
-    events: BTreeMap<i64, Vec<Event>>,
+    events: BTreeMap<i64, Vec<Event<'a>>>,
+    held: BTreeMap<&'a str, u32>,
     runs: Vec<Run<'a>>,
+    never: Vec<(&'a str, Never)>,
 }
 
 impl<'w, 'a> Site<'w, 'a> {
     fn start(&mut self, of: usize, wave: &WaveWork<'a>, work: &Work<'a>, now: i64) {
-        let (verified, ends) = (now + work.verified_after.max(0), now + work.seconds.max(0));
-        self.runs.push(Run { item: work.name, wave: wave.name, starts: now, verified, ends, of });
-        self.events.entry(verified).or_default().push(Event::Verified(of));
-        self.events.entry(ends).or_default().push(Event::Ended(of));
         if let Some(standing) = self.standing.get_mut(of) {
             standing.busy += 1;
         }
+        let (mut waits, mut before, mut last_call) = (0, 0, None);
+        for call in &work.calls {
+            let ready = now + call.after + waits;
+            let Some(made) = self.terms.opens.map_or(Some(ready), |opens| opens(ready)) else {
+                // It keeps its place, and its disks, for ever.
+                self.never.push((work.name, Never::Window));
+                return;
+            };
+            waits += (made - ready).max(0);
+            if call.verifies {
+                before = waits;
+            }
+            last_call = Some(made);
+        }
+        let (verified, ends) = (now + work.verified_after.max(0) + before, now + work.seconds.max(0) + waits);
+        self.runs.push(Run { item: work.name, wave: wave.name, starts: now, verified, ends, last_call, of });
+        self.events.entry(verified).or_default().push(Event::Verified(of, work.disks));
+        self.events.entry(ends).or_default().push(Event::Ended(of));
     }
 
-    fn happen(&mut self, events: &[Event]) {
+    fn happen(&mut self, events: &[Event<'a>]) {
         for event in events {
             match event {
-                Event::Verified(of) => self.standing.get_mut(*of).into_iter().for_each(|wave| wave.verified += 1),
+                Event::Verified(of, disks) => {
+                    self.standing.get_mut(*of).into_iter().for_each(|wave| wave.verified += 1);
+                    if let Some((target, disks)) = disks
+                        && let Some(held) = self.held.get_mut(target)
+                    {
+                        *held = held.saturating_sub(*disks);
+                    }
+                }
                 Event::Ended(of) => self.standing.get_mut(*of).into_iter().for_each(|wave| wave.busy -= 1),
             }
         }
+    }
+
+    /// Disks of the wave's machines, by master target.
+    fn needs(&self, of: usize) -> BTreeMap<&'a str, u32> {
+        let mut needs = BTreeMap::new();
+        for (target, disks) in self.waves.get(of).into_iter().flat_map(|wave| &wave.machines).filter_map(|m| m.disks) {
+            *needs.entry(target).or_default() += disks;
+        }
+        needs
+    }
+
+    /// A wave begins with the disks of all its machines.
+    fn begin(&mut self, of: usize) {
+        for (target, disks) in self.needs(of) {
+            *self.held.entry(target).or_default() += disks;
+        }
+        self.standing.get_mut(of).into_iter().for_each(|wave| wave.begun = true);
+    }
+
+    fn may_begin(&mut self, of: usize) -> bool {
+        let needs = self.needs(of);
+        let room = |target: &&str| self.terms.room.and_then(|room| room.get(*target).copied()).unwrap_or(u32::MAX);
+        let held = |target: &&str| self.held.get(*target).copied().unwrap_or_default();
+        let fits = needs.iter().all(|(target, disks)| held(target).saturating_add(*disks) <= room(target));
+        self.standing.get_mut(of).into_iter().for_each(|wave| wave.too_many_disks = !fits);
+        if fits {
+            self.begin(of);
+        }
+        fits
     }
 
     /// Starts as many machines as may start now.
@@ -132,13 +234,18 @@ impl<'w, 'a> Site<'w, 'a> {
                 let verified = self.standing.get(*before).map_or(0, |standing| standing.verified);
                 waves.get(*before).is_none_or(|before| verified >= before.machines.len())
             };
-            if !wave.after.iter().all(settled) {
+            let waits = self.waiting.get(of).is_some_and(|queue| !queue.is_empty());
+            if !waits || !wave.after.iter().all(settled) {
                 continue;
             }
-            let busy = self.standing.get(of).map_or(0, |standing| standing.busy);
+            let standing = self.standing.get(of).copied().unwrap_or_default();
             let everywhere: usize = self.standing.iter().map(|standing| standing.busy).sum();
-            let room = self.limit.map_or(usize::MAX, |limit| limit.max(1).saturating_sub(everywhere));
-            for _ in 0..wave.limit.max(1).saturating_sub(busy).min(room) {
+            let room = self.terms.limit.map_or(usize::MAX, |limit| limit.max(1).saturating_sub(everywhere));
+            let places = wave.limit.max(1).saturating_sub(standing.busy).min(room);
+            if places == 0 || !standing.begun && !self.may_begin(of) {
+                continue;
+            }
+            for _ in 0..places {
                 let Some(work) = self.waiting.get_mut(of).and_then(VecDeque::pop_front) else { break };
                 self.start(of, wave, work, now);
             }
@@ -156,7 +263,8 @@ fn critical<'a>(waves: &[WaveWork<'a>], runs: &[Run<'a>]) -> Vec<Run<'a>> {
         let frees = |run: &&Run<'_>| run.ends == first.starts && run.ends > run.starts;
         let in_wave = || runs.iter().filter(frees).find(|run| run.of == first.of);
         let in_plan = || runs.iter().find(frees);
-        let Some(before) = by_gate.or_else(in_wave).or_else(in_plan).cloned() else { break };
+        let by_disks = || runs.iter().find(|run| run.verified == first.starts && run.verified > run.starts);
+        let Some(before) = by_gate.or_else(in_wave).or_else(in_plan).or_else(by_disks).cloned() else { break };
         path.insert(0, before);
     }
     path

@@ -94,6 +94,8 @@ pub struct VirtualDisk {
     pub raw_device: bool,
     /// A delta disk: it has a parent, i.e. the VM has a snapshot.
     pub delta: bool,
+    /// Name of the folder that its file lies in, whatever the datastore: a VM's own disks share one.
+    pub folder: Option<String>,
     /// Type of its controller, such as `VirtualLsiLogicSASController` or `ParaVirtualSCSIController`.
     pub controller: Option<String>,
 }

@@ -147,6 +147,13 @@ pub struct HealthError {
     pub level: String,
 }
 
+impl HealthError {
+    /// What happened, with the code by which the vendor's documents find it, for the middle of a sentence.
+    pub fn in_a_line(&self) -> String {
+        format!("{} (code {})", self.message.trim_end_matches('.'), self.code)
+    }
+}
+
 /// `lastPlannedFailoverStatus`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PlannedFailoverStatus {

@@ -1,14 +1,13 @@
 //! What only the classic generation's calls name: retention volume, policies, account, disks.
 
-use std::cmp::Reverse;
-
 use crate::core::{
     facts::{Machine, TargetFacts},
     observed::{Policy, RetentionVolume},
     refusal::Refusal,
+    target::best_volume,
 };
 
-/// The master target's retention volume: declared, else the one with most free space.
+/// The master target's retention volume: declared, else the best one.
 ///
 /// # Errors
 /// Why there is none.
@@ -16,24 +15,15 @@ pub(in crate::core) fn retention<'a>(
     machine: &Machine<'_>,
     target: &'a TargetFacts,
 ) -> Result<&'a RetentionVolume, Refusal> {
-    let name = &target.target.name;
-    let Some(volumes) = &target.target.retention else {
-        return Err(Refusal::Unknown(format!("The vault does not list the volumes of master target \"{name}\".")));
+    let (Some(wanted), Some(volumes)) = (machine.spec.retention_drive.as_deref(), &target.target.retention) else {
+        return best_volume(&target.target);
     };
-    if let Some(wanted) = machine.spec.retention_drive.as_deref() {
-        let plain = |name: &str| name.trim_end_matches([':', '\\']).to_lowercase();
-        let names: Vec<_> = volumes.iter().map(|volume| volume.name.as_str()).collect();
-        return volumes
-            .iter()
-            .find(|volume| plain(&volume.name) == plain(wanted))
-            .ok_or_else(|| Refusal::missing("spec.retentionDrive", "retention volume", wanted, &names));
-    }
-    volumes.iter().max_by_key(|volume| (volume.free_bytes, Reverse(&volume.name))).ok_or_else(|| {
-        Refusal::refused(
-            format!("Master target \"{name}\" has no retention volume."),
-            "Add a volume of its own to it, not FAT; it shows after up to 15 minutes.",
-        )
-    })
+    let plain = |name: &str| name.trim_end_matches([':', '\\']).to_lowercase();
+    let names: Vec<_> = volumes.iter().map(|volume| volume.name.as_str()).collect();
+    volumes
+        .iter()
+        .find(|volume| plain(&volume.name) == plain(wanted))
+        .ok_or_else(|| Refusal::missing("spec.retentionDrive", "retention volume", wanted, &names))
 }
 
 /// The failback policy: declared, else `<forward policy>-failback`, which is made together with the forward policy.

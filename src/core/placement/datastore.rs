@@ -1,5 +1,7 @@
 //! The datastore that a machine comes home to. The call names it by its display name, in either location.
 
+use std::sync::Arc;
+
 use crate::{
     api::DecidedLocation,
     core::{
@@ -69,7 +71,7 @@ fn declared(
 
 fn roomiest(machine: &Machine<'_>, site: &SiteFacts, target: &TargetFacts) -> Result<String, Refusal> {
     let before = machine.facts.replication.value().and_then(|item| item.datastores.first());
-    let rank = |datastore: &&Datastore| {
+    let rank = |datastore: &&Arc<Datastore>| {
         let vmfs = datastore.kind.as_deref() == Some("VMFS");
         (vmfs, before == Some(&datastore.name), datastore.free_bytes, std::cmp::Reverse(datastore.name.clone()))
     };

@@ -10,7 +10,6 @@ use self::target::in_use;
 pub(super) use self::{
     classic::{disks_to_include, failback_policy, forward_policy, retention, run_as_account},
     servers::process_server,
-    target::{heartbeat_is_fresh, newest_health_error},
 };
 use super::{
     action::Verb,
@@ -91,5 +90,5 @@ fn host<'a>(machine: &Machine<'a>, chosen: &Chosen<'a>, decided: Option<DecidedL
 
 /// The host with this managed object id.
 pub(super) fn host_named<'a>(machine: &Machine<'a>, moref: &str) -> Option<&'a Host> {
-    machine.facts.site.value()?.hosts.iter().find(|host| host.moref == moref)
+    machine.facts.site.value()?.hosts.iter().map(AsRef::as_ref).find(|host| host.moref == moref)
 }

@@ -1,15 +1,13 @@
 //! The appliance (modernized) or master target (classic) that a machine comes home through.
 
-use jiff::Timestamp;
-
 use super::datastore;
 use crate::{
     api::DecidedLocation,
     core::{
         facts::{Machine, SiteFacts, TargetFacts},
-        observed::{Direction, Generation, Health, HealthError, Replication, ReprotectTarget},
+        observed::{Direction, Generation, Replication},
         refusal::Refusal,
-        target::FRESH,
+        target::{self, Finding},
     },
 };
 
@@ -35,7 +33,7 @@ pub(super) fn choose<'a>(machine: &Machine<'a>, location: Option<DecidedLocation
     let rank = |target: &TargetFacts| {
         let problems = problems(machine, item, target, datastore.as_deref());
         let in_group = grouped.as_deref().is_some_and(|id| target.target.id.eq_ignore_ascii_case(id));
-        (problems, !in_group, target.disks_attached, target.target.name.clone(), target.target.id.clone())
+        (problems, !in_group, target::occupied(target), target.target.name.clone(), target.target.id.clone())
     };
     let fittest = site.targets.iter().min_by_key(|target| rank(target));
     let Some(target) = fittest else {
@@ -51,7 +49,7 @@ fn why(site: &SiteFacts, target: &TargetFacts, by_itself: bool) -> String {
     match site.targets.len() {
         1 => "The only one of the fabric.".to_owned(),
         _ if !by_itself => "The one that the machine's consistency group uses.".to_owned(),
-        count => format!("Chosen of {count}: the fittest, with {} disks attached.", target.disks_attached),
+        count => format!("Chosen of {count}: the fittest, with {} disks attached.", target::occupied(target)),
     }
 }
 
@@ -90,37 +88,18 @@ fn problems(machine: &Machine<'_>, item: &Replication, target: &TargetFacts, dat
     let of = &target.target;
     let classic = item.generation == Some(Generation::Classic);
     let own = machine.facts.disk_count().and_then(|count| u32::try_from(count).ok()).unwrap_or_default();
+    let server = machine.facts.fabric.value().and_then(|fabric| fabric.configuration_server.as_ref());
     let reaches = datastore.map_or(!of.datastores.is_empty(), |name| of.datastores.iter().any(|has| has == name));
     [
-        !is_healthy(of, classic, machine.now),
+        !matches!(target::health(of, item.generation, server, machine.now), Finding::Ok(_)),
         classic && of.os.is_some() && item.os.is_some() && of.os != item.os,
         !reaches,
-        target.disks_attached.saturating_add(own) > target.disk_limit,
-        classic && of.retention.as_ref().is_some_and(Vec::is_empty),
+        target::occupied(target).saturating_add(own) > target.disk_limit,
+        classic && matches!(target::best_volume(of), Err(Refusal::Refused { .. })),
     ]
     .into_iter()
     .filter(|problem| *problem)
     .count()
-}
-
-fn is_healthy(target: &ReprotectTarget, classic: bool, now: Timestamp) -> bool {
-    let well = match target.health {
-        Health::Normal => true,
-        // A classic master target reports errors, not always a word for its health.
-        Health::Unclear(_) => classic,
-        Health::Warning | Health::Critical => false,
-    };
-    well && target.health_errors.is_empty() && heartbeat_is_fresh(target.heartbeat, now) == Some(true)
-}
-
-/// Whether a heartbeat is recent; `None` where there is none.
-pub(in crate::core) fn heartbeat_is_fresh(heartbeat: Option<Timestamp>, now: Timestamp) -> Option<bool> {
-    heartbeat.map(|beat| beat + FRESH >= now)
-}
-
-/// The first error in a line, with the vendor's advice.
-pub(in crate::core) fn newest_health_error(errors: &[HealthError]) -> Option<String> {
-    errors.first().map(|error| format!("{} ({})", error.message.trim_end_matches('.'), error.code))
 }
 
 /// The target that the machine replicates through.

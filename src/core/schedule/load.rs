@@ -30,8 +30,10 @@ pub struct Limits {
     pub starts_per_host: u32,
     /// Disks per master target, for those of which nothing else is declared.
     pub disks_per_target: u32,
-    /// Disks of single master targets, by the id of their agent.
+    /// Disks of the master targets that say less, by the id of their agent.
     pub disks_of_target: BTreeMap<String, u32>,
+    /// Disks that are attached there for machines that nobody declared.
+    pub undeclared: BTreeMap<String, u32>,
 }
 
 impl Default for Limits {
@@ -41,11 +43,25 @@ impl Default for Limits {
             starts_per_host: STARTS_PER_HOST,
             disks_per_target: DISKS_PER_TARGET,
             disks_of_target: BTreeMap::new(),
+            undeclared: BTreeMap::new(),
         }
     }
 }
 
 impl Limits {
+    /// The limits with what is known of single master targets: id, the disks that it may carry, and those that it
+    /// carries for machines that nobody declared. Of what two say of the same one the worse holds.
+    pub fn declared(targets: impl IntoIterator<Item = (String, u32, u32)>) -> Self {
+        let mut limits = Self::default();
+        for (id, disks, undeclared) in targets {
+            let taken = limits.undeclared.entry(id.clone()).or_default();
+            *taken = undeclared.max(*taken);
+            let limit = limits.disks_of_target.entry(id).or_insert(disks);
+            *limit = disks.min(*limit);
+        }
+        limits
+    }
+
     /// The disks that a master target carries.
     pub fn disks(&self, target: &str) -> u32 {
         self.disks_of_target.get(target).copied().unwrap_or(self.disks_per_target)
@@ -89,7 +105,7 @@ impl Load {
     pub fn of<'a>(limits: Limits, machines: &[Machine<'a>], older: &BTreeSet<&str>) -> Self {
         let begun: BTreeSet<(&str, &str)> =
             machines.iter().filter_map(|machine| machine.claim).filter(|claim| begins(claim)).map(group).collect();
-        let mut load = Self { limits, ..Self::default() };
+        let mut load = Self { disks: limits.undeclared.clone(), limits, ..Self::default() };
         for Machine { vault, status, claim } in machines {
             let claim = *claim;
             let queued = |reason| claim.is_some_and(|c| c.held_by == reason && older.contains(c.plan_uid.as_str()));
@@ -114,6 +130,11 @@ impl Load {
     /// The limits that it counts against.
     pub fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// Disks of a master target that are attached or spoken for.
+    pub fn disks_in_use(&self, target: &str) -> u32 {
+        self.disks.get(target).copied().unwrap_or_default()
     }
 
     /// Takes disks of several master targets: all of them, or none.

@@ -1,6 +1,6 @@
 //! Who looks at what in a vCenter, and whom a change concerns.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use crate::{
     core::{
@@ -86,8 +86,8 @@ pub(super) fn take_in(
     }
     news.everybody = news.new_vm;
     for host in hosts {
-        news.everybody |= inventory.hosts.get(&host.moref) != Some(&host);
-        inventory.hosts.insert(host.moref.clone(), host);
+        news.everybody |= inventory.hosts.get(&host.moref).is_none_or(|before| **before != host);
+        inventory.hosts.insert(host.moref.clone(), Arc::new(host));
     }
     for store in datastores {
         let before = inventory.datastores.get(&store.moref);
@@ -95,7 +95,7 @@ pub(super) fn take_in(
         if has_moved(told, &store) {
             news.moved.push(store.name.clone());
         }
-        inventory.datastores.insert(store.moref.clone(), store);
+        inventory.datastores.insert(store.moref.clone(), Arc::new(store));
     }
     news
 }

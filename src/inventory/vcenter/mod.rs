@@ -194,8 +194,11 @@ impl VCenterInventory {
                     tell_all(&mut state.told, &datastores);
                     state.inventory = Inventory {
                         vms: vms.into_iter().map(|vm| (vm.moref.clone(), vm)).collect(),
-                        hosts: hosts.into_iter().map(|host| (host.moref.clone(), host)).collect(),
-                        datastores: datastores.into_iter().map(|store| (store.moref.clone(), store)).collect(),
+                        hosts: hosts.into_iter().map(|host| (host.moref.clone(), Arc::new(host))).collect(),
+                        datastores: datastores
+                            .into_iter()
+                            .map(|store| (store.moref.clone(), Arc::new(store)))
+                            .collect(),
                     };
                     let first = !state.complete;
                     state.complete = true;

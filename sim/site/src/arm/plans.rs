@@ -115,7 +115,8 @@ pub(crate) fn answer(context: &mut Context<'_>, rest: &[&str], lower: &[&str]) -
     }
 }
 
-fn chore(context: &mut Context<'_>, chore: Chore, resource: String, name: &str) -> Answer {
+/// Begins work of the vault itself, about a policy, a mapping or a plan.
+pub(super) fn chore(context: &mut Context<'_>, chore: Chore, resource: String, name: &str) -> Answer {
     let order = Order {
         vault: context.vault.clone(),
         work: Work::Chore(chore),

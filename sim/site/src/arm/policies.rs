@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{Context, Refusal};
-use crate::asr::{Chore, Mapping, Order, Policy, Work};
+use super::{Context, Refusal, plans};
+use crate::asr::{Chore, Mapping, Policy};
 use crate::wire::Answer;
 use crate::world::World;
 
@@ -48,22 +48,6 @@ pub(crate) fn render_mapping(world: &World, mapping: &Mapping) -> Value {
     })
 }
 
-fn start(context: &mut Context<'_>, chore: Chore, resource: String, name: &str) -> Answer {
-    let order = Order {
-        vault: context.vault.clone(),
-        work: Work::Chore(chore),
-        machine: None,
-        plan: None,
-        parent: None,
-        resource,
-        target_id: name.to_owned(),
-        target_name: name.to_owned(),
-        call: Some((context.method, context.path)),
-    };
-    let job = context.world.start_job(order);
-    context.accepted(&job)
-}
-
 /// `replicationPolicies` and everything below.
 pub(crate) fn answer(context: &mut Context<'_>, rest: &[&str], lower: &[&str]) -> Result<Answer, Refusal> {
     let name = rest.first().copied().unwrap_or_default();
@@ -94,12 +78,12 @@ pub(crate) fn answer(context: &mut Context<'_>, rest: &[&str], lower: &[&str]) -
             let policy =
                 Policy { vault: context.vault.clone(), name: name.to_owned(), details, provider: provider.to_owned() };
             let resource = format!("{}/replicationPolicies/{name}", context.vault_id());
-            Ok(start(context, Chore::PutPolicy(policy), resource, name))
+            Ok(plans::chore(context, Chore::PutPolicy(policy), resource, name))
         }
         ("DELETE", [_]) => {
             let resource = format!("{}/replicationPolicies/{name}", context.vault_id());
             let chore = Chore::DeletePolicy { vault: context.vault.clone(), name: name.to_owned() };
-            Ok(start(context, chore, resource, name))
+            Ok(plans::chore(context, chore, resource, name))
         }
         ("GET", [_, "operationresults", job]) => super::jobs::operation_result(context, job),
         _ => Err(Refusal::no_such_type()),
@@ -143,10 +127,10 @@ pub(crate) fn mappings(
                 .cloned()
                 .unwrap_or_else(|| json!({"instanceType": "InMageRcm"}));
             let mapping = Mapping { fabric, name: name.to_owned(), policy: policy.to_owned(), details };
-            Ok(start(context, Chore::PutMapping(mapping), resource, name))
+            Ok(plans::chore(context, Chore::PutMapping(mapping), resource, name))
         }
         ("DELETE", [_]) | ("POST", [_, "remove"]) => {
-            Ok(start(context, Chore::DeleteMapping { fabric, name: name.to_owned() }, resource, name))
+            Ok(plans::chore(context, Chore::DeleteMapping { fabric, name: name.to_owned() }, resource, name))
         }
         ("GET", [_, "operationresults", job]) => super::jobs::operation_result(context, job),
         _ => Err(Refusal::no_such_type()),

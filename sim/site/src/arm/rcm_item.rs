@@ -3,7 +3,7 @@
 mod failback;
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::items::View;
 use crate::clock::{azure_time, before};
@@ -37,27 +37,44 @@ struct Progress {
     disk_started: bool,
 }
 
+impl Progress {
+    const NONE: Progress = Progress {
+        percentage: Value::Null,
+        processed: Value::Null,
+        transferred: Value::Null,
+        health: "None",
+        disk_started: false,
+    };
+
+    /// Adds the fields that tell it, the same toward either side. A resynchronisation never happens here.
+    fn tell(&self, details: &mut Map<String, Value>) {
+        let fields = json!({
+            "initialReplicationProgressPercentage": self.percentage,
+            "initialReplicationProcessedBytes": self.processed,
+            "initialReplicationTransferredBytes": self.transferred,
+            "initialReplicationProgressHealth": self.health,
+            "resyncProgressPercentage": Value::Null,
+            "resyncProcessedBytes": Value::Null,
+            "resyncTransferredBytes": Value::Null,
+            "resyncProgressHealth": "None",
+            "resyncRequired": "false",
+            "resyncState": "None",
+        });
+        if let Value::Object(fields) = fields {
+            details.extend(fields);
+        }
+    }
+}
+
 fn progress(world: &World, machine: &Machine) -> Progress {
     let Some(copying) = machine.copying else {
-        return Progress {
-            percentage: Value::Null,
-            processed: Value::Null,
-            transferred: Value::Null,
-            health: "None",
-            disk_started: false,
-        };
+        return Progress::NONE;
     };
     let ran = world.now.duration_since(copying.started);
     // Nothing is shown for the first minutes: more of them toward Azure (recorded).
     let quiet = if machine.stage == Stage::ReverseInitial { 3 } else { 7 };
     if ran < SignedDuration::from_mins(quiet) {
-        return Progress {
-            percentage: Value::Null,
-            processed: Value::Null,
-            transferred: Value::Null,
-            health: "None",
-            disk_started: false,
-        };
+        return Progress::NONE;
     }
     let whole = copying.ends.duration_since(copying.started).as_secs_f64().max(1.0);
     let share = (ran.as_secs_f64() / whole).clamp(0.0, 1.0);
@@ -224,16 +241,6 @@ fn forward(world: &World, machine: &Machine, fabric: &Fabric, view: View) -> Val
         "testNetworkId": "",
         "failoverRecoveryPointId": if in_azure { last_point.map_or(Value::Null, |point| json!(machine.failover_point.clone().unwrap_or_else(|| world.point_id(machine, &point.id)))) } else { Value::Null },
         "lastRecoveryPointId": last_point.map_or(Value::Null, |point| json!(world.point_id(machine, &point.id))),
-        "initialReplicationProgressPercentage": progress.percentage,
-        "initialReplicationProcessedBytes": progress.processed,
-        "initialReplicationTransferredBytes": progress.transferred,
-        "initialReplicationProgressHealth": progress.health,
-        "resyncProgressPercentage": Value::Null,
-        "resyncProcessedBytes": Value::Null,
-        "resyncTransferredBytes": Value::Null,
-        "resyncProgressHealth": "None",
-        "resyncRequired": "false",
-        "resyncState": "None",
         "agentUpgradeState": "None",
         "lastAgentUpgradeType": Value::Null,
         "agentUpgradeJobId": Value::Null,
@@ -249,6 +256,7 @@ fn forward(world: &World, machine: &Machine, fabric: &Fabric, view: View) -> Val
         "discoveredVmDetails": Value::Null,
     });
     let Some(map) = value.as_object_mut() else { return value };
+    progress.tell(map);
     // A discovered VM has it among its details (recorded); of a server there are none.
     if machine.spec.physical {
         map.insert("osName".to_owned(), json!(machine.spec.os_name));

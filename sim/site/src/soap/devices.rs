@@ -71,10 +71,12 @@ fn backing(inventory: &Inventory<'_>, vm: &Vm, number: usize, depth: usize) -> V
     let datastore =
         inventory.vcenter.datastores.get(disk.datastore).map(|datastore| datastore.name.as_str()).unwrap_or_default();
     let base = if number == 0 { vm.name.clone() } else { format!("{}_{number}", vm.name) };
+    // What is attached to it for somebody else stays in that VM's folder.
+    let folder = if disk.foreign { format!("attached-to-{}", vm.name) } else { vm.name.clone() };
     let file = if depth == 0 {
-        format!("[{datastore}] {}/{base}.vmdk", vm.name)
+        format!("[{datastore}] {folder}/{base}.vmdk")
     } else {
-        format!("[{datastore}] {}/{base}-{depth:06}.vmdk", vm.name)
+        format!("[{datastore}] {folder}/{base}-{depth:06}.vmdk")
     };
     let uuid = disk.uuid.clone();
     let reference = Val::Ref(datastore_ref(disk.datastore));

@@ -87,8 +87,8 @@ pub(super) fn sentence(
     )
 }
 
-/// An approval cannot be changed: what it says is which one it is. The same text, applied again, is no new word.
-fn digest(approval: &FailbackApprovalSpec) -> String {
+/// Which approval it is. None can be changed, so that what it says tells; the same text, applied again, is no new word.
+pub fn digest(approval: &FailbackApprovalSpec) -> String {
     let text = serde_json::to_string(approval).unwrap_or_default();
     Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }

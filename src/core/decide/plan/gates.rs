@@ -119,7 +119,7 @@ fn in_order(approvals: &[Approval]) -> Vec<Approval> {
 
 /// Whether enough different people approved the step.
 fn approved(input: &PlanInput<'_>, demanded: &Approval) -> bool {
-    i32::try_from(approvers(input, demanded.step, |_| true).len()).is_ok_and(|found| found >= demanded.count)
+    i32::try_from(approvers(input, demanded.step, |_| true).len()).is_ok_and(|found| found >= demanded.count.max(1))
 }
 
 /// Who approved the step, by approvals that are valid and of which `counts`.

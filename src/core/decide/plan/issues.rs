@@ -1,15 +1,19 @@
 //! What stands in the way of a plan's machines, aggregated: a row per check or reason, never one per machine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{PlanInput, waves::Standing};
+use super::{
+    PlanInput,
+    waves::{Resolved, Standing},
+};
 use crate::{
     api::{CheckResult, CheckStatus, DesiredPhase, Issue, OperationOutcome, OperationRecord},
     core::{
         action::Verb,
         conditions,
+        nearest::did_you_mean,
         schedule::window::{self, Opening},
     },
 };
@@ -38,7 +42,7 @@ impl Rows {
 }
 
 /// What stands in the way of machines that are not where the plan wants them, most frequent first.
-pub(super) fn issues(input: &PlanInput<'_>, standings: &[Standing<'_>]) -> Vec<Issue> {
+pub(super) fn issues(input: &PlanInput<'_>, waves: &[Resolved<'_>], standings: &[Standing<'_>]) -> Vec<Issue> {
     let mut rows = Rows::default();
     for standing in standings {
         let Some(status) = standing.status else {
@@ -66,10 +70,65 @@ pub(super) fn issues(input: &PlanInput<'_>, standings: &[Standing<'_>]) -> Vec<I
             );
         }
     }
-    let mut rows: Vec<Issue> = rows.0.into_values().chain(overrun(input, standings)).collect();
+    let mut rows: Vec<Issue> = rows
+        .0
+        .into_values()
+        .chain(overrun(input, standings))
+        .chain(empty(input, waves))
+        .chain(not_in_plan(input, waves))
+        .collect();
     rows.sort_by_key(|row| std::cmp::Reverse(row.count));
     rows.truncate(MOST_ROWS);
     rows
+}
+
+/// Waves that no machine is in: nothing happens in them, and waves that depend on them do not wait.
+fn empty(input: &PlanInput<'_>, waves: &[Resolved<'_>]) -> Option<Issue> {
+    let empty: Vec<_> = waves.iter().filter(|wave| wave.machines.is_empty()).collect();
+    let first = empty.first()?;
+    let why = match &first.found {
+        Some(found) if found.is_empty() && first.wave.items.is_empty() => match input.status.started_at {
+            None => {
+                "no ReplicatedItem of this namespace has the labels of its selector. Label them before the plan starts"
+            }
+            Some(_) => "none had the labels of its selector when the plan started. Bring them home with another plan",
+        },
+        Some(_) | None => {
+            "all that it names or finds are in spec.skip or in an earlier wave. Take it out of the plan if that is meant"
+        }
+    };
+    Some(Issue {
+        reason: "WaveEmpty".to_owned(),
+        count: i32::try_from(empty.len()).unwrap_or(i32::MAX),
+        items: Vec::new(),
+        message: format!("Wave \"{}\" has no machine: {why}.{}", first.wave.name, and_more(empty.len())),
+    })
+}
+
+/// Names that a person wrote beside the waves, and that mean no machine of the plan: what was asked for does not happen.
+fn not_in_plan(input: &PlanInput<'_>, waves: &[Resolved<'_>]) -> Option<Issue> {
+    let spec = input.spec;
+    let members: BTreeSet<&str> = waves
+        .iter()
+        .flat_map(|wave| wave.wave.items.iter().map(String::as_str).chain(wave.found.iter().flatten().copied()))
+        .collect();
+    let skip = spec.skip.iter().map(|name| ("spec.skip", name));
+    let waived = spec.waivers.iter().flat_map(|waiver| &waiver.items).map(|name| ("spec.waivers[].items", name));
+    let cancelled = spec.cancel.iter().flat_map(|ask| &ask.items).map(|name| ("spec.cancel[].items", name));
+    let strange: Vec<_> =
+        skip.chain(waived).chain(cancelled).filter(|(_, name)| !members.contains(name.as_str())).collect();
+    let (field, name) = strange.first()?;
+    let meant = did_you_mean(name, members.iter().copied());
+    Some(Issue {
+        reason: "NotInPlan".to_owned(),
+        count: i32::try_from(strange.len()).unwrap_or(i32::MAX),
+        items: strange.iter().take(MOST_NAMES).map(|(_, name)| (*name).clone()).collect(),
+        message: format!("{field}: \"{name}\" is in no wave of the plan.{meant}{}", and_more(strange.len())),
+    })
+}
+
+fn and_more(count: usize) -> String {
+    if count > 1 { format!(" And {} more.", count - 1) } else { String::new() }
 }
 
 /// A check that gates a step, has not passed, and is not waived.

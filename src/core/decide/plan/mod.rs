@@ -26,6 +26,7 @@ use sha2::{Digest, Sha256};
 use self::waves::Standing;
 pub use self::{
     consent::{may_still, permits},
+    found::digest,
     gates::{Asked, why_invalid},
     waves::names_item,
 };

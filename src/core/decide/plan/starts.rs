@@ -290,7 +290,7 @@ impl<'i, 'a> OfWave<'i, 'a> {
 fn full(full: Full) -> Hold {
     let Full { of, limit, asked } = full;
     let message = format!(
-        "The master target {of} carries {limit} disks at a time; the {asked} that are needed now do not fit beside those that have begun."
+        "The master target {of} carries {limit} disks at a time; the {asked} that are needed now do not fit beside those that are attached there or spoken for."
     );
     ("MasterTargetFull", message)
 }

@@ -14,7 +14,7 @@ use crate::{
     core::{
         conditions::{self, Draft, Truth, summary},
         found::STATUS_LOST,
-        preview::{self, PreviewInput},
+        preview::{self, Going, PreviewInput},
         waiting::HELD_REASONS,
     },
 };
@@ -33,7 +33,7 @@ pub(super) fn status(
     invalid: Option<&str>,
     run: Run,
 ) -> FailbackPlanStatus {
-    let issues = issues(input, standings);
+    let issues = issues(input, waves, standings);
     let counts = counts(standings);
     let seen = Seen { input, standings, invalid, counts: &counts, issues: &issues };
     let drafts = seen.drafts(run.completed_at.is_some());
@@ -41,10 +41,16 @@ pub(super) fn status(
         let names = wave.found.as_ref()?.iter().map(|name| (*name).to_owned()).collect();
         Some((wave.wave.name.clone(), names))
     });
-    let ahead =
-        PreviewInput { uid: input.uid, spec: input.spec, items: input.items, found: &found.collect(), now: input.now };
-    let (estimated_completion, preview) =
-        preview::for_status(&ahead, input.status, input.generation, counts.moving > 0);
+    let ahead = PreviewInput {
+        uid: input.uid,
+        spec: input.spec,
+        items: input.items,
+        found: &found.collect(),
+        load: Some(input.load),
+        now: input.now,
+    };
+    let going = Going { moving: counts.moving > 0, held: is_held(input, standings) };
+    let (estimated_completion, preview) = preview::for_status(&ahead, input.status, input.generation, going);
     FailbackPlanStatus {
         observed_generation: input.generation,
         phase: lowest(standings),
@@ -61,6 +67,15 @@ pub(super) fn status(
         estimated_completion,
         preview,
     }
+}
+
+/// Whether something that lies ahead waits for a person, or for another plan. A window opens by itself.
+fn is_held(input: &PlanInput<'_>, standings: &[Standing<'_>]) -> bool {
+    let by_person = |standing: &Standing<'_>| {
+        let held = ceiling(input, standing.reached).held_by;
+        standing.stalled || standing.claimed_by.is_some() || !matches!(held, "" | "WindowClosed")
+    };
+    standings.iter().filter(|standing| !standing.arrived).any(by_person)
 }
 
 fn of_wave(wave: &Resolved<'_>, standings: &[Standing<'_>], started: bool) -> WaveStatus {
@@ -216,6 +231,9 @@ impl Seen<'_, '_> {
             return summary(false, true, false, "Released", "The plan goes; its machines stay where they are.");
         }
         let blocking = deletion::blocking(standings).join(", ");
+        if let Some((reason, message)) = standings.iter().find_map(hold).filter(|(reason, _)| *reason == STATUS_LOST) {
+            return summary(false, false, true, reason, &message);
+        }
         if ceiling(input, DesiredPhase::FailedBack).up_to >= DesiredPhase::Committed {
             let message = format!("The plan is being deleted, and goes once these are committed: {blocking}.");
             return summary(false, true, false, "CommitApproved", &message);

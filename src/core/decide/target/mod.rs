@@ -3,7 +3,7 @@
 mod find;
 mod rules;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -16,7 +16,7 @@ use crate::{
         facts::TargetFacts,
         observed::{Datastore, Fact, Host, OnPremisesVm, OsFamily, ReprotectTarget},
         roster::Load,
-        target::{FRESH, reaches},
+        target::{is_fresh, occupied, reaches, undeclared},
     },
 };
 
@@ -26,9 +26,9 @@ pub struct Surroundings {
     /// Its VM.
     pub vm: OnPremisesVm,
     /// The host that the VM is on.
-    pub host: Option<Host>,
+    pub host: Option<Arc<Host>>,
     /// The datastores that bear the names of those that it can write to.
-    pub datastores: Vec<Datastore>,
+    pub datastores: Vec<Arc<Datastore>>,
 }
 
 /// What a decision about a master target depends on.
@@ -68,6 +68,8 @@ pub fn decide(input: &TargetInput<'_>) -> MasterTargetStatus {
                 object: None,
                 vm: input.surroundings.map(|around| around.vm.clone()),
                 disks_attached: input.load.attached,
+                disks_planned: 0,
+                disks_own: 0,
                 disk_limit: spec.disk_limit(),
             };
             let datastores = surroundings.map(|around| around.datastores.as_slice());
@@ -87,8 +89,8 @@ pub fn decide(input: &TargetInput<'_>) -> MasterTargetStatus {
 fn seen(input: &TargetInput<'_>, described: &Described, facts: &TargetFacts) -> MasterTargetStatus {
     let Described { kind, target, .. } = described;
     let load = input.load;
-    let stale = target.heartbeat.filter(|beat| *beat + FRESH < input.now);
-    let limit = i64::from(facts.disk_limit);
+    let stale = target.heartbeat.filter(|beat| !is_fresh(*beat, input.now));
+    let (limit, undeclared) = (i64::from(facts.disk_limit), undeclared(facts));
     MasterTargetStatus {
         id: Some(target.id.clone()),
         kind: Some(format!("{kind:?}")),
@@ -105,8 +107,9 @@ fn seen(input: &TargetInput<'_>, described: &Described, facts: &TargetFacts) -> 
         datastores: datastores(input, facts),
         retention: volumes(&input.before.retention, target),
         disks: Some(TargetDisks {
-            text: format!("{}/{limit}", load.attached),
+            text: format!("{}/{limit}", occupied(facts)),
             attached: load.attached.into(),
+            undeclared: undeclared.into(),
             planned: load.planned.into(),
             limit,
         }),
@@ -137,7 +140,8 @@ fn datastores(input: &TargetInput<'_>, facts: &TargetFacts) -> Vec<TargetDatasto
             let bare = || TargetDatastore { name: name.clone(), ..TargetDatastore::default() };
             let Some(around) = input.surroundings.value() else { return before.cloned().unwrap_or_else(bare) };
             let mut named = around.datastores.iter().filter(|datastore| datastore.name == *name);
-            let on_host = |datastore: &&Datastore| host.is_some_and(|host| datastore.writable_on(host) == Some(true));
+            let on_host =
+                |datastore: &&Arc<Datastore>| host.is_some_and(|host| datastore.writable_on(host) == Some(true));
             let Some(store) = named.clone().find(on_host).or_else(|| named.next()) else { return bare() };
             let capacity = store.capacity_bytes.and_then(|bytes| i64::try_from(bytes).ok());
             TargetDatastore {

@@ -1,9 +1,11 @@
 //! The rules about a master target as its rows of checks and its conditions.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::find::{Described, Missing};
+use super::find::{Described, Missing, generation};
 use crate::{
     api::{CheckResult, CheckStatus, TargetKind},
     core::{
@@ -80,18 +82,30 @@ pub(super) type Outcomes = Vec<(&'static Rule, Finding)>;
 pub(super) fn judge(
     described: &Described,
     facts: &TargetFacts,
-    datastores: Option<&[Datastore]>,
+    datastores: Option<&[Arc<Datastore>]>,
     now: Timestamp,
 ) -> Outcomes {
     let findings = [
-        target::health(&described.target, described.server.as_ref(), now),
+        healthy(described, now),
         target::snapshots(facts),
         target::slots(facts, 1),
         target::datastores(facts, datastores),
         target::controller(facts),
-        target::retention(&described.target),
+        match target::best_volume(&described.target) {
+            Ok(volume) => target::retention(&described.target, volume),
+            Err(refusal) => refusal.into(),
+        },
     ];
     RULES.iter().zip(findings).filter(|(rule, _)| means_something(rule, described.kind)).collect()
+}
+
+/// The component itself, and all parts of an appliance.
+fn healthy(described: &Described, now: Timestamp) -> Finding {
+    let Described { kind, target, server } = described;
+    match (target::health(target, Some(generation(*kind)), server.as_ref(), now), kind) {
+        (Finding::Ok(_), TargetKind::Appliance) => target::parts(target, now),
+        (finding, _) => finding,
+    }
 }
 
 /// Nothing could be looked at.

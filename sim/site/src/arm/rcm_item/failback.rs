@@ -48,16 +48,6 @@ pub(super) fn details(world: &World, machine: &Machine, fabric: &Fabric, view: V
         "targetvCenterId": vcenter_arm_id(world, fabric),
         "targetDataStoreName": machine.reverse.datastore,
         "targetVmName": machine.spec.name,
-        "initialReplicationProgressPercentage": progress.percentage,
-        "initialReplicationProcessedBytes": progress.processed,
-        "initialReplicationTransferredBytes": progress.transferred,
-        "initialReplicationProgressHealth": progress.health,
-        "resyncProgressPercentage": Value::Null,
-        "resyncProcessedBytes": Value::Null,
-        "resyncTransferredBytes": Value::Null,
-        "resyncProgressHealth": "None",
-        "resyncRequired": "false",
-        "resyncState": "None",
         "protectedDisks": [],
         "mobilityAgentDetails": Value::Null,
         "vmNics": [],
@@ -68,6 +58,7 @@ pub(super) fn details(world: &World, machine: &Machine, fabric: &Fabric, view: V
         "isAgentRegistrationSuccessfulAfterFailover": if machine.stage.runs_in_azure() { Value::Null } else { json!(machine.agent_registered) },
     });
     let Some(map) = value.as_object_mut() else { return value };
+    progress.tell(map);
     if let Some(planned) = &machine.planned {
         map.insert("lastPlannedFailoverStartTime".to_owned(), json!(azure_time(planned.started)));
         if let Some(status) = &planned.status {

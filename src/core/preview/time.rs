@@ -1,0 +1,261 @@
+//! How long a plan takes: its machines laid out in its waves, limits and window.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+
+use super::{MachinePreview, PreviewInput, WavePreview};
+use crate::{
+    api::{DesiredPhase, EstimateBasis, ReplicatedItemStatus, Window},
+    core::{
+        action::Verb,
+        estimate::{
+            Step,
+            schedule::{self, Call, Never, Schedule, Terms, WaveWork, Work},
+        },
+        schedule::{
+            load::{self, Load},
+            order::{circle, depends_on},
+            window::{self, Opening},
+        },
+    },
+};
+
+/// How long a plan takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanEstimate {
+    /// Seconds from now, with the times at which the window is closed, and without those that people take to consent.
+    /// Absent when a part of it is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<i64>,
+    /// Seconds of what is known.
+    pub at_least_seconds: i64,
+    /// The vaguest thing that it rests on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub basis: Option<EstimateBasis>,
+    /// What is not known, by machine: the first twenty.
+    pub unknown: Vec<String>,
+    /// How many machines have something that is not known.
+    pub unknown_machines: usize,
+    /// Steps that lie ahead and that people must consent to: how long that takes is not known.
+    pub consent: Vec<&'static str>,
+    /// That the window closes before everything that it is for has started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overrun: Option<String>,
+    /// The machines that each wait for the one before, up to the last to end.
+    pub critical_path: Vec<PathPart>,
+}
+
+/// A machine on the critical path.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PathPart {
+    /// Name of the ReplicatedItem.
+    pub item: String,
+    /// Name of its wave.
+    pub wave: String,
+    /// When it starts, in seconds from now.
+    pub starts: i64,
+    /// When it is verified at home, or as far as the plan goes.
+    pub verified: i64,
+    /// When it ends.
+    pub ends: i64,
+}
+
+pub(super) fn estimate(input: &PreviewInput<'_>, waves: &[WavePreview]) -> PlanEstimate {
+    let work = laid_out(input, waves);
+    let room = input.load.map(|load| room(input, load, &work)).unwrap_or_default();
+    let opens = |at: i64| opens(input.spec.window.as_ref(), input.now, at);
+    let limit = input.spec.max_concurrent.and_then(|most| usize::try_from(most).ok());
+    let schedule = schedule::schedule(&work, &Terms { limit, room: Some(&room), opens: Some(&opens) });
+    let machines = || waves.iter().flat_map(|wave| &wave.machines);
+    let unknown: Vec<String> = machines()
+        .filter_map(|machine| {
+            let why = why(machine).map(str::to_owned).or_else(|| never(&schedule, &machine.item))?;
+            Some(format!("{}: {}.", machine.item, why.trim_end_matches('.')))
+        })
+        .collect();
+    let seconds = schedule.seconds();
+    PlanEstimate {
+        seconds: unknown.is_empty().then_some(seconds),
+        at_least_seconds: seconds,
+        basis: machines().flat_map(|machine| &machine.steps).filter_map(|step| Some(step.time?.basis)).max(),
+        unknown_machines: unknown.len(),
+        unknown: unknown.into_iter().take(20).collect(),
+        consent: consent(input, waves),
+        overrun: overrun(input, &schedule),
+        critical_path: schedule.critical.iter().filter(|run| run.ends > run.starts).map(path_part).collect(),
+    }
+}
+
+fn laid_out<'a>(input: &PreviewInput<'a>, waves: &'a [WavePreview]) -> Vec<WaveWork<'a>> {
+    let declared = &input.spec.waves;
+    // A plan whose waves wait for each other never starts; it is laid out in the order in which they are written.
+    let circular = !circle(declared).is_empty();
+    let after = |position: usize| -> Vec<usize> {
+        if circular {
+            return (0..position).collect();
+        }
+        let names = depends_on(declared, position);
+        declared.iter().enumerate().filter(|(_, wave)| names.contains(&wave.name.as_str())).map(|(at, _)| at).collect()
+    };
+    let of = |(position, wave): (usize, &'a WavePreview)| WaveWork {
+        name: &wave.name,
+        after: after(position),
+        limit: usize::try_from(wave.max_concurrent).unwrap_or(1),
+        machines: wave.machines.iter().map(|machine| work(input, machine)).collect(),
+    };
+    waves.iter().enumerate().map(of).collect()
+}
+
+fn work<'a>(input: &PreviewInput<'a>, machine: &'a MachinePreview) -> Work<'a> {
+    let seconds = |up_to: Step| {
+        let steps = machine.steps.iter().filter(|step| step.step <= up_to);
+        steps.filter_map(|step| Some(step.time?.seconds)).sum::<i64>()
+    };
+    let gated = machine.steps.iter().filter(|step| !step.running);
+    let calls = gated.filter_map(|step| match step.step {
+        Step::FailBack => Some(Call { after: seconds(Step::SyncToVMware), verifies: true }),
+        Step::Commit => Some(Call { after: seconds(Step::Soak), verifies: false }),
+        Step::Reprotect | Step::SyncToVMware | Step::Soak | Step::Protect | Step::SyncToAzure => None,
+    });
+    let status = input.items.get(&machine.item);
+    let first = machine.steps.first();
+    let ours = status
+        .and_then(|status| status.claim.as_ref())
+        .filter(|claim| claim.plan_uid == input.uid && claim.held_by.is_empty());
+    let moving = ours.is_some_and(|claim| claim.up_to > DesiredPhase::Assessed);
+    Work {
+        name: &machine.item,
+        moving: moving && first.is_some() || first.is_some_and(|step| step.running),
+        verified_after: seconds(Step::FailBack),
+        seconds: seconds(Step::SyncToAzure),
+        calls: calls.collect(),
+        disks: status.filter(|_| machine.steps.iter().any(|step| step.step == Step::FailBack)).and_then(disks),
+    }
+}
+
+fn disks(status: &ReplicatedItemStatus) -> Option<(&str, u32)> {
+    Some((load::target(status)?, load::disks(status)))
+}
+
+/// The disks that each master target has left for this plan: what its own machines hold, and its waves that have begun,
+/// is its own.
+fn room<'a>(input: &PreviewInput<'_>, load: &Load, work: &[WaveWork<'a>]) -> BTreeMap<&'a str, u32> {
+    let mut own: BTreeMap<&str, u32> = BTreeMap::new();
+    for wave in work {
+        let ours = |item: &str| {
+            let status = input.items.get(item)?;
+            Some((status, status.claim.as_ref().filter(|claim| claim.plan_uid == input.uid)))
+        };
+        let begun = wave.machines.iter().filter_map(|machine| ours(machine.name)?.1).any(load::begins);
+        for machine in &wave.machines {
+            let Some((target, disks)) = machine.disks else { continue };
+            let attached = ours(machine.name).is_some_and(|(status, claim)| load::attached(status, claim));
+            *own.entry(target).or_default() += if begun || attached { disks } else { 0 };
+        }
+    }
+    let left = |(target, own): (&'a str, u32)| {
+        let others = load.disks_in_use(target).saturating_sub(own);
+        (target, load.limits().disks(target).saturating_sub(others))
+    };
+    own.into_iter().map(left).collect()
+}
+
+/// When a call that is ready so many seconds from now may be made; never, where the window does not open any more.
+fn opens(window: Option<&Window>, now: Timestamp, ready: i64) -> Option<i64> {
+    let Some(window) = window else { return Some(ready) };
+    let at = now.checked_add(SignedDuration::from_secs(ready)).ok()?;
+    match window::look(window, at) {
+        Ok(Opening::Open(_)) => Some(ready),
+        Ok(Opening::Opens(opens)) => Some(now.duration_until(opens).as_secs()),
+        Ok(Opening::Past) | Err(_) => None,
+    }
+}
+
+/// When the window closes that is open or opens next.
+fn closes(window: &Window, now: Timestamp) -> Option<Timestamp> {
+    match window::look(window, now).ok()? {
+        Opening::Open(closes) => Some(closes),
+        Opening::Opens(opens) => match window::look(window, opens).ok()? {
+            Opening::Open(closes) => Some(closes),
+            Opening::Opens(_) | Opening::Past => None,
+        },
+        Opening::Past => None,
+    }
+}
+
+fn overrun(input: &PreviewInput<'_>, schedule: &Schedule<'_>) -> Option<String> {
+    let window = input.spec.window.as_ref()?;
+    let closes = closes(window, input.now)?;
+    let end = input.now.duration_until(closes).as_secs();
+    let late = schedule.runs.iter().filter(|run| run.last_call.is_some_and(|call| call >= end)).count();
+    let never = schedule.never.iter().filter(|(_, why)| *why == Never::Window).count();
+    let count = late + never;
+    let then = if never == 0 { "wait for the next one" } else { "are not: it does not open again" };
+    (count > 0).then(|| {
+        let at = window::told(window, closes);
+        format!("By the estimate {count} machine(s) are not failed back and committed when the window closes at {at}, and {then}.")
+    })
+}
+
+/// Steps that somebody must consent to, of those that lie ahead.
+fn consent(input: &PreviewInput<'_>, waves: &[WavePreview]) -> Vec<&'static str> {
+    let ahead = |verb: Verb| {
+        let mut calls = waves.iter().flat_map(|wave| &wave.machines).flat_map(|machine| &machine.calls);
+        calls.any(|call| call.verb == verb.as_str())
+    };
+    let verbs = [Verb::Reprotect, Verb::FailBack, Verb::Commit, Verb::Protect];
+    let demanded = |verb: &Verb| input.spec.approvals.iter().any(|approval| approval.step.as_str() == verb.as_str());
+    verbs.into_iter().filter(|verb| demanded(verb) && ahead(*verb)).map(Verb::as_str).collect()
+}
+
+fn path_part(run: &schedule::Run<'_>) -> PathPart {
+    let (item, wave) = (run.item.to_owned(), run.wave.to_owned());
+    PathPart { item, wave, starts: run.starts, verified: run.verified, ends: run.ends }
+}
+
+/// Why it is not known how long a machine takes.
+fn why(machine: &MachinePreview) -> Option<&str> {
+    let elsewhere = ["ItemNotFound", "NotObserved", "ItemClaimed"];
+    let not_there = || machine.blockers.iter().find(|blocker| elsewhere.contains(&blocker.reason.as_str()));
+    let unknown = machine.steps.iter().find(|step| step.time.is_none());
+    unknown.map(|step| step.unknown.as_str()).or_else(|| not_there().map(|blocker| blocker.message.as_str()))
+}
+
+/// Why it is not known when a machine starts.
+fn never(schedule: &Schedule<'_>, item: &str) -> Option<String> {
+    let (_, why) = schedule.never.iter().find(|(name, _)| *name == item)?;
+    Some(match why {
+        Never::Window => "the window closes before its turn, and does not open again".to_owned(),
+        Never::Disks => {
+            "other plans have disks attached that leave too few for its wave, until they are done".to_owned()
+        }
+        Never::Behind => "it comes after machines of which that is not known".to_owned(),
+    })
+}
+
+impl PlanEstimate {
+    /// What is to be said beside the number, or in its place.
+    pub(super) fn sentence(&self) -> String {
+        let unknown = match (self.unknown.first(), self.unknown_machines) {
+            (None, _) => None,
+            (Some(first), 1) => Some(first.clone()),
+            (Some(first), many) => Some(format!("{first} And {} more.", many - 1)),
+        };
+        let consent = (!self.consent.is_empty()).then(|| format!("Not counted: {}.", self.waits_for_people()));
+        let said: Vec<String> = [unknown, self.overrun.clone(), consent].into_iter().flatten().collect();
+        said.join(" ")
+    }
+
+    /// `the time until FailBack and Commit are approved`.
+    pub fn waits_for_people(&self) -> String {
+        format!(
+            "the time until {} {} approved",
+            self.consent.join(" and "),
+            if self.consent.len() > 1 { "are" } else { "is" }
+        )
+    }
+}

@@ -1,0 +1,69 @@
+//! What vaults and vCenters have in common: credentials from Secrets, and how a connection stands.
+
+use std::{fmt::Debug, time::Duration};
+
+use k8s_openapi::{
+    NamespaceResourceScope, api::core::v1::Secret as KubeSecret, apimachinery::pkg::apis::meta::v1::Condition,
+};
+use kube::{Resource, runtime::controller::Action};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{Error, context::Context};
+use crate::{
+    core::decide::{RESYNC, connection::LinkState, events},
+    inventory::{Key, Link},
+    ports::Secret,
+};
+
+/// How often a missing or rejected secret is read again.
+const SECRET: Duration = Duration::from_secs(30);
+
+pub(super) fn link_state(link: &Link) -> LinkState {
+    match link {
+        Link::Connecting => LinkState::Connecting,
+        Link::Up { .. } => LinkState::Up,
+        Link::Down(failure) => LinkState::Down(failure.clone()),
+    }
+}
+
+/// Records how the connection stands, and tells when that changed.
+pub(super) async fn record<K, S>(
+    context: &Context,
+    key: &Key,
+    object: &K,
+    link: &LinkState,
+    (before, after): (&S, &S),
+    conditions: impl Fn(&S) -> &[Condition],
+) -> Result<Action, Error>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
+    S: PartialEq + Serialize,
+{
+    if context.write_status(key, object, before, after).await? {
+        context.events.publish(object.object_ref(&()), events::of_connection(conditions(before), conditions(after)));
+    }
+    let healthy = matches!(link, LinkState::Up | LinkState::Connecting);
+    Ok(Action::requeue(context.clock.wall(if healthy { RESYNC } else { SECRET })))
+}
+
+/// One key of a Secret. The error names field, Secret and key.
+pub(super) async fn secret_value(
+    context: &Context,
+    namespace: &str,
+    name: &str,
+    key: &str,
+    field: &str,
+) -> Result<Secret, String> {
+    let secret = context.api::<KubeSecret>(namespace).get_opt(name).await.map_err(|error| {
+        format!("{field}: Secret \"{name}\" cannot be read: {error}. The controller needs a Role for Secrets in this namespace.")
+    })?;
+    let secret = secret.ok_or_else(|| format!("{field}: there is no Secret \"{name}\" in this namespace."))?;
+    let value = secret
+        .data
+        .as_ref()
+        .and_then(|data| data.get(key))
+        .ok_or_else(|| format!("{field}: Secret \"{name}\" has no key \"{key}\"."))?;
+    let text = std::str::from_utf8(&value.0)
+        .map_err(|_| format!("{field}: key \"{key}\" of Secret \"{name}\" is not text."))?;
+    Ok(Secret::new(text.trim_end_matches(['\r', '\n'])))
+}
