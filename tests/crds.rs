@@ -100,8 +100,8 @@ fn schemas_are_ones_that_every_server_takes() {
             odd.push(format!("{path}: no type"));
         }
         let has = |key: &str| schema.get(key).is_some();
-        if is_type("array") && !has("items") || is_type("object") && !has("properties") && !has("additionalProperties")
-        {
+        let of_what = has("properties") || has("additionalProperties") || preserved;
+        if is_type("array") && !has("items") || is_type("object") && !of_what {
             odd.push(format!("{path}: of what?"));
         }
     });

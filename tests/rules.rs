@@ -343,6 +343,83 @@ async fn a_window_has_one_form() {
 }
 
 #[tokio::test]
+async fn a_hook_says_what_it_runs_for() {
+    let cluster = Cluster::start().await;
+    let kind = "FailbackPlan";
+    let good = json!({ "name": "dns", "when": "After", "step": "FailBack", "jobTemplate": { "spec": { "any": { "field": [1] } } } });
+    let hooks = |hooks: Value| with(&plan(), "/hooks", hooks);
+    cluster.apply(kind, &hooks(json!([good]))).await.unwrap();
+    let stored = cluster.api(kind).get("x").await.unwrap();
+    let hook = &stored.data["spec"]["hooks"][0];
+    assert_eq!(hook["jobTemplate"]["spec"]["any"]["field"][0], 1, "what the definition does not know is kept");
+    assert_eq!(
+        (&hook["scope"], &hook["onFailure"], &hook["timeoutSeconds"]),
+        (&json!("Plan"), &json!("Hold"), &json!(600))
+    );
+    let wave = with(&good, "/scope", json!("Wave"));
+    let item = with(&good, "/scope", json!("Item"));
+    let narrow = with(&with(&item, "/items", json!(["a"])), "/waves", json!(["one"]));
+    cluster.apply(kind, &hooks(json!([narrow]))).await.unwrap();
+
+    for (wrong, part) in [
+        (with(&good, "/waves", json!(["one"])), "waves goes with scope Wave or Item"),
+        (with(&wave, "/items", json!(["a"])), "items goes with scope Item"),
+        (with(&wave, "/waves", json!(["two"])), "a hook names a wave that the plan does not have"),
+        (with(&good, "/name", json!("Not a label")), "spec.hooks[0].name in body should match"),
+        (with(&good, "/step", json!("Cancel")), "Unsupported value: \"Cancel\""),
+        (with(&good, "/timeoutSeconds", json!(5)), "should be greater than or equal to 10"),
+        (with(&good, "/jobTemplate", json!({})), "spec.hooks[0].jobTemplate.spec: Required value"),
+    ] {
+        let said = cluster.apply(kind, &hooks(json!([wrong]))).await.expect_err(part);
+        assert!(said.contains(part), "{said}");
+    }
+    let said = cluster.apply(kind, &hooks(json!([good, good]))).await.expect_err("a name twice");
+    assert!(said.contains("dns"), "{said}");
+    let waves: Vec<Value> = (0..32).map(|number| json!({ "name": format!("w{number}"), "items": ["a"] })).collect();
+    let named = |number: usize| with(&wave, "/name", json!(format!("h{number}")));
+    let many = |count: usize| with(&hooks(json!((0..count).map(named).collect::<Vec<_>>())), "/waves", json!(waves));
+    cluster.apply(kind, &many(4)).await.unwrap();
+    let said = cluster.apply(kind, &many(5)).await.expect_err("too many rows");
+    assert!(said.contains("hooks of scope Wave times waves must not exceed 128"), "{said}");
+}
+
+#[tokio::test]
+async fn a_job_as_a_probe_says_how_long_it_may_take() {
+    let cluster = Cluster::start().await;
+    let kind = "ReplicatedItem";
+    let item = |probe: Value| json!({ "vaultRef": { "name": "v" }, "vcenterRef": { "name": "c" }, "machine": "web-01", "verification": { "probes": [probe] } });
+    let job = json!({ "name": "smoke", "timeoutSeconds": 600, "job": { "jobTemplate": { "spec": {} } } });
+    cluster.apply(kind, &item(job.clone())).await.unwrap();
+    let long = "timeoutSeconds is at most 60; of a job it is at least 10, and at most 3600";
+    for (wrong, part) in [
+        (with(&job, "/timeoutSeconds", json!(5)), long),
+        (with(&job, "/timeoutSeconds", Value::Null), long),
+        (json!({ "name": "tcp", "tcp": { "port": 1 }, "timeoutSeconds": 61 }), long),
+        (with(&job, "/timeoutSeconds", json!(3601)), "should be less than or equal to 3600"),
+        (with(&job, "/tcp", json!({ "port": 1 })), "a probe has exactly one of guestIp, tcp, http and job"),
+    ] {
+        cluster.delete(kind).await;
+        let said = cluster.apply(kind, &item(wrong)).await.expect_err(part);
+        assert!(said.contains(part), "{said}");
+        cluster.apply(kind, &item(job.clone())).await.unwrap();
+    }
+}
+
+/// The manifests of a page, as a reader would copy them.
+#[tokio::test]
+async fn the_examples_of_the_page_on_hooks_apply() {
+    let cluster = Cluster::start().await;
+    let page = std::fs::read_to_string(at("docs/hooks.md")).unwrap();
+    let blocks: Vec<&str> = page.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert_eq!(blocks.len(), 2);
+    for block in blocks {
+        let mut object: Value = serde_yaml::from_str(block).unwrap();
+        object["metadata"]["namespace"] = json!("default");
+        cluster.server.apply(object).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn an_item_stays_the_same_machine_while_something_depends_on_it() {
     let cluster = Cluster::start().await;
     let kind = "ReplicatedItem";

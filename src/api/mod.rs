@@ -9,10 +9,12 @@
 )]
 
 pub mod approval;
+pub mod claim;
 pub mod common;
 pub mod crds;
 pub mod found;
 pub mod item;
+pub mod job;
 pub mod location;
 pub mod master_target;
 pub mod plan;
@@ -23,13 +25,15 @@ pub mod vcenter;
 pub mod verification;
 
 pub use approval::{ApprovalStep, FailbackApproval, FailbackApprovalSpec, FailbackApprovalStatus};
+pub use claim::{Claim, ClaimWaiver};
 pub use common::{CheckResult, CheckStatus, Reference, SecretReference};
 pub use crds::{crds, crds_yaml};
 pub use found::Found;
 pub use item::{
-    Claim, ClaimWaiver, Identity, ItemPhase, LocationChoice, OperationOutcome, OperationRecord, RecoveryPointChoice,
-    ReplicatedItem, ReplicatedItemSpec, ReplicatedItemStatus, ReprotectionSpec, TargetStatus,
+    Identity, ItemPhase, LocationChoice, OperationOutcome, OperationRecord, RecoveryPointChoice, ReplicatedItem,
+    ReplicatedItemSpec, ReplicatedItemStatus, ReprotectionSpec, TargetStatus,
 };
+pub use job::{JobTemplate, TemplateMetadata};
 pub use location::{DecidedLocation, LocationStatus, RecoveryPointStatus, Transfer};
 pub use master_target::{
     MOST_DISKS, MasterTarget, MasterTargetSpec, MasterTargetStatus, TargetDatastore, TargetDisks, TargetKind, TargetVm,
@@ -37,8 +41,9 @@ pub use master_target::{
 };
 pub use plan::{
     Approval, CancelRequest, Cancelled, CommitPolicy, CommitSpec, DeletionPolicy, DesiredPhase, FailbackPlan,
-    FailbackPlanSpec, FailbackPlanStatus, Issue, LabelDemand, LabelOperator, LabelValue, OnItemFailure, OnProbeFailure,
-    Results, Selector, Summary, Waiver, Wave, WaveStatus, Window,
+    FailbackPlanSpec, FailbackPlanStatus, Hook, HookOutcome, HookScope, HookStatus, HookTime, Issue, LabelDemand,
+    LabelOperator, LabelValue, OnHookFailure, OnItemFailure, OnProbeFailure, Results, Selector, Summary, Waiver, Wave,
+    WaveStatus, Window,
 };
 pub use preview::{Blocker, CallCount, PlanPreview};
 pub use progress::{EstimateBasis, Progress, StepTiming};
@@ -48,7 +53,7 @@ pub use vault::{
     WorkloadIdentityCredential,
 };
 pub use vcenter::{VCenter, VCenterSpec, VCenterStatus};
-pub use verification::{GuestIpProbe, HttpProbe, Probe, ProbeStatus, Scheme, TcpProbe, VerificationSpec};
+pub use verification::{GuestIpProbe, HttpProbe, JobProbe, Probe, ProbeStatus, Scheme, TcpProbe, VerificationSpec};
 
 /// The API group of all resources.
 pub const GROUP: &str = "failback.dev";

@@ -1,6 +1,7 @@
 //! `FailbackPlan`: which machines come home, how far, under which gates.
 
 mod gates;
+mod hooks;
 mod standing;
 mod wave;
 
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 pub use gates::{
     Approval, CancelRequest, CommitPolicy, CommitSpec, DeletionPolicy, OnItemFailure, OnProbeFailure, Waiver, Window,
 };
+pub use hooks::{Hook, HookOutcome, HookScope, HookStatus, HookTime, OnHookFailure};
 pub use standing::{Cancelled, FailbackPlanStatus, Issue, Results, Summary, WaveStatus};
 pub use wave::{LabelDemand, LabelOperator, LabelValue, Selector, Wave};
 
@@ -77,6 +79,10 @@ impl DesiredPhase {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("self.waves.all(w, !has(w.dependsOn) || w.dependsOn.all(d, self.waves.exists(o, o.name == d)))")
     .message("dependsOn names a wave that the plan does not have"))]
+#[x_kube(validation = Rule::new("!has(self.hooks) || self.hooks.all(h, !has(h.waves) || h.waves.all(w, self.waves.exists(o, o.name == w)))")
+    .message("a hook names a wave that the plan does not have"))]
+#[x_kube(validation = Rule::new("!has(self.hooks) || self.hooks.filter(h, h.scope == 'Wave').size() * size(self.waves) <= 128")
+    .message("hooks of scope Wave times waves must not exceed 128"))]
 pub struct FailbackPlanSpec {
     /// How far to go.
     #[serde(default)]
@@ -129,7 +135,13 @@ pub struct FailbackPlanSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub cancel: Vec<CancelRequest>,
-    /// Change it to try failed items again. Any text.
+    /// Jobs that run before and after steps. Those of the same scope, step and time run one after the other, in this
+    /// order. They may be changed while the plan runs: a Job that was made stays as it is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub hooks: Vec<Hook>,
+    /// Change it to try failed items and hooks again. Any text.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 128))]
     pub retry_token: String,

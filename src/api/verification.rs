@@ -5,7 +5,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::common::CheckResult;
+use super::{common::CheckResult, job::JobTemplate};
 
 /// What is asked of a machine at home, besides power, identity and Tools, which are always checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
@@ -18,11 +18,13 @@ pub struct VerificationSpec {
     pub probes: Vec<Probe>,
 }
 
-/// One probe: exactly one of `guestIp`, `tcp` and `http`.
+/// One probe: exactly one of `guestIp`, `tcp`, `http` and `job`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("(has(self.guestIp) ? 1 : 0) + (has(self.tcp) ? 1 : 0) + (has(self.http) ? 1 : 0) == 1")
-    .message("a probe has exactly one of guestIp, tcp and http"))]
+#[x_kube(validation = Rule::new("(has(self.guestIp) ? 1 : 0) + (has(self.tcp) ? 1 : 0) + (has(self.http) ? 1 : 0) + (has(self.job) ? 1 : 0) == 1")
+    .message("a probe has exactly one of guestIp, tcp, http and job"))]
+#[x_kube(validation = Rule::new("has(self.job) ? self.timeoutSeconds >= 10 : self.timeoutSeconds <= 60")
+    .message("timeoutSeconds is at most 60; of a job it is at least 10, and at most 3600"))]
 pub struct Probe {
     /// Name of the probe, unique in the list.
     #[schemars(length(min = 1, max = 63))]
@@ -36,9 +38,12 @@ pub struct Probe {
     /// An HTTP answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<HttpProbe>,
-    /// How long one look may take.
+    /// A Job that succeeds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<JobProbe>,
+    /// How long one look may take: at most 60 seconds, and an hour for a Job, where it must be given.
     #[serde(default = "five")]
-    #[schemars(range(min = 1, max = 60))]
+    #[schemars(range(min = 1, max = 3600))]
     pub timeout_seconds: i32,
     /// How long to wait between two looks.
     #[serde(default = "thirty")]
@@ -92,6 +97,15 @@ pub struct TcpProbe {
     /// The port to connect to.
     #[schemars(range(min = 1, max = 65535))]
     pub port: i32,
+}
+
+/// A Job that must succeed. Each look is a Job of its own, which goes two minutes after its end.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct JobProbe {
+    /// The Job. Each of its containers gets the machine's facts as environment variables `FAILBACK_…`.
+    #[x_kube(merge_strategy = StructMerge::Atomic)]
+    pub job_template: JobTemplate,
 }
 
 /// `http` or `https`.

@@ -1,14 +1,14 @@
 //! What a misspelt name was probably meant to be.
 
 /// The candidate that needs the fewest edits to become `wanted`, if that is a third of its length at most. Case does
-/// not count.
+/// not count; of several the first by name.
 pub fn nearest<'a>(wanted: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let wanted: Vec<char> = wanted.to_lowercase().chars().collect();
     candidates
         .into_iter()
         .map(|candidate| (distance(&wanted, &candidate.to_lowercase()), candidate))
         .filter(|(edits, candidate)| *edits * 3 <= candidate.chars().count().max(wanted.len()))
-        .min_by_key(|(edits, _)| *edits)
+        .min()
         .map(|(_, candidate)| candidate)
 }
 

@@ -14,11 +14,12 @@ use super::{
     action::Verb,
     conditions,
     estimate::{self, Measured, Step, StepEstimate, Timed},
+    names,
     schedule::load::Load,
 };
 use crate::api::{
-    Blocker, CallCount, CheckResult, DesiredPhase, FailbackPlan, FailbackPlanSpec, FailbackPlanStatus, ItemPhase,
-    LocationStatus, PlanPreview, RecoveryPointStatus, ReplicatedItemStatus, TargetStatus, Wave,
+    Blocker, CallCount, CheckResult, DesiredPhase, FailbackPlan, FailbackPlanSpec, FailbackPlanStatus, Hook, HookScope,
+    ItemPhase, LocationStatus, PlanPreview, RecoveryPointStatus, ReplicatedItemStatus, TargetStatus, Wave,
 };
 
 /// Everything that a preview depends on.
@@ -44,7 +45,7 @@ pub type Found = BTreeMap<String, Vec<String>>;
 /// What the selectors of a plan find among machines with these labels; once it has started, what they had found then.
 pub fn found(plan: &FailbackPlan, labels: &BTreeMap<String, BTreeMap<String, String>>) -> Found {
     let status = plan.status.as_ref().filter(|status| status.started_at.is_some());
-    let frozen = |name: &str| status?.waves.iter().find(|wave| wave.name == name)?.items.clone();
+    let frozen = |name: &str| Some(names::unfold(status?.waves.iter().find(|wave| wave.name == name)?.items.as_ref()?));
     let of = |wave: &Wave| {
         let selector = wave.selector.as_ref()?;
         let finds =
@@ -62,8 +63,23 @@ pub struct Preview {
     pub desired_phase: DesiredPhase,
     /// Its waves, in their order.
     pub waves: Vec<WavePreview>,
+    /// Its hooks that have a step ahead, in the order in which they are written.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<HookPreview>,
     /// The time that it takes.
     pub estimate: PlanEstimate,
+}
+
+/// A hook that is to run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HookPreview {
+    /// Its name.
+    pub name: String,
+    /// When, such as `Before FailBack`.
+    pub runs: String,
+    /// How many Jobs: one for the plan, or one for each wave or machine that has the step ahead.
+    pub jobs: usize,
 }
 
 /// A wave with its machines.
@@ -141,7 +157,24 @@ pub fn preview(input: &PreviewInput<'_>) -> Preview {
         })
         .collect();
     let estimate = time::estimate(input, &waves);
-    Preview { desired_phase: input.spec.desired_phase, waves, estimate }
+    let hooks = input.spec.hooks.iter().filter_map(|hook| of_hook(hook, &waves)).collect();
+    Preview { desired_phase: input.spec.desired_phase, waves, hooks, estimate }
+}
+
+fn of_hook(hook: &Hook, waves: &[WavePreview]) -> Option<HookPreview> {
+    let ahead = |machine: &MachinePreview| machine.calls.iter().any(|call| call.verb == hook.step.as_str());
+    let machines = |wave: &WavePreview| {
+        let its = |machine: &&MachinePreview| hook.is_for_item(&wave.name, &machine.item) && ahead(machine);
+        wave.machines.iter().filter(its).count()
+    };
+    let counts: Vec<usize> = waves.iter().map(machines).filter(|count| *count > 0).collect();
+    let jobs = match hook.scope {
+        HookScope::Plan => usize::from(!counts.is_empty()),
+        HookScope::Wave => counts.len(),
+        HookScope::Item => counts.iter().sum(),
+    };
+    let runs = format!("{} {}", hook.when.as_str(), hook.step.as_str());
+    (jobs > 0).then(|| HookPreview { name: hook.name.clone(), runs, jobs })
 }
 
 /// Each wave's machines: one that two waves name belongs to the first.
@@ -254,8 +287,8 @@ fn blocker(item: &str, reason: &str, message: &str, remedy: &str) -> Blocker {
     Blocker {
         item: item.to_owned(),
         reason: short(reason, 64),
-        message: short(message, 400),
-        remedy: short(remedy, 400),
+        message: short(message, 160),
+        remedy: short(remedy, 160),
     }
 }
 

@@ -106,7 +106,7 @@ pub enum WaitingOn {
 pub type ReasonRow = (&'static str, &'static str, &'static str, bool);
 
 /// Reasons for which a plan holds an item back.
-pub const HELD_REASONS: [&str; 20] = [
+pub const HELD_REASONS: [&str; 22] = [
     "Suspended",
     "ApprovalRequired",
     STATUS_LOST,
@@ -127,10 +127,12 @@ pub const HELD_REASONS: [&str; 20] = [
     "Cancelled",
     "StepEnding",
     "Quarantined",
+    "HookRunning",
+    "HookFailed",
 ];
 
 /// Every reason with its meaning and remedy; `docs/reasons.md` is generated from it.
-pub const REASONS: [ReasonRow; 39] = [
+pub const REASONS: [ReasonRow; 41] = [
     ("NotClaimed", "No plan has claimed the item; it is only observed.", "Name it in a FailbackPlan.", false),
     ("Suspended", "The plan is suspended.", "Set spec.suspend to false.", false),
     ("ApprovalRequired", "The next step needs an approval.", "Create a FailbackApproval.", false),
@@ -205,6 +207,18 @@ pub const REASONS: [ReasonRow; 39] = [
         "The machine failed and is set aside; the plan goes on without it.",
         "Resolve the cause, then change the plan's spec.retryToken.",
         false,
+    ),
+    (
+        "HookRunning",
+        "A hook of the plan must end first, or all machines that it runs for must have come so far.",
+        "None; or see the Job that the message names.",
+        false,
+    ),
+    (
+        "HookFailed",
+        "A hook of the plan failed, or its Job could not be made.",
+        "See the Job and its log. Then change the plan's spec.retryToken to run the hook again, or take it out of spec.hooks. A Job that could not be made is tried again every minute.",
+        true,
     ),
     (
         "WaitingForObservation",
@@ -314,6 +328,11 @@ impl WaitingOn {
         }
     }
 
+    /// Whether the plan holds the item back because of a hook.
+    pub fn is_of_hook(&self) -> bool {
+        matches!(self, Self::Held { reason: "HookRunning" | "HookFailed", .. })
+    }
+
     /// Whether only a person can move it on.
     pub fn stalled(&self) -> bool {
         row(self.reason()).is_some_and(|row| row.3)
@@ -359,6 +378,11 @@ impl WaitingOn {
             None => what,
         }
     }
+}
+
+/// What to do about a reason.
+pub fn remedy(reason: &str) -> Option<&'static str> {
+    row(reason).map(|row| row.2)
 }
 
 fn row(reason: &str) -> Option<ReasonRow> {

@@ -3,6 +3,7 @@
 pub mod coverage;
 pub mod feed;
 pub mod identity;
+pub mod jobs;
 pub mod lease;
 mod malformed;
 pub mod report;

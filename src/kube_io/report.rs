@@ -31,6 +31,12 @@ impl Events {
 
     /// Publishes in the background.
     pub fn publish(&self, about: ObjectReference, drafts: Vec<EventDraft>) {
+        self.publish_with(about, None, drafts);
+    }
+
+    /// The same, with a second object that it is about. Of events that differ in nothing but the note, the recorder sends
+    /// the first note again.
+    pub fn publish_with(&self, about: ObjectReference, second: Option<ObjectReference>, drafts: Vec<EventDraft>) {
         if drafts.is_empty() {
             return;
         }
@@ -42,7 +48,7 @@ impl Events {
                     reason: draft.reason.to_owned(),
                     note: Some(clipped(&draft.note)),
                     action: draft.action.to_owned(),
-                    secondary: None,
+                    secondary: second.clone(),
                 };
                 let (namespace, name) = (about.namespace.as_deref(), about.name.as_deref());
                 let span = trace::write("POST events", namespace.unwrap_or_default(), name.unwrap_or_default());

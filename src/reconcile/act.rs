@@ -23,6 +23,7 @@ use crate::{
         },
         facts::Machine,
         guard::{Fresh, Guarded},
+        jobs::JobsSeen,
         journal,
         observed::{Fact, OnPremisesVm},
         schedule::load::Load,
@@ -169,6 +170,7 @@ async fn consent(context: &Context, key: &Key, item: &ReplicatedItem, verb: Verb
         items: &BTreeMap::from([(item.name_any(), item.status.clone().unwrap_or_default())]),
         declared: &BTreeMap::new(),
         load: &Load::default(),
+        jobs: &JobsSeen::NotYet,
         approvals: &approvals,
         now: context.clock.now(),
     };

@@ -10,13 +10,14 @@ use std::{
 use kube::{Api, Client, Resource, ResourceExt, core::NamespaceResourceScope, runtime::reflector::Store};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Error, ledger::Ledger, probes::Board, turns::Turns};
+use super::{Error, hooks::Jobs, ledger::Ledger, probes::Board, turns::Turns};
 use crate::{
     api::{FailbackApproval, FailbackPlan, MasterTarget, RecoveryVault, ReplicatedItem, VCenter},
     core::{backoff, roster::Roster},
     inventory::{Key, Registry},
     kube_io::{
         coverage::Coverage,
+        jobs::JobWatch,
         report::Events,
         write::{MANAGER, WriteError, apply_status},
     },
@@ -57,6 +58,7 @@ pub struct Context {
     pub(super) tally: Arc<dyn Tally>,
     pub(super) coverage: Coverage,
     pub(super) roster: Mutex<Roster>,
+    pub(super) jobs: Jobs,
     failures: Mutex<HashMap<(&'static str, Key), u32>>,
     ledger: Mutex<Ledger>,
 }
@@ -70,6 +72,7 @@ impl Context {
         leadership: Arc<dyn Leadership>,
         events: Events,
         stores: Stores,
+        jobs: Arc<JobWatch>,
         tally: Arc<dyn Tally>,
         coverage: Coverage,
     ) -> Self {
@@ -85,6 +88,7 @@ impl Context {
             failures: Mutex::default(),
             ledger: Mutex::default(),
             roster: Mutex::default(),
+            jobs: Jobs::new(jobs),
         }
     }
 

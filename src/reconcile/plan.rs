@@ -16,6 +16,7 @@ use serde_json::json;
 use super::{
     Error,
     context::{Context, key_of},
+    hooks,
     ledger::vault_of,
     master_target,
 };
@@ -32,6 +33,7 @@ use crate::{
             plan::{Declared, PlanDecision, PlanInput, decide, names_item},
         },
         found::STATUS_LOST,
+        jobs::JobsSeen,
         observed::Fact,
         schedule::load::Limits,
     },
@@ -43,7 +45,9 @@ pub(super) async fn reconcile(plan: Arc<FailbackPlan>, context: Arc<Context>) ->
     let key = key_of(plan.as_ref())?;
     let uid = plan.uid().ok_or(Error::Malformed("uid"))?;
     let before = plan.status.clone().unwrap_or_default();
-    let (PlanDecision { status, claims, release, recheck }, objects) = decided(&context, &key, &plan, &uid, &before);
+    let jobs = context.jobs.of_plan(&key, &plan, &uid, context.clock.now()).await;
+    let (decision, objects) = decided(&context, &key, &plan, &uid, &before, &jobs);
+    let PlanDecision { status, claims, mut runs, release, recheck } = decision;
     let api = context.api::<FailbackPlan>(&key.namespace);
     let claiming = claims.iter().any(|(_, claim)| claim.is_some());
     if claiming
@@ -55,13 +59,22 @@ pub(super) async fn reconcile(plan: Arc<FailbackPlan>, context: Arc<Context>) ->
     }
     if context.write_status(&key, plan.as_ref(), &before, &status).await? {
         context.events.publish(plan.object_ref(&()), events(&before, &status));
+        hooks::tell(&context, &key.namespace, &plan.object_ref(&()), &before.hooks, &status.hooks);
     }
     let (mut again, mut failed) = (false, None);
     for (name, claim) in claims {
         let Some(object) = objects.get(&name) else { continue };
         match hand_out(&context, &key, object, claim.as_ref()).await {
-            Ok(()) => context.ledger().written(object),
+            Ok(()) => {
+                context.ledger().written(object);
+                let recorded = object.status.as_ref().and_then(|status| status.claim.as_ref());
+                let rows = |claim: Option<&Claim>| claim.map(|claim| claim.hooks.clone()).unwrap_or_default();
+                let (stood, stands) = (rows(recorded), rows(claim.as_ref()));
+                hooks::tell(&context, &key.namespace, &object.object_ref(&()), &stood, &stands);
+            }
             Err(error) => {
+                // Its runs are not on record.
+                runs.retain(|run| run.item.as_ref() != Some(&name));
                 context.ledger().forget(object);
                 match error {
                     WriteError::Conflict | WriteError::Gone => again = true,
@@ -70,6 +83,7 @@ pub(super) async fn reconcile(plan: Arc<FailbackPlan>, context: Arc<Context>) ->
             }
         }
     }
+    again |= hooks::carry_out(&context, &key, &plan, &uid, &objects, runs).await?;
     if let Some(error) = failed {
         return Err(error.into());
     }
@@ -101,6 +115,7 @@ fn decided(
     plan: &FailbackPlan,
     uid: &str,
     before: &FailbackPlanStatus,
+    jobs: &JobsSeen,
 ) -> (PlanDecision, Objects) {
     let now = Instant::now();
     let mut ledger = context.ledger();
@@ -126,6 +141,7 @@ fn decided(
         items: &items,
         declared: &declared,
         load: &load,
+        jobs,
         approvals: &approvals(context, key),
         now: context.clock.now(),
     });

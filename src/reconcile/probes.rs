@@ -11,20 +11,27 @@ use tokio::{
     task::JoinHandle,
 };
 
+use kube::{Resource, ResourceExt};
+
+use super::job_probes::{About, JobLooks};
 use crate::{
     api::{Probe, ReplicatedItem},
     core::{
         facts::ItemFacts,
+        jobs,
         observed::Fact,
         probes::{ProbeFact, ProbeSeen},
         stage::Stage,
     },
     inventory::{Key, Wake},
+    kube_io::jobs::JobWatch,
     ports::{Leadership, Prober, SharedClock},
 };
 
 /// How many looks are under way at the same time.
 const AT_ONCE: usize = 64;
+/// How many Jobs that look are under way at the same time: each is a pod.
+const JOBS_AT_ONCE: usize = 32;
 
 /// What the looks of one machine are about. When it changes, what was seen before says nothing any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +39,8 @@ pub(super) struct Subject {
     pub(super) probes: Vec<Probe>,
     pub(super) moref: String,
     pub(super) guest_ip: Option<String>,
+    /// What Jobs are told of it, where one of the probes is a Job.
+    pub(super) about: Option<About>,
 }
 
 /// What is to be looked at: a machine that was failed back and is not committed, under a plan.
@@ -41,7 +50,19 @@ pub(super) fn subject(item: &ReplicatedItem, facts: &ItemFacts) -> Option<Subjec
     let wanted = claimed && at_home && item.metadata.deletion_timestamp.is_none();
     let probes = item.spec.verification.as_ref().map(|asked| asked.probes.clone()).filter(|asked| !asked.is_empty())?;
     let vm = facts.home_vm().filter(|_| wanted)?;
-    Some(Subject { probes, moref: vm.moref.clone(), guest_ip: vm.ip_address.clone() })
+    let by_job = probes.iter().any(|probe| probe.job.is_some());
+    let about = by_job.then(|| about(item, vm.ip_address.as_deref())).flatten();
+    Some(Subject { probes, moref: vm.moref.clone(), guest_ip: vm.ip_address.clone(), about })
+}
+
+fn about(item: &ReplicatedItem, guest_ip: Option<&str>) -> Option<About> {
+    let status = item.status.as_ref()?;
+    let claim = status.claim.as_ref()?;
+    let mut environment = jobs::of_item(&item.name_any(), &item.spec, status, guest_ip);
+    environment.insert("FAILBACK_NAMESPACE", item.namespace()?);
+    environment.insert("FAILBACK_PLAN", claim.plan.clone());
+    environment.insert("FAILBACK_WAVE", claim.wave.clone());
+    Some(About { uid: item.meta().uid.clone()?, environment })
 }
 
 /// The looks of one machine; they end when this is dropped.
@@ -65,20 +86,24 @@ pub(super) struct Board {
 
 struct Looker {
     prober: Arc<dyn Prober>,
+    jobs: Arc<JobWatch>,
     clock: SharedClock,
     leadership: Arc<dyn Leadership>,
     wake: mpsc::UnboundedSender<Wake>,
     room: Semaphore,
+    jobs_room: Semaphore,
 }
 
 impl Board {
     pub(super) fn new(
         prober: Arc<dyn Prober>,
+        jobs: Arc<JobWatch>,
         clock: SharedClock,
         leadership: Arc<dyn Leadership>,
         wake: mpsc::UnboundedSender<Wake>,
     ) -> Self {
-        let looker = Looker { prober, clock, leadership, wake, room: Semaphore::new(AT_ONCE) };
+        let (room, jobs_room) = (Semaphore::new(AT_ONCE), Semaphore::new(JOBS_AT_ONCE));
+        let looker = Looker { prober, jobs, clock, leadership, wake, room, jobs_room };
         Self { looker: Arc::new(looker), machines: Mutex::default() }
     }
 
@@ -113,7 +138,7 @@ impl Board {
             .iter()
             .map(|probe| {
                 let (looker, key, probe) = (Arc::clone(&self.looker), key.clone(), probe.clone());
-                tokio::spawn(looker.look_on(key, probe, subject.guest_ip.clone(), Arc::clone(&seen)))
+                tokio::spawn(looker.look_on(key, probe, subject.clone(), Arc::clone(&seen)))
             })
             .collect();
         Watched { subject, seen, tasks }
@@ -121,17 +146,11 @@ impl Board {
 }
 
 impl Looker {
-    async fn look_on(
-        self: Arc<Self>,
-        key: Key,
-        probe: Probe,
-        guest_ip: Option<String>,
-        seen: Arc<Mutex<Vec<ProbeFact>>>,
-    ) {
+    async fn look_on(self: Arc<Self>, key: Key, probe: Probe, subject: Subject, seen: Arc<Mutex<Vec<ProbeFact>>>) {
         let interval = Duration::from_secs(u64::try_from(probe.interval_seconds).unwrap_or(5).max(5));
         loop {
             if self.leadership.is_valid_now() {
-                let saw = self.look(&probe, guest_ip.as_deref()).await;
+                let saw = self.look(&key, &probe, &subject).await;
                 if note(&seen, &probe, saw, self.clock.now()) && self.wake.send(Wake::Item(key.clone())).is_err() {
                     return;
                 }
@@ -140,10 +159,15 @@ impl Looker {
         }
     }
 
-    async fn look(&self, probe: &Probe, guest_ip: Option<&str>) -> ProbeSeen {
-        match self.room.acquire().await {
-            Ok(_room) => self.prober.look(probe, guest_ip).await,
-            Err(_) => ProbeSeen::Inconclusive("The controller is stopping.".to_owned()),
+    async fn look(&self, key: &Key, probe: &Probe, subject: &Subject) -> ProbeSeen {
+        let room = if probe.job.is_some() { &self.jobs_room } else { &self.room };
+        match (room.acquire().await, &probe.job, &subject.about) {
+            (Ok(_room), Some(job), Some(about)) => {
+                let (clock, leadership) = (self.clock.as_ref(), self.leadership.as_ref());
+                JobLooks { watch: &self.jobs, clock, leadership }.look(key, about, probe, job).await
+            }
+            (Ok(_room), _, _) => self.prober.look(probe, subject.guest_ip.as_deref()).await,
+            (Err(_), _, _) => ProbeSeen::Inconclusive("The controller is stopping.".to_owned()),
         }
     }
 }

@@ -20,10 +20,10 @@ use tracing::Instrument;
 use super::{
     Error, approval,
     context::{Context, Settings, Stores, key_of},
-    counts, item, join, master_target, plan,
+    counts, hooks, item, join, master_target, plan,
     probes::Board,
     triggers::{
-        Wakes, approvals_of_plan, declared, items_of_wake, plans_in_line, plans_of_item, refs, targets_of_wake,
+        Wakes, approvals_of_plan, declared, from, items_of_wake, plans_in_line, plans_of_item, refs, targets_of_wake,
         users_of_target,
     },
     turns::Turns,
@@ -38,6 +38,7 @@ use crate::{
     kube_io::{
         coverage::Coverage,
         feed::{Change, Feed, Fingerprint, fingerprint, trigger},
+        jobs::JobWatch,
         report::Events,
         write::WriteError,
     },
@@ -76,7 +77,9 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
     let mut approvals = Feed::<FailbackApproval>::new(&client, &settings.namespaces, Arc::clone(&clock), &coverage);
 
     let (wake, woken) = mpsc::unbounded_channel();
-    let probes = Board::new(prober, Arc::clone(&clock), Arc::clone(&leadership), wake.clone());
+    let (jobs, told) = JobWatch::new(client.clone());
+    let jobs = Arc::new(jobs);
+    let probes = Board::new(prober, Arc::clone(&jobs), Arc::clone(&clock), Arc::clone(&leadership), wake.clone());
     let registry = Registry::new(connect, Arc::clone(&clock), wake.clone());
     let events = Events::new(client.clone(), &settings.instance);
     let stores = Stores {
@@ -89,7 +92,8 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
         probes,
         turns: Turns::of(settings.concurrency),
     };
-    let context = Arc::new(Context::new(client, clock, registry, leadership, events, stores, tally, coverage.clone()));
+    let context =
+        Arc::new(Context::new(client, clock, registry, leadership, events, stores, jobs, tally, coverage.clone()));
     let wakes = Wakes::new(woken);
 
     let mut running: Vec<BoxFuture<'static, ()>> = Vec::new();
@@ -152,7 +156,10 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
         stream::select(
             stream::select(
                 refs(items.listen(), plans_of_item(Arc::clone(&context))),
-                declared(targets.listen(), plans_in_line(Arc::clone(&context))),
+                stream::select(
+                    declared(targets.listen(), plans_in_line(Arc::clone(&context))),
+                    from(told, hooks::plans_of_jobs(Arc::clone(&context))),
+                ),
             ),
             refs(approvals.listen(), |approval: &FailbackApproval| {
                 vec![(approval.namespace().unwrap_or_default(), approval.spec.plan_ref.name.clone())]

@@ -52,6 +52,19 @@ impl Wakes {
     }
 }
 
+/// Names of objects that what is told concerns.
+pub(super) fn from<T: Send + 'static>(
+    told: mpsc::UnboundedReceiver<T>,
+    map: impl Fn(T) -> Vec<(String, String)> + Send + 'static,
+) -> impl Stream<Item = (String, String)> + Send + 'static {
+    stream::unfold((told, map), |(mut told, map)| async move {
+        let news = told.recv().await?;
+        let names = map(news);
+        Some((stream::iter(names), (told, map)))
+    })
+    .flatten()
+}
+
 /// Names of objects that a change of another kind concerns.
 pub(super) fn refs<K>(
     changes: mpsc::UnboundedReceiver<Change<K>>,

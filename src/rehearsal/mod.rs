@@ -1,6 +1,7 @@
 //! A simulated site, an embedded API server and the controller, on loopback, in one process: what the demo and the
 //! end-to-end tests run on. They talk over the same wires as in production.
 
+mod jobs;
 mod manifests;
 
 pub use manifests::{documents, pointed_at_site};
@@ -166,7 +167,14 @@ impl Rehearsal {
         };
         let clock: SharedClock = Arc::new(SiteClock(site.clock()));
         let site_url = format!("http://{site_address}");
-        Ok(Self { api, api_address, site, site_url, clock, stop, servers: vec![site_server, api_server] })
+        let cluster = {
+            let jobs = jobs::play(Client::new(api.service("jobs"), "default"), Arc::clone(&clock));
+            let stopped = stop.clone().cancelled_owned();
+            tokio::spawn(async move {
+                tokio::select! { () = jobs => {}, () = stopped => {} }
+            })
+        };
+        Ok(Self { api, api_address, site, site_url, clock, stop, servers: vec![site_server, api_server, cluster] })
     }
 
     /// Applies manifests, pointed at the simulated site.

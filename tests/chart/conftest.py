@@ -88,6 +88,7 @@ VARIANTS = {
         "networkPolicy": {"enabled": True, "tracesTo": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]},
     },
     "secret-namespaces": {"secretNamespaces": ["dr", "lab"]},
+    "jobs": {"jobs": {"namespaces": ["dr", "lab"]}},
     "digest": {"image": {"repository": "images.example.com/failback", "digest": "sha256:" + "a" * 64}},
     "tag": {"image": {"tag": "1.2.3", "pullPolicy": "Always"}, "imagePullSecrets": ["registry"]},
     "aks": {
@@ -143,7 +144,11 @@ VARIANTS = {
         "watchNamespaces": ["dr"],
         "policies": {"requester": {"enabled": True}, "requiredApprovals": {"enabled": True}, "deletionGuard": {"enabled": True}},
     },
-    "no-policies": {"policies": {"approverIdentity": {"enabled": False}, "inFlightLock": {"enabled": False}}},
+    "no-policies": {
+        "policies": {
+            "approverIdentity": {"enabled": False}, "inFlightLock": {"enabled": False}, "jobAuthors": {"enabled": False},
+        }
+    },
     "second-release": {"crds": {"install": False}, "userRoles": {"create": False}, "watchNamespaces": ["lab"]},
     "no-aggregation": {"userRoles": {"aggregate": False}},
     "crds-not-kept": {"crds": {"keep": False}},

@@ -151,7 +151,10 @@ class Demo:
         config, said = folder / "kubeconfig", folder / "said"
         (folder / "manifests").mkdir()
         self.manifests(folder / "manifests")
-        arguments = ["demo", "--serve", "--speed", "1200", "--manifests", folder / "manifests", "--kubeconfig", config]
+        arguments = [
+            "demo", "--serve", "--speed", "1200", "--scenario", ROOT / "examples/scenarios/one-machine.yaml",
+            "--manifests", folder / "manifests", "--kubeconfig", config,
+        ]
         with said.open("w") as out:
             self.process = subprocess.Popen([self.binary, *arguments], stdout=out)
         while "Its clock runs" not in said.read_text():

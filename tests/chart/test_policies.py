@@ -16,8 +16,8 @@ GRANTS = set()  # (user, verb, resource, namespace, name)
 
 
 def allowed(check):
-    wanted = (check["user"], check["verb"], check["resource"], check["namespace"], check["name"])
-    return check["group"] == "failback.dev" and wanted in GRANTS
+    wanted = (check["user"], check["verb"], check["resource"], check["namespace"], check.get("name", ""))
+    return check["group"] == ("batch" if check["resource"] == "jobs" else "failback.dev") and wanted in GRANTS
 
 
 def step(name, key):
@@ -159,6 +159,44 @@ def test_labels_of_an_approval_may_change_by_anybody_with_the_right():
     labelled = {**approval(), "metadata": {"name": "a", "namespace": "dr", "labels": {"a": "b"}}}
     assert admit("approver-identity", user="bert", operation="UPDATE", obj=labelled, old=approval()) is None
     assert admit("approver-identity", user="bert", operation="UPDATE", obj=approval("bert"), old=approval()) is not None
+
+
+# Who describes a Job may make it.
+
+HOOK = {"name": "dns", "when": "After", "step": "FailBack", "jobTemplate": {"spec": {"template": {"spec": {"containers": [{"name": "a"}]}}}}}
+
+
+def probed(*probes):
+    return {"metadata": {"name": "web-01", "namespace": "dr"}, "spec": {"verification": {"probes": list(probes)}}}
+
+
+def test_hooks_are_written_by_those_who_may_make_jobs():
+    message = admit("job-authors", user="rita", operation="CREATE", obj=plan(hooks=[HOOK]))
+    assert message == "rita may not create Jobs in this namespace, and so neither hooks of a plan nor Jobs as probes"
+    GRANTS.add(("rita", "create", "jobs", "dr", ""))
+    assert admit("job-authors", user="rita", operation="CREATE", obj=plan(hooks=[HOOK])) is None
+
+
+def test_a_plan_without_hooks_takes_no_right_to_make_jobs():
+    assert admit("job-authors", user="rita", operation="CREATE", obj=plan()) is None
+    assert admit("job-authors", user="rita", operation="UPDATE", obj=plan(), old=plan(hooks=[HOOK])) is None
+
+
+def test_what_was_there_may_stay_and_no_more():
+    old = plan(hooks=[HOOK])
+    assert admit("job-authors", user="rita", operation="UPDATE", obj=plan(hooks=[HOOK], suspend=True), old=old) is None
+    for changed in ([{**HOOK, "jobTemplate": {}}], [HOOK, {**HOOK, "name": "other"}]):
+        assert admit("job-authors", user="rita", operation="UPDATE", obj=plan(hooks=changed), old=old) is not None
+
+
+def test_jobs_as_probes_are_written_by_those_who_may_make_jobs():
+    tcp, job = {"name": "t", "tcp": {"port": 1}}, {"name": "j", "job": {"jobTemplate": {}}}
+    assert admit("job-authors", user="rita", operation="CREATE", obj=probed(tcp)) is None
+    assert admit("job-authors", user="rita", operation="CREATE", obj=probed(tcp, job)) is not None
+    assert admit("job-authors", user="rita", operation="UPDATE", obj=probed(job), old=probed(tcp, job)) is None
+    assert admit("job-authors", user="rita", operation="UPDATE", obj=probed(job), old=probed(tcp)) is not None
+    GRANTS.add(("rita", "create", "jobs", "dr", ""))
+    assert admit("job-authors", user="rita", operation="CREATE", obj=probed(tcp, job)) is None
 
 
 # Who asked for a plan does not approve it.
@@ -518,4 +556,4 @@ def test_every_policy_is_bound_and_denies(variant):
 
 def test_the_default_is_what_the_values_say():
     names = {p["metadata"]["name"].removeprefix("failback-system-failback-") for p in of_kind(render(), "ValidatingAdmissionPolicy")}
-    assert names == {"approver-identity", "plan-lock", "item-lock"}
+    assert names == {"approver-identity", "job-authors", "plan-lock", "item-lock"}

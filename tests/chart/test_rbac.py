@@ -2,7 +2,7 @@
 
 import pytest
 from conftest import ROOT, of_kind, one, render
-from live import Stage
+from live import Stage, until
 from rbac import Roles, request_info
 
 OURS = {"recoveryvaults", "vcenters", "mastertargets", "replicateditems", "failbackplans", "failbackapprovals"}
@@ -10,6 +10,10 @@ OURS = {"recoveryvaults", "vcenters", "mastertargets", "replicateditems", "failb
 FOR_WORSE_DAYS = {
     ("", "get", "failback.dev", "replicateditems"): ("src/reconcile/act.rs", "context.api::<ReplicatedItem>(&key.namespace).get("),
     ("", "patch", "events.k8s.io", "events"): ("src/kube_io/report.rs", "recorder.publish("),  # an event that repeats
+}
+# The same, of the Role for Jobs.
+JOBS_FOR_WORSE_DAYS = {
+    ("default", "get", "batch", "jobs"): ("src/kube_io/jobs.rs", "api.get(&name)"),  # a Job of that name is there
 }
 
 
@@ -62,6 +66,38 @@ def test_an_identity_of_the_namespace_needs_its_token_and_no_secret_of_azure(tmp
     assert proxy.roles.permissions() - proxy.used <= set(FOR_WORSE_DAYS), "granted, and never asked for"
 
 
+def run_hook(stage):
+    """Plays the Job controller and the kubelet for the hook's one Job."""
+    jobs = "/apis/batch/v1/namespaces/default/jobs"
+    until("a Job", lambda: stage.server.call("GET", jobs)["items"], 60)
+    name = stage.server.call("GET", jobs)["items"][0]["metadata"]["name"]
+    labels = {"batch.kubernetes.io/job-name": name}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels, "annotations": {"sim-apiserver/log": "all is well\n"}},
+           "spec": {"containers": [{"name": "main", "image": "busybox"}]}}
+    stage.server.call("POST", "/api/v1/namespaces/default/pods", pod)
+    done = {"status": {"conditions": [{"type": "Complete", "status": "True"}]}}
+    stage.server.call("PATCH", f"{jobs}/{name}/status", done, "application/merge-patch+json")
+
+
+def test_jobs_take_the_role_for_jobs_and_no_more(tmp_path):
+    values = {"secretNamespaces": ["default"], "jobs": {"namespaces": ["default"]}}
+    container = {"name": "main", "image": "busybox", "command": ["true"]}
+    hook = {"name": "check", "when": "Before", "step": "Reprotect",
+            "jobTemplate": {"spec": {"template": {"spec": {"containers": [container]}}}}}
+    with Stage(tmp_path, values) as stage:
+        controller = stage.controller("pod-1")
+        stage.apply_example(hooks=[hook])
+        run_hook(stage)
+        stage.until_phase("Reprotected")
+        events = "/apis/events.k8s.io/v1/namespaces/default/events"
+        notes = lambda: [event.get("note", "") for event in stage.server.call("GET", events)["items"]]
+        until("the log in an event", lambda: any("all is well" in note for note in notes()), 30)
+        assert controller.stop() == 0, controller.log.read_text()
+        assert stage.proxy.denied == []
+        jobs = {right for right in stage.proxy.roles.permissions() if right[3] in ("jobs", "pods", "pods/log")}
+        assert jobs - stage.proxy.used == set(JOBS_FOR_WORSE_DAYS), "granted, and never asked for"
+
+
 def test_one_namespace_takes_no_cluster_role(tmp_path):
     values = {"watchNamespaces": ["default"]}
     roles = Roles(render(values))
@@ -72,7 +108,7 @@ def test_one_namespace_takes_no_cluster_role(tmp_path):
 
 
 def test_rights_for_worse_days_are_needed_by_the_code():
-    for file, code in FOR_WORSE_DAYS.values():
+    for file, code in (FOR_WORSE_DAYS | JOBS_FOR_WORSE_DAYS).values():
         source = "".join((ROOT / file).read_text().split())
         assert "".join(code.split()) in source, (file, code)
 

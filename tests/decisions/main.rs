@@ -3,8 +3,10 @@
 
 mod bad_input;
 mod found;
+mod hooks;
 mod matrix;
 mod plans;
+mod size;
 mod stories;
 #[path = "../support/mod.rs"]
 mod support;

@@ -41,6 +41,7 @@ async fn comes_home(name: &str) {
         })
         .collect();
     let stage = Stage::playing(&scenario.to_string(), SPEED, manifests).await;
+    stage.approve_all(WALL).await;
     stage.all_ready(WALL).await.unwrap();
     for (item, machine) in &items {
         let calls = stage.rehearsal.site.calls();
@@ -80,5 +81,7 @@ journeys! {
     a_consistency_group: "consistency-group",
     the_classic_generation: "classic",
     a_standalone_esx_host: "standalone-esx-host",
+    with_hooks_and_a_job_as_probe: "hooks",
+    three_tiers_with_an_approval: "three-tier",
     all_of_them_in_one_plan: "all-journeys",
 }

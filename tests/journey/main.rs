@@ -6,6 +6,7 @@ mod bad_input;
 mod cancel;
 mod deletion;
 mod examples;
+mod hooks;
 mod identity;
 mod kubectl;
 mod limits;

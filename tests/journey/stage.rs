@@ -6,14 +6,15 @@ use std::{
 };
 
 use failback::{
-    api::{DesiredPhase, FailbackPlan, ReplicatedItem},
+    api::{DesiredPhase, FailbackApproval, FailbackPlan, ReplicatedItem},
     core::conditions,
     rehearsal::{Rehearsal, Setup, Variant, documents},
 };
+use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{
     Api, Client, ResourceExt,
-    api::{Patch, PatchParams},
+    api::{Patch, PatchParams, PostParams},
 };
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -127,6 +128,34 @@ impl Stage {
         for plan in self.plans().list(&Default::default()).await.unwrap() {
             self.plans().patch(&plan.name_any(), &PatchParams::default(), &patch).await.unwrap();
         }
+    }
+
+    /// Gives at once every consent that the plans will ask for.
+    pub(crate) async fn approve_all(&self, wall: Duration) {
+        let plans = || async { self.plans().list(&Default::default()).await.unwrap().items };
+        let seen = |plan: &FailbackPlan| plan.status.as_ref().is_some_and(|status| status.spec_hash.is_some());
+        let plans = self.wait(wall, plans, |plans| plans.iter().all(seen)).await.unwrap();
+        for plan in plans {
+            for approval in &plan.spec.approvals {
+                self.approve(&plan, approval.step.as_str()).await;
+            }
+        }
+    }
+
+    /// Consents to a step of a plan as it is.
+    pub(crate) async fn approve(&self, plan: &FailbackPlan, step: &str) {
+        let approvals: Api<FailbackApproval> = Api::default_namespaced(self.client.clone());
+        let approval = json!({
+            "apiVersion": "failback.dev/v1alpha1", "kind": "FailbackApproval",
+            "metadata": { "name": format!("{}-{}", plan.name_any(), step.to_lowercase()) },
+            "spec": {
+                "planRef": { "name": plan.name_any() }, "planUid": plan.uid(), "step": step,
+                "approver": "lead@example.com",
+                "specHash": plan.status.as_ref().and_then(|status| status.spec_hash.clone()),
+                "expiresAt": self.rehearsal.clock.now() + SignedDuration::from_hours(48),
+            },
+        });
+        approvals.create(&PostParams::default(), &serde_json::from_value(approval).unwrap()).await.unwrap();
     }
 
     /// Waits until every plan is ready for the spec that it has now.

@@ -333,6 +333,7 @@ fn with_plan<T>(world: &World, state: &State, reversed: bool, ask: impl FnOnce(&
         items: &items.collect(),
         declared: &BTreeMap::new(),
         load: &Load::default(),
+        jobs: &failback::core::jobs::JobsSeen::NotYet,
         approvals: &approvals,
         now: time(state.now),
     })

@@ -10,6 +10,8 @@
     reason = "tests"
 )]
 
+#[path = "../support/list_schedule.rs"]
+mod list_schedule;
 mod makespan;
 mod soundness;
 #[path = "../support/mod.rs"]

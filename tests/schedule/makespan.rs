@@ -6,6 +6,7 @@ use failback::core::schedule::load::Limits;
 use serde_json::json;
 
 use crate::{
+    list_schedule::{self, Leg, Way, makespan},
     support::{at, plans::plan_spec},
     world::{Thing, World},
 };
@@ -33,42 +34,34 @@ fn all() -> Vec<(usize, Thing)> {
     (0..WAVES.len()).flat_map(|wave| (0..WAVES[wave].1).map(move |number| (wave, machine(wave, number)))).collect()
 }
 
-/// Minutes that a list schedule takes: at each end of anything, in the order of the list, whatever may start does. A
-/// commit and the step after it are one: nothing lies between them.
+/// Minutes that a list schedule takes.
 fn list_schedule() -> i64 {
-    let machines = all();
-    let (mut now, mut next) = (0, vec![0usize; machines.len()]);
-    let mut running: Vec<Option<(i64, i64)>> = vec![None; machines.len()];
-    loop {
-        for (index, (wave, thing)) in machines.iter().enumerate() {
-            let step = next[index];
-            let of = |other: usize| machines.iter().enumerate().filter(move |(_, (wave, _))| *wave == other);
-            let waits = WAVES[*wave].2.iter().any(|before| of(*before).any(|(other, _)| next[other] < 2));
-            let points = of(*wave).all(|(other, _)| next[other] >= 1);
-            let busy = |of: &dyn Fn(usize) -> bool| {
-                (0..machines.len()).filter(|other| running[*other].is_some() && of(*other)).count()
-            };
-            let free = busy(&|_| true) < PER_PLAN
-                && busy(&|other| machines[other].0 == *wave) < PER_WAVE
-                && busy(&|other| running[other].unwrap().0 > now) < limits().calls_per_vault as usize
-                && (step != 1
-                    || busy(&|other| next[other] == 1 && machines[other].1.host == thing.host)
-                        < limits().starts_per_host as usize);
-            if step < 4 && running[index].is_none() && !waits && (step != 1 || points) && free {
-                let job = now + thing.job[step];
-                running[index] = Some((job, job + if step == 0 { thing.sync } else { 0 }));
-            }
-        }
-        let ends = running.iter().flatten().flat_map(|(job, end)| [*job, *end]).filter(|time| *time > now);
-        let Some(then) = ends.min() else { return now };
-        now = then;
-        for (index, slot) in running.iter_mut().enumerate() {
-            if slot.is_some_and(|(_, end)| end <= now) {
-                *slot = None;
-                next[index] += 1;
-            }
-        }
-    }
+    let Limits { calls_per_vault, starts_per_host, disks_per_target, .. } = limits();
+    let bounds = list_schedule::Limits {
+        waves: WAVES.iter().map(|(_, _, after)| (after.to_vec(), PER_WAVE)).collect(),
+        plan: PER_PLAN,
+        calls: calls_per_vault as usize,
+        starts: starts_per_host as usize,
+        disks: disks_per_target as usize,
+        opens: [0; 3],
+    };
+    let ways: Vec<Way> = all()
+        .into_iter()
+        .map(|(wave, thing)| Way {
+            wave,
+            target: thing.target,
+            disks: thing.disks as usize,
+            host: thing.host,
+            vault: "vault".to_owned(),
+            legs: vec![
+                Leg { call: thing.job[0], rest: thing.sync, settles: 0 },
+                Leg { call: thing.job[1], ..Leg::default() },
+                Leg { call: thing.job[2] + thing.job[3], ..Leg::default() },
+            ],
+            fails: false,
+        })
+        .collect();
+    makespan(&bounds, &ways)
 }
 
 #[test]

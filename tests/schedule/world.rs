@@ -150,6 +150,7 @@ impl World {
             items: &items,
             declared: &declared,
             load: &load,
+            jobs: &failback::core::jobs::JobsSeen::NotYet,
             approvals: &[],
             now: self.now,
         })

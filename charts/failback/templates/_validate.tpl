@@ -23,6 +23,11 @@
 {{- if and (not $v.azure.sharedIdentity) $v.azure.managedIdentity }}
 {{- fail "azure.sharedIdentity is false and azure.managedIdentity is true: no vault may use the node's identity. Set azure.managedIdentity to false." }}
 {{- end }}
+{{- range $v.jobs.namespaces }}
+{{- if and $v.watchNamespaces (not (has . $v.watchNamespaces)) }}
+{{- fail (printf "jobs.namespaces has %q, but only %s is watched (watchNamespaces): a Job is made in the namespace of its plan. Remove it." . (join ", " $v.watchNamespaces)) }}
+{{- end }}
+{{- end }}
 {{- if and $v.secretNames (not $v.secretNamespaces) (not $v.watchNamespaces) }}
 {{- fail "secretNames is set without secretNamespaces: name the namespaces in which these Secrets may be read." }}
 {{- end }}

@@ -58,7 +58,7 @@ pub(crate) struct Call {
     pub(crate) verb: &'static str,
     pub(crate) namespace: Option<String>,
     pub(crate) name: Option<String>,
-    /// "", "status" or [`TOKEN`].
+    /// "", "status", [`TOKEN`], or "log" of a pod.
     pub(crate) subresource: String,
     pub(crate) query: Query,
     pub(crate) form: Form,
@@ -162,6 +162,7 @@ pub(crate) fn resolve(target: &Target<'_>, registry: &Registry) -> Outcome<Arc<R
         "" => Ok(resource),
         "status" if resource.status => Ok(resource),
         TOKEN if resource.has_tokens() => Ok(resource),
+        "log" if resource.is("", "pods") => Ok(resource),
         // What a custom resource does not declare is not found as an object, what a built-in lacks not as a path.
         _ if resource.custom => Err(Failure::not_found(&resource, target.name.unwrap_or_default())),
         _ => Err(Failure::new(404, "NotFound", "the server could not find the requested resource")),

@@ -28,6 +28,25 @@ impl Shared {
         Ok(answer::one(call, 200, &self.load(resource, &stored)))
     }
 
+    /// What stands for the log of a pod, of which no container ever ran: its annotation `sim-apiserver/log`. Obeys
+    /// `tailLines` and `limitBytes`.
+    pub(crate) fn read_log(&self, call: &Call) -> Outcome<Answer> {
+        let resource = &call.resource;
+        let key = Key::new(call.namespace(), call.name());
+        let stored = self.store.get(&resource.shelf, &key).ok_or_else(|| Failure::not_found(resource, call.name()))?;
+        let pod = self.load(resource, &stored);
+        let log = pod.pointer("/metadata/annotations/sim-apiserver~1log").and_then(Value::as_str).unwrap_or_default();
+        let lines: Vec<&str> = log.split_inclusive('\n').collect();
+        let last = call.query.get("tailLines").parse().unwrap_or(lines.len());
+        let mut text = lines.get(lines.len().saturating_sub(last)..).unwrap_or_default().concat();
+        let mut most = call.query.get("limitBytes").parse().unwrap_or(text.len()).min(text.len());
+        while !text.is_char_boundary(most) {
+            most -= 1;
+        }
+        text.truncate(most);
+        Ok(Answer::text(200, &text))
+    }
+
     pub(crate) fn list(&self, call: &Call) -> Outcome<Answer> {
         let resource = &call.resource;
         let query = &call.query;

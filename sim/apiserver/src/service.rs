@@ -212,6 +212,12 @@ impl ApiService {
                 _ => Err(Failure::method_not_allowed()),
             };
         }
+        if call.subresource == "log" {
+            return match call.verb {
+                "get" => shared.read_log(&call),
+                _ => Err(Failure::method_not_allowed()),
+            };
+        }
         let written = match call.verb {
             "get" => return shared.read_one(&call),
             "list" => return shared.list(&call),

@@ -309,7 +309,7 @@ async fn what_is_left_out_is_refused_clearly() {
     let cases: [(Call, u16); 9] = [
         (post("/api/v1/configmaps", map("a")), 400),
         (get("/apis/apps/v1/deployments"), 404),
-        (get("/api/v1/namespaces/default/pods"), 404),
+        (get("/api/v1/namespaces/default/services"), 404),
         (get("/nope"), 404),
         (post(format!("{MAPS}/a"), map("a")), 405),
         (patch(format!("{MAPS}/a"), json!({}), "text/plain"), 415),

@@ -5,7 +5,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::DesiredPhase;
+use super::{DesiredPhase, HookStatus};
 use crate::api::preview::PlanPreview;
 
 /// Counts of machines.
@@ -43,9 +43,10 @@ pub struct WaveStatus {
     /// Machines that are verified at home.
     #[serde(default)]
     pub verified: i32,
-    /// What the wave's selector found when the plan started: the wave's machines for good. At most 256.
+    /// What the wave's selector found when the plan started: the wave's machines for good. Names, and ranges of names
+    /// that differ only in their number, such as `web-{001..120}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 256))]
+    #[schemars(length(max = 8192))]
     pub items: Option<Vec<String>>,
 }
 
@@ -128,10 +129,14 @@ pub struct FailbackPlanStatus {
     /// What the run has measured, once all machines were verified at home.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub results: Option<Results>,
-    /// Failbacks that were undone because probes failed, at most 128; they are not repeated under the same retry token.
+    /// Failbacks that were undone because probes failed, at most 32; they are not repeated under the same retry token.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 128))]
+    #[schemars(length(max = 32))]
     pub cancelled: Vec<Cancelled>,
+    /// The last run of each hook of scope Plan or Wave. Those of scope Item are in the claim of their machine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 144))]
+    pub hooks: Vec<HookStatus>,
     /// When the last machine should be where the plan wants it, if nothing new happens: by what was measured, the
     /// waves, the limits of the plan, the master targets' disks and the window. Absent while nothing moves, where a part
     /// of it is not known, and as long as something that lies ahead waits for a person (an approval, a machine that

@@ -22,8 +22,8 @@ pub struct Wave {
     #[schemars(length(max = 256), inner(length(min = 1, max = 253)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub items: Vec<String>,
-    /// Finds ReplicatedItems of this namespace by their labels, at most 256. Once the plan has started, the machines
-    /// found then are the wave's for good, and are listed in its status.
+    /// Finds ReplicatedItems of this namespace by their labels. Once the plan has started, the machines found then are
+    /// the wave's for good, and are listed in its status; a plan that finds more than fit there is not valid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<Selector>,
     /// How many machines of the wave may be between two resting points at the same time.

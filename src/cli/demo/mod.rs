@@ -1,5 +1,6 @@
 //! `failback demo`: a simulated site, an embedded API server and the controller, on loopback, in one process.
 
+mod consent;
 mod report;
 mod view;
 
@@ -14,15 +15,16 @@ use serde_json::{Value, json};
 use super::{Failed, controller::stop_signal};
 use crate::{
     api::DesiredPhase,
+    ports::SharedClock,
     rehearsal::{Rehearsal, Setup, documents},
 };
 
 const MANIFESTS: [&str; 3] = [
-    include_str!("../../../examples/one-machine/connections.yaml"),
-    include_str!("../../../examples/one-machine/machine.yaml"),
-    include_str!("../../../examples/one-machine/plan.yaml"),
+    include_str!("../../../examples/three-tier/connections.yaml"),
+    include_str!("../../../examples/three-tier/machines.yaml"),
+    include_str!("../../../examples/three-tier/plan.yaml"),
 ];
-const SCENARIO: &str = include_str!("../../../examples/scenarios/one-machine.yaml");
+const SCENARIO: &str = include_str!("../../../examples/scenarios/three-tier.yaml");
 
 /// Flags.
 #[derive(Clone, Debug, Args)]
@@ -36,15 +38,18 @@ pub(super) struct Flags {
     /// Seed of the simulated site.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// What the simulated site holds; by default one machine.
+    /// What the simulated site holds; by default six machines of a three-tier application.
     #[arg(long)]
     scenario: Option<PathBuf>,
-    /// Directory with the manifests to apply; by default those of examples/one-machine.
+    /// Directory with the manifests to apply; by default those of examples/three-tier.
     #[arg(long)]
     manifests: Option<PathBuf>,
     /// How far the plans go, instead of what the manifests say.
     #[arg(long, value_enum)]
     desired_phase: Option<Phase>,
+    /// Give the consent that plans ask for, after showing how a person does; by default only for the demo's own plan.
+    #[arg(long)]
+    approve: Option<bool>,
     /// Port of the embedded API server; by default any.
     #[arg(long, default_value_t = 0)]
     port: u16,
@@ -104,8 +109,11 @@ pub(super) async fn run(flags: Flags) -> Result<(), Failed> {
     greet(&flags, &rehearsal, &kubeconfig);
     rehearsal.apply(manifests(&flags)?).await?;
 
+    let gives = flags.approve.unwrap_or(flags.manifests.is_none());
+    let client = rehearsal.client().await?;
+    let consent = consent::Consent::new(client.clone(), SharedClock::clone(&rehearsal.clock), gives);
     let done = tokio::select! {
-        done = view::until_ready(rehearsal.client().await?, &rehearsal.clock) => done,
+        done = view::until_ready(client, &rehearsal.clock, consent) => done,
         () = tokio::time::sleep(Duration::from_secs(flags.timeout)), if !flags.serve => Err(Failed::because(format!(
             "the plan is not ready after {} s; `kubectl describe fbp,rpi` tells what it waits for",
             flags.timeout

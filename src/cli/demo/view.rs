@@ -12,6 +12,7 @@ use kube::{
     runtime::{WatchStreamExt, watcher},
 };
 
+use super::consent::Consent;
 use crate::{
     api::{FailbackPlan, ReplicatedItem},
     cli::Failed,
@@ -22,14 +23,15 @@ use crate::{
 /// One machine's line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Row {
+    wave: String,
     phase: String,
     runs_in: String,
     progress: String,
     doing: String,
 }
 
-/// Shows machines until every plan is ready.
-pub(super) async fn until_ready(client: Client, clock: &SharedClock) -> Result<(), Failed> {
+/// Shows machines until every plan is ready; what plans ask consent for is shown, and given if that is the demo's part.
+pub(super) async fn until_ready(client: Client, clock: &SharedClock, mut consent: Consent) -> Result<(), Failed> {
     let items = watcher(Api::<ReplicatedItem>::all(client.clone()), watcher::Config::default());
     let plans = watcher(Api::<FailbackPlan>::all(client), watcher::Config::default());
     let mut items = std::pin::pin!(items.default_backoff().applied_objects());
@@ -39,7 +41,12 @@ pub(super) async fn until_ready(client: Client, clock: &SharedClock) -> Result<(
     loop {
         tokio::select! {
             Some(Ok(item)) = items.next() => screen.show(&item.name_any(), row(&item)),
+            given = consent.give() => given?,
             Some(Ok(plan)) = plans.next() => {
+                screen.order(&plan);
+                if let Some(text) = consent.look(&plan, screen.terminal) {
+                    screen.tell(&text);
+                }
                 let status = plan.status.clone().unwrap_or_default();
                 let current = status.observed_generation == plan.metadata.generation;
                 let ready = current && conditions::is_true(&status.conditions, "Ready");
@@ -57,6 +64,7 @@ fn row(item: &ReplicatedItem) -> Row {
     let status = item.status.clone().unwrap_or_default();
     let ready = conditions::find(&status.conditions, "Ready");
     Row {
+        wave: status.claim.map(|claim| claim.wave).unwrap_or_default(),
         phase: format!("{:?}", status.phase),
         runs_in: status.runs_in.unwrap_or_default(),
         progress: status.progress.map(|progress| progress.text).unwrap_or_default(),
@@ -71,6 +79,8 @@ struct Screen {
     clock: SharedClock,
     began: Timestamp,
     rows: BTreeMap<String, Row>,
+    /// Waves in their order: machines are shown in it.
+    waves: Vec<String>,
     drawn: usize,
     terminal: bool,
 }
@@ -78,7 +88,29 @@ struct Screen {
 impl Screen {
     fn new(clock: SharedClock) -> Self {
         let began = clock.now();
-        Self { clock, began, rows: BTreeMap::new(), drawn: 0, terminal: std::io::stdout().is_terminal() }
+        Self {
+            clock,
+            began,
+            rows: BTreeMap::new(),
+            waves: Vec::new(),
+            drawn: 0,
+            terminal: std::io::stdout().is_terminal(),
+        }
+    }
+
+    /// Takes in the order of a plan's waves.
+    fn order(&mut self, plan: &FailbackPlan) {
+        for wave in &plan.spec.waves {
+            if !self.waves.contains(&wave.name) {
+                self.waves.push(wave.name.clone());
+            }
+        }
+    }
+
+    /// Says something; the table is drawn again below it.
+    fn tell(&mut self, text: &str) {
+        println!("\n{text}\n");
+        self.drawn = 0;
     }
 
     fn show(&mut self, name: &str, row: Row) {
@@ -92,7 +124,8 @@ impl Screen {
         }
         let moved = self.rows.get(name).is_none_or(|before| before.phase != row.phase || before.doing != row.doing);
         if moved {
-            println!("{}  {name:<16} {:<13} {:<7} {}", self.elapsed(), row.phase, row.runs_in, row.doing);
+            let Row { wave, phase, runs_in, doing, .. } = &row;
+            println!("{}  {wave:<12} {name:<16} {phase:<13} {runs_in:<7} {doing}", self.elapsed());
         }
         self.rows.insert(name.to_owned(), row);
     }
@@ -109,13 +142,16 @@ impl Screen {
             text.push_str(&format!("\x1b[{}A", self.drawn));
         }
         text.push_str(&format!(
-            "\x1b[2K{:<16} {:<13} {:<8} {:<28} {}\n",
-            "MACHINE", "PHASE", "RUNS IN", "DOING", "PROGRESS"
+            "\x1b[2K{:<12} {:<16} {:<13} {:<8} {:<28} {}\n",
+            "WAVE", "MACHINE", "PHASE", "RUNS IN", "DOING", "PROGRESS"
         ));
-        for (name, row) in self.rows.iter().take(MOST) {
+        let place = |row: &Row| self.waves.iter().position(|wave| *wave == row.wave);
+        let mut rows: Vec<_> = self.rows.iter().collect();
+        rows.sort_by_key(|(_, row)| place(row));
+        for (name, row) in rows.into_iter().take(MOST) {
             text.push_str(&format!(
-                "\x1b[2K{name:<16} {:<13} {:<8} {:<28} {}\n",
-                row.phase, row.runs_in, row.doing, row.progress
+                "\x1b[2K{:<12} {name:<16} {:<13} {:<8} {:<28} {}\n",
+                row.wave, row.phase, row.runs_in, row.doing, row.progress
             ));
         }
         let more = self.rows.len().saturating_sub(MOST);

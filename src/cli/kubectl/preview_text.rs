@@ -29,6 +29,9 @@ pub(super) fn render(name: &str, preview: &Preview, gates: &[String], style: Sty
         wave.machines.iter().for_each(|machine| lines.extend(of_machine(machine, style)));
     }
     lines.push(String::new());
+    for hook in &preview.hooks {
+        lines.push(format!("Hook {}: {}, {} Job(s)", hook.name, hook.runs, hook.jobs));
+    }
     lines.extend(of_estimate(&preview.estimate));
     lines.push(match totals.blocked {
         0 => style.paint(Tone::Good, "Nothing would stop it now."),

@@ -65,7 +65,9 @@ impl ItemDecision {
             Next::Wait(on, _) => match on {
                 WaitingOn::Plan | WaitingOn::Cancelled(_) | WaitingOn::UnsupportedProvider(_) => false,
                 // What is seen of the machine decides when these end.
-                WaitingOn::Held { reason, .. } => matches!(*reason, "NotVerified" | "WaitingForSoak" | "StepEnding"),
+                WaitingOn::Held { reason, .. } => {
+                    matches!(*reason, "NotVerified" | "WaitingForSoak" | "StepEnding" | "HookRunning")
+                }
                 WaitingOn::Observation(_)
                 | WaitingOn::Transition(_)
                 | WaitingOn::Checks { .. }

@@ -80,7 +80,8 @@ pub(super) fn idle(input: &ItemInput<'_>, item: Option<&Replication>, stage: Sta
     }
     if stage.reached().is_some_and(|reached| reached >= claim.up_to) {
         return match held(claim) {
-            Some(on) if stage != Stage::ProtectedToAzure => wait(on),
+            // A hook may follow the last step as well.
+            Some(on) if stage != Stage::ProtectedToAzure || on.is_of_hook() => wait(on),
             Some(_) | None => Idle::Next(Next::Done),
         };
     }

@@ -12,6 +12,9 @@ use crate::core::{observed::RunsIn, stage::Stage};
 
 /// How often what lies around a machine at rest is read.
 const AT_REST: SignedDuration = SignedDuration::from_mins(10);
+/// How often the machine in Azure is read while data is synchronised: nothing is about to be called, and of a plan with
+/// hundreds of machines most are at this point.
+const VM_WHILE_SYNCING: SignedDuration = SignedDuration::from_mins(1);
 /// How often its recovery points are read while it moves.
 const POINTS_IN_MOTION: SignedDuration = SignedDuration::from_mins(1);
 /// How often its locks are read while it moves: with a round each 15 seconds they are never older than a minute.
@@ -76,7 +79,9 @@ fn around(entry: &Entry, watcher: &Watcher, now: Timestamp) -> Vec<What> {
     if may_be_in_azure(entry) {
         let id = azure_vm_id(entry, watcher);
         let other = id != entry.azure_vm_id;
-        if other || due(entry.azure_vm.as_ref().map(|(_, at)| *at), every(SignedDuration::ZERO)) {
+        let syncing = matches!(Stage::of(entry.best()), Stage::SyncingToVMware | Stage::SyncingToAzure);
+        let vm = every(if syncing { VM_WHILE_SYNCING } else { SignedDuration::ZERO });
+        if other || due(entry.azure_vm.as_ref().map(|(_, at)| *at), vm) {
             all.push(What::AzureVm(id.clone()));
         }
         if other || due(entry.locks.as_ref().map(|(_, at)| *at), every(LOCKS_IN_MOTION)) {

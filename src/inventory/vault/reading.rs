@@ -20,6 +20,8 @@ use crate::{
 const FABRICS: SignedDuration = SignedDuration::from_mins(5);
 /// How many reads run side by side.
 const READS: usize = 4;
+/// After so many it is looked whether something else is due.
+const AT_A_TIME: usize = 100;
 
 impl VaultInventory {
     /// One round: whatever is due.
@@ -31,17 +33,12 @@ impl VaultInventory {
         let now = self.clock.now();
         let due = |last: Option<Timestamp>, every: SignedDuration| last.is_none_or(|last| last + every <= now);
         let interval = SignedDuration::try_from(self.interval).unwrap_or(SignedDuration::from_mins(1));
-        let (list_due, fabrics_due) = {
-            let state = self.state();
-            (due(state.listed_at, interval), due(state.fabrics_at, FABRICS))
-        };
+        let list_due = due(self.state().listed_at, interval);
         let before = self.snapshot();
         if list_due {
             self.read_list(now).await?;
         }
-        if fabrics_due {
-            self.read_fabrics(now).await;
-        }
+        self.read_fabrics_if_due().await;
         self.read_watched().await?;
         let came_up = {
             let mut state = self.state();
@@ -55,6 +52,14 @@ impl VaultInventory {
     }
 
     /// Fabrics and policies, which change seldom.
+    async fn read_fabrics_if_due(&self) {
+        let now = self.clock.now();
+        let last = self.state().fabrics_at;
+        if last.is_none_or(|last| last + FABRICS <= now) {
+            self.read_fabrics(now).await;
+        }
+    }
+
     async fn read_fabrics(&self, now: Timestamp) {
         let mut odd = Vec::new();
         let fabrics = told(self.port.fabrics().await, &mut odd, now);
@@ -104,7 +109,17 @@ impl VaultInventory {
             let jobs = self.port.jobs().await?;
             self.state().jobs = Fact::seen(jobs.entries, at);
         }
-        let mut reads = stream::iter(full)
+        for some in full.chunks(AT_A_TIME) {
+            // The first reading of a large vault takes long, and heartbeats must not look old by then.
+            self.read_fabrics_if_due().await;
+            self.read_full(some).await?;
+        }
+        self.read_around().await;
+        Ok(())
+    }
+
+    async fn read_full(&self, ids: &[String]) -> Result<(), Failure> {
+        let mut reads = stream::iter(ids.to_vec())
             .map(|id| async move {
                 let at = self.clock.now();
                 (id.clone(), self.port.item(&id).await, at)
@@ -138,14 +153,21 @@ impl VaultInventory {
                 }
             }
         }
-        drop(reads);
-        self.read_around().await;
         Ok(())
     }
 
     /// What lies around the watched items. Whatever fails here harms only the fact that it is about.
     async fn read_around(&self) {
-        let due = self.around_due(self.clock.now());
+        let mut due = self.around_due(self.clock.now());
+        while !due.is_empty() {
+            let later = due.split_off(due.len().min(AT_A_TIME));
+            self.read_fabrics_if_due().await;
+            self.look_around(due).await;
+            due = later;
+        }
+    }
+
+    async fn look_around(&self, due: Vec<Due>) {
         let mut reads = stream::iter(due)
             .map(|Due { item, what }| async move {
                 let at = self.clock.now();

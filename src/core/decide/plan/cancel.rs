@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// So many are remembered; beyond that a machine whose probes fail stays where it is.
-const MOST: usize = 128;
+const MOST: usize = 32;
 
 /// Why the failback of a machine is to be undone, or not to be made.
 pub(super) fn why<'a>(input: &PlanInput<'a>, cancelled: &'a [Cancelled], item: &str) -> Option<&'a str> {

@@ -20,7 +20,7 @@ use crate::{
 
 const MOST_ROWS: usize = 20;
 const MOST_NAMES: usize = 5;
-const MOST_LETTERS: usize = 600;
+const MOST_LETTERS: usize = 240;
 
 /// Rows under construction, by reason.
 #[derive(Default)]
@@ -147,6 +147,7 @@ fn worth_a_row(reason: &str) -> bool {
             | "WaitingForChecks"
             | "NotVerified"
             | "StepEnding"
+            | "HookRunning"
             | "Calling"
             | "Recording"
     )

@@ -11,6 +11,7 @@ mod deletion;
 mod failures;
 mod found;
 mod gates;
+mod hooks;
 mod issues;
 mod starts;
 mod status;
@@ -23,16 +24,20 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use sha2::{Digest, Sha256};
 
-use self::waves::Standing;
 pub use self::{
     consent::{may_still, permits},
     found::digest,
     gates::{Asked, why_invalid},
+    hooks::{HookRun, REFUSED_AGAIN},
     waves::names_item,
 };
+use self::{hooks::Hooks, waves::Standing};
 use crate::{
-    api::{Claim, DesiredPhase, FailbackApprovalSpec, FailbackPlanSpec, FailbackPlanStatus, ReplicatedItemStatus},
-    core::schedule::load::Load,
+    api::{
+        Claim, DesiredPhase, FailbackApprovalSpec, FailbackPlanSpec, FailbackPlanStatus, HookStatus,
+        ReplicatedItemStatus,
+    },
+    core::{jobs::JobsSeen, schedule::load::Load},
 };
 
 /// What is declared of a machine, as far as it concerns plans.
@@ -70,6 +75,8 @@ pub struct PlanInput<'a> {
     pub declared: &'a BTreeMap<String, Declared>,
     /// What all plans have in use of what they share.
     pub load: &'a Load,
+    /// The Jobs of the plan's hooks.
+    pub jobs: &'a JobsSeen,
     /// Approvals that name this plan.
     pub approvals: &'a [FailbackApprovalSpec],
     /// The time.
@@ -83,6 +90,8 @@ pub struct PlanDecision {
     pub status: FailbackPlanStatus,
     /// Claims to write: item name, and the claim, or `None` to release it. Only those that change.
     pub claims: Vec<(String, Option<Claim>)>,
+    /// Jobs to make, once the records of their runs are written.
+    pub runs: Vec<HookRun>,
     /// Whether a plan that is being deleted may go.
     pub release: bool,
     /// When time alone will change the decision: an approval ends, a window opens or closes, a soak time is over.
@@ -91,10 +100,13 @@ pub struct PlanDecision {
 
 /// Decides.
 pub fn decide(input: &PlanInput<'_>) -> PlanDecision {
-    let waves = waves::resolve(input);
+    let frozen = waves::frozen(input);
+    let mut waves = waves::resolve(input, &frozen);
     let invalid = validity::why_invalid(input, &waves);
     let cancelled = cancel::remembered(input, &waves);
-    let mut standings = starts::standings(input, &waves, invalid.as_deref(), &cancelled);
+    let mut hooks = Hooks::new(input, &mut waves, invalid.as_deref(), &cancelled);
+    let mut standings = starts::standings(input, &waves, invalid.as_deref(), &cancelled, &mut hooks);
+    let (records, runs, hooks_failed) = hooks.concluded();
     let complete = input.spec.desired_phase == DesiredPhase::Protected
         && !standings.is_empty()
         && standings.iter().all(|standing| standing.arrived);
@@ -107,19 +119,21 @@ pub fn decide(input: &PlanInput<'_>) -> PlanDecision {
     let claims = changed_claims(input, &standings, completed || release);
     let starts = standings.iter().any(|s| s.claim.as_ref().is_some_and(|c| c.up_to > DesiredPhase::Assessed));
     let run = status::Run {
-        started_at: input.status.started_at.clone().or_else(|| starts.then_some(Time(input.now))),
+        started_at: input.status.started_at.clone().or_else(|| (starts || !runs.is_empty()).then_some(Time(input.now))),
         completed_at: input.status.completed_at.clone().or_else(|| complete.then_some(Time(input.now))),
         cancelled,
+        hooks: records,
+        hooks_failed,
     };
-    let recheck = recheck(input, &standings);
+    let recheck = recheck(input, &standings, &run.hooks);
     let status = status::status(input, &waves, &standings, invalid.as_deref(), run);
-    PlanDecision { status, claims, release, recheck }
+    PlanDecision { status, claims, runs, release, recheck }
 }
 
 /// The part of the spec that an approval is for: which machines, in which order, when, and how verified. How far the
 /// plan goes, whether it is suspended, and retries are other people's gates.
 pub fn spec_hash(spec: &FailbackPlanSpec) -> String {
-    let approved = serde_json::json!({
+    let mut approved = serde_json::json!({
         "waves": spec.waves,
         "skip": spec.skip,
         "maxConcurrent": spec.max_concurrent,
@@ -129,6 +143,12 @@ pub fn spec_hash(spec: &FailbackPlanSpec) -> String {
         "commit": spec.commit,
         "waivers": spec.waivers,
     });
+    if !spec.hooks.is_empty()
+        && let Some(approved) = approved.as_object_mut()
+    {
+        // Left out where there are none: a plan that knows no hooks keeps the hash that its approvals quote.
+        approved.insert("hooks".to_owned(), serde_json::json!(spec.hooks));
+    }
     let digest = Sha256::digest(approved.to_string().as_bytes());
     digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
@@ -153,9 +173,12 @@ fn changed_claims(
 }
 
 /// The next time at which the clock alone changes something.
-fn recheck(input: &PlanInput<'_>, standings: &[Standing<'_>]) -> Option<Timestamp> {
+fn recheck(input: &PlanInput<'_>, standings: &[Standing<'_>], hooks: &[HookStatus]) -> Option<Timestamp> {
+    let of_items = standings.iter().filter_map(|standing| standing.claim.as_ref()).flat_map(|claim| &claim.hooks);
+    // Of what a pod waits for nobody tells; a refusal may be over.
+    let jobs = hooks::next_look(hooks.iter().chain(of_items), input.now);
     let approvals = input.approvals.iter().map(|approval| approval.expires_at.0);
     let window = gates::window_changes(input);
     let soaks = standings.iter().filter_map(|standing| starts::soaks_until(input, standing));
-    approvals.chain(window).chain(soaks).filter(|at| *at > input.now).min()
+    approvals.chain(window).chain(soaks).chain(jobs).filter(|at| *at > input.now).min()
 }

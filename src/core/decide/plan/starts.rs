@@ -5,6 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{
     PlanInput, cancel, failures, found,
     gates::{Ceiling, ceiling},
+    hooks::{Hold, Hooks},
     waves::{Resolved, Standing, is_verified, unsettled},
 };
 use crate::{
@@ -21,6 +22,7 @@ pub(super) fn standings<'a>(
     waves: &[Resolved<'a>],
     invalid: Option<&str>,
     cancelled: &[Cancelled],
+    hooks: &mut Hooks<'_, 'a>,
 ) -> Vec<Standing<'a>> {
     let moving = waves.iter().flat_map(|wave| &wave.machines).filter(|machine| machine.moving).count();
     let most = input.spec.max_concurrent.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(1));
@@ -29,14 +31,15 @@ pub(super) fn standings<'a>(
     let mut all = Vec::new();
     for (index, wave) in waves.iter().enumerate() {
         let mut starts = OfWave::new(input, wave, cancelled);
-        starts.waits_for = unsettled(input, waves, index);
+        starts.waits_for = unsettled(input, waves, hooks, index);
         starts.stopped = stops.as_deref();
         starts.invalid = invalid;
         for machine in &wave.machines {
-            let claim = starts.claim(machine, &mut room);
+            let claim = starts.claim(machine, &mut room, hooks);
             let starts = claim.as_ref().is_some_and(|claim| claim.up_to > machine.reached);
             let moving = !machine.stalled && claim.is_some() && (machine.operating || starts);
-            all.push(Standing { claim, moving, ..machine.clone() });
+            let arrived = machine.arrived && hooks.after(machine).is_none();
+            all.push(Standing { claim, moving, arrived, ..machine.clone() });
         }
     }
     all
@@ -55,9 +58,6 @@ struct Room {
     load: Load,
     plan: usize,
 }
-
-/// A hold: reason and sentence.
-type Hold = (&'static str, String);
 
 /// What the machines of one wave have in common.
 struct OfWave<'i, 'a> {
@@ -91,7 +91,7 @@ impl<'i, 'a> OfWave<'i, 'a> {
         }
     }
 
-    fn claim(&mut self, machine: &Standing<'a>, room: &mut Room) -> Option<Claim> {
+    fn claim(&mut self, machine: &Standing<'a>, room: &mut Room, hooks: &mut Hooks<'_, 'a>) -> Option<Claim> {
         let spec = self.input.spec;
         if spec.desired_phase == DesiredPhase::Assessed || machine.status.is_none() || machine.claimed_by.is_some() {
             return None;
@@ -107,14 +107,17 @@ impl<'i, 'a> OfWave<'i, 'a> {
         let found = found::found(self.input, machine);
         // What is asked for by name needs no other word.
         let doubt = found.as_ref().filter(|found| found.consent.is_none() && undo.is_none());
-        let next = self.next_step(machine, undo);
+        let next = self.next_step(machine, undo, hooks);
         let next = doubt.map(|doubt| found::hold(self.input, machine, doubt).or_lower(next.clone())).unwrap_or(next);
         let mut held = gate.or_lower(next);
+        if let Some((held_by, message)) = hooks.after(machine) {
+            held = Ceiling::new(machine.reached, held_by, message).or_lower(held);
+        }
         if held.up_to > machine.reached {
             if machine.failed {
                 held = self.failed(machine, held);
             } else if !machine.granted
-                && let Some((held_by, message)) = self.start(machine, held.up_to, room)
+                && let Some((held_by, message)) = self.start(machine, held.up_to, room, hooks)
             {
                 held = Ceiling::new(machine.reached, held_by, message);
             }
@@ -128,13 +131,15 @@ impl<'i, 'a> OfWave<'i, 'a> {
             held.up_to = if self.begun { machine.reached.min(spec.desired_phase) } else { DesiredPhase::Assessed };
         }
         let cancel = undo.filter(|_| open && machine.reached == DesiredPhase::FailedBack).map(str::to_owned);
-        Some(Claim { found, ..self.written(machine, held, cancel) })
+        Some(Claim { found, hooks: hooks.records(machine.name), ..self.written(machine, held, cancel) })
     }
 
     /// One that failed keeps the claim under which it did, so that it goes on needing a person.
     fn failed(&self, machine: &Standing<'_>, next: Ceiling) -> Ceiling {
         let (held_by, message) = if failures::sets_aside(self.input) {
             ("Quarantined", format!("It failed, and is set aside; wave \"{}\" goes on without it.", machine.wave))
+        } else if let Some(hook) = &machine.hook_failed {
+            ("HookFailed", hook.clone())
         } else {
             ("ItemFailed", "It failed, and needs a person.".to_owned())
         };
@@ -143,7 +148,7 @@ impl<'i, 'a> OfWave<'i, 'a> {
     }
 
     /// How far the next step leads, and what a machine waits for after it.
-    fn next_step(&self, machine: &Standing<'_>, undo: Option<&str>) -> Ceiling {
+    fn next_step(&self, machine: &Standing<'_>, undo: Option<&str>, hooks: &Hooks<'_, '_>) -> Ceiling {
         let wave = &self.wave.wave.name;
         let undone =
             |at, why: &str| Ceiling::new(at, "Cancelled", format!("Its failback is undone, or not made: {why}"));
@@ -160,13 +165,13 @@ impl<'i, 'a> OfWave<'i, 'a> {
                 "RecoveryPointsMissing",
                 format!("Wave \"{wave}\" is failed back once each of its machines has a recovery point."),
             ),
-            (DesiredPhase::FailedBack, None) => self.commit(machine),
+            (DesiredPhase::FailedBack, None) => self.commit(machine, hooks),
             (DesiredPhase::Committed | DesiredPhase::Protected, _) => Ceiling::new(DesiredPhase::Protected, "", ""),
         }
     }
 
     /// The commit is let through once the machine is verified, and was so for long enough.
-    fn commit(&self, machine: &Standing<'_>) -> Ceiling {
+    fn commit(&self, machine: &Standing<'_>, hooks: &Hooks<'_, '_>) -> Ceiling {
         let at = DesiredPhase::FailedBack;
         if !is_verified(machine) {
             let verified = machine.status.and_then(|status| conditions::find(&status.conditions, "Verified"));
@@ -179,12 +184,21 @@ impl<'i, 'a> OfWave<'i, 'a> {
                 let message = format!("Verified; the commit follows if it stays so until {until:.0}.");
                 Ceiling::new(at, "WaitingForSoak", message)
             }
-            None => Ceiling::new(DesiredPhase::Protected, "", ""),
+            None => match hooks.stop_after(at) {
+                Some(phase) => Ceiling::new(phase, "HookRunning", format!("Hooks run once it is {}.", phase.as_str())),
+                None => Ceiling::new(DesiredPhase::Protected, "", ""),
+            },
         }
     }
 
     /// Lets a machine start a step, and takes what that needs; or says what holds it.
-    fn start(&mut self, machine: &Standing<'a>, up_to: DesiredPhase, room: &mut Room) -> Option<Hold> {
+    fn start(
+        &mut self,
+        machine: &Standing<'a>,
+        up_to: DesiredPhase,
+        room: &mut Room,
+        hooks: &mut Hooks<'_, 'a>,
+    ) -> Option<Hold> {
         let name = &self.wave.wave.name;
         if !self.waits_for.is_empty() {
             let waves = self.waits_for.join(", ");
@@ -218,12 +232,18 @@ impl<'i, 'a> OfWave<'i, 'a> {
             return Some(("VaultBusy", message));
         }
         let powers_on = machine.reached == DesiredPhase::Reprotected && up_to >= DesiredPhase::FailedBack;
-        if let Some(host) = machine.status.and_then(load::host).filter(|_| powers_on) {
+        let host = machine.status.and_then(load::host).filter(|_| powers_on);
+        if let Some(host) = host {
             if let Err(Full { limit, of, .. }) = room.load.has_start(host) {
                 let message =
                     format!("{limit} machines are being powered on at host \"{of}\", which is the most at a time.");
                 return Some(("HostBusy", message));
             }
+        }
+        if let Some(hold) = hooks.before(machine) {
+            return Some(hold);
+        }
+        if let Some(host) = host {
             room.load.take_start(host);
         }
         room.load.take_call(machine.vault);
@@ -283,6 +303,7 @@ impl<'i, 'a> OfWave<'i, 'a> {
                 .collect(),
             cancel,
             found: None,
+            hooks: Vec::new(),
         }
     }
 }

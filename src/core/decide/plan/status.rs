@@ -10,12 +10,13 @@ use super::{
     waves::{Resolved, Standing, is_verified},
 };
 use crate::{
-    api::{Cancelled, DesiredPhase, FailbackPlanStatus, Issue, Results, Summary, WaveStatus},
+    api::{Cancelled, DesiredPhase, FailbackPlanStatus, HookStatus, Issue, Results, Summary, WaveStatus},
     core::{
         conditions::{self, Draft, Truth, summary},
         found::STATUS_LOST,
+        names,
         preview::{self, Going, PreviewInput},
-        waiting::HELD_REASONS,
+        waiting::{self, HELD_REASONS},
     },
 };
 
@@ -24,6 +25,10 @@ pub(super) struct Run {
     pub(super) started_at: Option<Time>,
     pub(super) completed_at: Option<Time>,
     pub(super) cancelled: Vec<Cancelled>,
+    /// Records of the hooks of scope Plan and Wave.
+    pub(super) hooks: Vec<HookStatus>,
+    /// What is said of hooks that failed, and hold something.
+    pub(super) hooks_failed: Vec<String>,
 }
 
 pub(super) fn status(
@@ -35,7 +40,7 @@ pub(super) fn status(
 ) -> FailbackPlanStatus {
     let issues = issues(input, waves, standings);
     let counts = counts(standings);
-    let seen = Seen { input, standings, invalid, counts: &counts, issues: &issues };
+    let seen = Seen { input, standings, invalid, counts: &counts, issues: &issues, hooks_failed: &run.hooks_failed };
     let drafts = seen.drafts(run.completed_at.is_some());
     let found = waves.iter().filter_map(|wave| {
         let names = wave.found.as_ref()?.iter().map(|name| (*name).to_owned()).collect();
@@ -61,6 +66,7 @@ pub(super) fn status(
         started_at: run.started_at,
         completed_at: run.completed_at,
         cancelled: run.cancelled,
+        hooks: run.hooks,
         retry_token: input.spec.retry_token.clone(),
         summary: counts,
         issues,
@@ -90,7 +96,7 @@ fn of_wave(wave: &Resolved<'_>, standings: &[Standing<'_>], started: bool) -> Wa
         moving,
         stalled,
         verified: i32::try_from(verified).unwrap_or(i32::MAX),
-        items: wave.found.as_ref().filter(|_| started).map(|found| found.iter().map(|&name| name.to_owned()).collect()),
+        items: wave.found.as_ref().filter(|_| started).map(|found| names::fold(found.iter().copied())),
     }
 }
 
@@ -133,6 +139,7 @@ struct Seen<'s, 'a> {
     invalid: Option<&'s str>,
     counts: &'s Summary,
     issues: &'s [Issue],
+    hooks_failed: &'s [String],
 }
 
 impl Seen<'_, '_> {
@@ -182,6 +189,10 @@ impl Seen<'_, '_> {
             let message = format!("All {} machine(s) are {desired}.", counts.total);
             return summary(true, false, false, "PhaseReached", &message);
         }
+        if let Some(failed) = self.hooks_failed.first() {
+            let remedy = waiting::remedy("HookFailed").unwrap_or_default();
+            return summary(false, false, counts.moving == 0, "HookFailed", &format!("{failed} Remedy: {remedy}"));
+        }
         if let Some(stalled) = standings.iter().find(|standing| standing.stalled && !standing.waits_for_word) {
             let why = stalled
                 .status
@@ -230,7 +241,7 @@ impl Seen<'_, '_> {
         if deletion::may_go(input, standings) {
             return summary(false, true, false, "Released", "The plan goes; its machines stay where they are.");
         }
-        let blocking = deletion::blocking(standings).join(", ");
+        let blocking = some_of(&deletion::blocking(standings));
         if let Some((reason, message)) = standings.iter().find_map(hold).filter(|(reason, _)| *reason == STATUS_LOST) {
             return summary(false, false, true, reason, &message);
         }
@@ -246,6 +257,14 @@ impl Seen<'_, '_> {
     }
 }
 
+/// The first few names: a status has room for no list of all machines.
+fn some_of(names: &[&str]) -> String {
+    const MOST: usize = 20;
+    let first = names.iter().take(MOST).copied().collect::<Vec<_>>().join(", ");
+    let more = names.len().saturating_sub(MOST);
+    if more == 0 { first } else { format!("{first}, and {more} more") }
+}
+
 /// What holds a machine back that is not where the plan wants it.
 fn hold(standing: &Standing<'_>) -> Option<(&'static str, String)> {
     let claim = standing.claim.as_ref().filter(|claim| !standing.arrived && claim.up_to <= standing.reached)?;
@@ -255,7 +274,10 @@ fn hold(standing: &Standing<'_>) -> Option<(&'static str, String)> {
 
 /// Whether a hold ends without a person.
 fn goes_on_by_itself(reason: &str) -> bool {
-    !matches!(reason, STATUS_LOST | "WaveTooLarge" | "Cancelled" | "ItemFailed" | "WindowClosed" | "ApprovalRequired")
+    !matches!(
+        reason,
+        STATUS_LOST | "HookFailed" | "WaveTooLarge" | "Cancelled" | "ItemFailed" | "WindowClosed" | "ApprovalRequired"
+    )
 }
 
 /// True when it is True of every machine; False names how many are missing.

@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::{PlanInput, gates, waves::Resolved};
-use crate::core::{
-    checks,
-    schedule::{
-        order,
-        window::{self, Opening},
+use crate::{
+    api::{ApprovalStep, HookScope, HookTime},
+    core::{
+        checks, jobs, names,
+        schedule::{
+            order,
+            window::{self, Opening},
+        },
     },
 };
 
@@ -16,7 +19,9 @@ pub(super) fn why_invalid(input: &PlanInput<'_>, waves: &[Resolved<'_>]) -> Opti
     unknown_wave(input)
         .or_else(|| circle(input))
         .or_else(|| in_two_waves(waves))
+        .or_else(|| too_many(input, waves))
         .or_else(|| waiver(input))
+        .or_else(|| hook(input))
         .or_else(|| window(input))
 }
 
@@ -61,6 +66,26 @@ fn in_two_waves(waves: &[Resolved<'_>]) -> Option<String> {
     None
 }
 
+/// How many bytes of the status the machines found by label may take. With the most of everything else, the status of
+/// a plan stays below 64 KiB.
+const MOST_LISTED: usize = 24 * 1024;
+
+/// Found by label are more machines than the status could keep: none may be left out without a word.
+fn too_many(input: &PlanInput<'_>, waves: &[Resolved<'_>]) -> Option<String> {
+    if input.status.started_at.is_some() {
+        return None;
+    }
+    let found = || waves.iter().filter_map(|wave| wave.found.as_ref());
+    let entries = found().flat_map(|found| names::fold(found.iter().copied()));
+    let bytes: usize = entries.map(|entry| entry.len() + 3).sum();
+    let machines: usize = found().map(Vec::len).sum();
+    (bytes > MOST_LISTED).then(|| {
+        format!(
+            "spec.waves[].selector: {machines} machines are found, and their names take {bytes} bytes of the plan's status, which has room for {MOST_LISTED}. Name some in items instead, or make several plans."
+        )
+    })
+}
+
 fn waiver(input: &PlanInput<'_>) -> Option<String> {
     input.spec.waivers.iter().enumerate().find_map(|(index, waiver)| {
         let (field, check) = (format!("spec.waivers[{index}].check"), &waiver.check);
@@ -69,6 +94,27 @@ fn waiver(input: &PlanInput<'_>) -> Option<String> {
             Some(false) => Some(format!("{field}: \"{check}\" protects data or the only copy, and cannot be waived.")),
             None => Some(format!("{field}: there is no check \"{check}\"; the machines' status.checks name them.")),
         }
+    })
+}
+
+fn hook(input: &PlanInput<'_>) -> Option<String> {
+    let spec = input.spec;
+    spec.hooks.iter().enumerate().find_map(|(index, hook)| {
+        let (field, name) = (format!("spec.hooks[{index}]"), &hook.name);
+        if let Some(why) = jobs::unfit(&hook.job_template) {
+            return Some(format!("{field}.{why}"));
+        }
+        if let Some(wave) = hook.waves.iter().find(|named| spec.waves.iter().all(|wave| wave.name != **named)) {
+            return Some(format!("{field}.waves: hook \"{name}\" names the wave \"{wave}\", which the plan does not have."));
+        }
+        // A wave that waits for another one is reprotected only once that one is home.
+        let waits = (0..spec.waves.len()).find(|wave| !order::depends_on(&spec.waves, *wave).is_empty());
+        let of_all = hook.scope == HookScope::Plan && hook.when == HookTime::After && hook.step == ApprovalStep::Reprotect;
+        let wave = spec.waves.get(waits.filter(|_| of_all)?)?;
+        Some(format!(
+            "{field}: hook \"{name}\" runs after the whole plan is reprotected and before any machine is failed back, and wave \"{}\" is not reprotected before another one is home. Use scope: Wave.",
+            wave.name
+        ))
     })
 }
 

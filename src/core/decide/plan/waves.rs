@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{PlanInput, failures};
+use super::{PlanInput, failures, hooks::Hooks};
 use crate::{
     api::{Claim, DesiredPhase, FailbackPlanSpec, FailbackPlanStatus, ReplicatedItemStatus, Wave},
     core::{
         conditions,
         found::STATUS_LOST,
-        journal,
+        journal, names,
         schedule::{
             load::{self, begins, granted, phase_reached},
             order::depends_on,
@@ -36,6 +36,8 @@ pub(super) struct Standing<'a> {
     pub(super) waits_for_word: bool,
     /// It failed under the plan's retry token: a new token makes it start anew.
     pub(super) failed: bool,
+    /// What is said of the hook of its that failed.
+    pub(super) hook_failed: Option<String>,
     /// A call for it is open.
     pub(super) operating: bool,
     /// It is between two resting points.
@@ -60,25 +62,29 @@ pub(super) struct Resolved<'a> {
     pub(super) found: Option<Vec<&'a str>>,
 }
 
+/// What the selectors had found when the plan started, by the wave's name.
+pub(super) type Frozen = BTreeMap<String, Vec<String>>;
+
+pub(super) fn frozen(input: &PlanInput<'_>) -> Frozen {
+    let started = input.status.started_at.as_ref().map(|_| &input.status.waves);
+    let listed = started.into_iter().flatten().filter_map(|wave| Some((wave.name.clone(), wave.items.as_ref()?)));
+    listed.map(|(name, items)| (name, names::unfold(items))).collect()
+}
+
 /// Every wave with its machines. One that two waves name belongs to the first: the plan is not valid then, and nothing
 /// starts.
-pub(super) fn resolve<'a>(input: &PlanInput<'a>) -> Vec<Resolved<'a>> {
+pub(super) fn resolve<'a>(input: &PlanInput<'a>, frozen: &'a Frozen) -> Vec<Resolved<'a>> {
     let mut seen = BTreeSet::new();
     let skipped: BTreeSet<&str> = input.spec.skip.iter().map(String::as_str).collect();
-    let frozen: BTreeMap<&str, &'a Vec<String>> =
-        input.status.waves.iter().filter_map(|wave| Some((wave.name.as_str(), wave.items.as_ref()?))).collect();
     let mut resolved = Vec::with_capacity(input.spec.waves.len());
     for wave in &input.spec.waves {
-        let found = wave.selector.as_ref().map(|selector| {
-            let frozen = input.status.started_at.as_ref().and_then(|_| frozen.get(wave.name.as_str()));
-            match frozen {
-                Some(names) => names.iter().map(String::as_str).collect(),
-                None => {
-                    let finds = |(name, declared): (&'a String, &'a super::Declared)| {
-                        selector.finds(&declared.labels).then_some(name.as_str())
-                    };
-                    input.declared.iter().filter_map(finds).take(MOST_FOUND).collect::<Vec<_>>()
-                }
+        let found = wave.selector.as_ref().map(|selector| match frozen.get(&wave.name) {
+            Some(names) => names.iter().map(String::as_str).collect(),
+            None => {
+                let finds = |(name, declared): (&'a String, &'a super::Declared)| {
+                    selector.finds(&declared.labels).then_some(name.as_str())
+                };
+                input.declared.iter().filter_map(finds).collect::<Vec<_>>()
             }
         });
         let names = wave.items.iter().map(String::as_str).chain(found.iter().flatten().copied());
@@ -91,9 +97,6 @@ pub(super) fn resolve<'a>(input: &PlanInput<'a>) -> Vec<Resolved<'a>> {
     resolved
 }
 
-/// As many machines as a wave may name.
-const MOST_FOUND: usize = 256;
-
 fn standing<'a>(input: &PlanInput<'a>, wave: &'a Wave, name: &'a str) -> Standing<'a> {
     let status = input.items.get(name);
     let claim = status.and_then(|status| status.claim.as_ref());
@@ -103,6 +106,8 @@ fn standing<'a>(input: &PlanInput<'a>, wave: &'a Wave, name: &'a str) -> Standin
     let observed = status.and_then(|status| status.observed_generation).is_some_and(|seen| seen >= 0);
     let stalled_by = status.and_then(|status| conditions::find(&status.conditions, "Stalled"));
     let stalled_by = stalled_by.filter(|stalled| stalled.status == "True").map(|stalled| stalled.reason.as_str());
+    // A hook that failed is the plan's own word, which it takes back itself.
+    let stalled_by = stalled_by.filter(|reason| *reason != "HookFailed");
     let (stalled, waits_for_word) = (stalled_by.is_some(), stalled_by == Some(STATUS_LOST));
     let operating = status.and_then(|status| status.operation.as_ref()).is_some_and(journal::is_open);
     let granted = status.zip(ours).is_some_and(|(status, ours)| granted(status, ours));
@@ -119,6 +124,7 @@ fn standing<'a>(input: &PlanInput<'a>, wave: &'a Wave, name: &'a str) -> Standin
         stalled,
         waits_for_word,
         failed: stalled && !waits_for_word && ours.is_none_or(|ours| ours.retry_token == input.spec.retry_token),
+        hook_failed: None,
         operating,
         moving: ours.is_some() && !stalled && (operating || granted),
         granted,
@@ -180,21 +186,27 @@ pub(super) fn is_verified(machine: &Standing<'_>) -> bool {
 }
 
 /// The waves that a wave waits for.
-pub(super) fn unsettled<'a>(input: &PlanInput<'_>, waves: &[Resolved<'a>], index: usize) -> Vec<&'a str> {
+pub(super) fn unsettled<'a>(
+    input: &PlanInput<'_>,
+    waves: &[Resolved<'a>],
+    hooks: &Hooks<'_, '_>,
+    index: usize,
+) -> Vec<&'a str> {
     let named = depends_on(&input.spec.waves, index);
     waves
         .iter()
-        .filter(|wave| named.contains(&wave.wave.name.as_str()) && !wave.is_settled(input))
+        .filter(|wave| named.contains(&wave.wave.name.as_str()) && (!wave.is_settled(input) || hooks.pending(wave)))
         .map(|wave| wave.wave.name.as_str())
         .collect()
 }
 
 /// Whether a plan is about a machine: names it, or had found it when it started.
 pub fn names_item(spec: &FailbackPlanSpec, status: &FailbackPlanStatus, item: &str) -> bool {
-    let names = |items: &[String]| items.iter().any(|name| name == item);
+    let named = |items: &[String]| items.iter().any(|name| name == item);
+    let listed = |items: &[String]| names::contains(items, item);
     let found = |wave: &Wave| {
         wave.selector.is_some()
-            && status.waves.iter().any(|of| of.name == wave.name && of.items.as_deref().is_some_and(names))
+            && status.waves.iter().any(|of| of.name == wave.name && of.items.as_deref().is_some_and(listed))
     };
-    spec.waves.iter().any(|wave| names(&wave.items) || found(wave))
+    spec.waves.iter().any(|wave| named(&wave.items) || found(wave))
 }

@@ -1,0 +1,188 @@
+//! Records of hooks: what they are about, what their Jobs show, and what is said of them.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::super::{PlanInput, waves::Standing};
+use crate::{
+    api::{ApprovalStep, DesiredPhase, Hook, HookOutcome, HookScope, HookStatus, HookTime, OnHookFailure},
+    core::jobs::{JobEnd, JobSeen, JobsSeen},
+};
+
+/// What a hook runs for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum For<'a> {
+    Plan,
+    Wave(&'a str),
+    Item(&'a str, &'a str),
+}
+
+impl<'a> For<'a> {
+    pub(super) const fn wave(self) -> &'a str {
+        match self {
+            Self::Plan => "",
+            Self::Wave(wave) | Self::Item(wave, _) => wave,
+        }
+    }
+
+    pub(super) fn purpose(self) -> [&'a str; 2] {
+        match self {
+            Self::Plan => ["plan", ""],
+            Self::Wave(wave) => ["wave", wave],
+            Self::Item(_, item) => ["item", item],
+        }
+    }
+}
+
+impl std::fmt::Display for For<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Plan => f.write_str("of the plan"),
+            Self::Wave(wave) => write!(f, "of wave \"{wave}\""),
+            Self::Item(_, item) => write!(f, "of {item}"),
+        }
+    }
+}
+
+/// Where a step begins, and where it leads.
+pub(super) const fn ends_of(step: ApprovalStep) -> (DesiredPhase, DesiredPhase) {
+    match step {
+        ApprovalStep::Reprotect => (DesiredPhase::Assessed, DesiredPhase::Reprotected),
+        ApprovalStep::FailBack => (DesiredPhase::Reprotected, DesiredPhase::FailedBack),
+        ApprovalStep::Commit => (DesiredPhase::FailedBack, DesiredPhase::Committed),
+        ApprovalStep::Protect => (DesiredPhase::Committed, DesiredPhase::Protected),
+    }
+}
+
+/// The step that leads to a phase.
+pub(super) const fn step_to(phase: DesiredPhase) -> Option<ApprovalStep> {
+    match phase {
+        DesiredPhase::Assessed => None,
+        DesiredPhase::Reprotected => Some(ApprovalStep::Reprotect),
+        DesiredPhase::FailedBack => Some(ApprovalStep::FailBack),
+        DesiredPhase::Committed => Some(ApprovalStep::Commit),
+        DesiredPhase::Protected => Some(ApprovalStep::Protect),
+    }
+}
+
+/// The step that begins at a phase.
+pub(super) const fn step_from(phase: DesiredPhase) -> Option<ApprovalStep> {
+    match phase {
+        DesiredPhase::Assessed => Some(ApprovalStep::Reprotect),
+        DesiredPhase::Reprotected => Some(ApprovalStep::FailBack),
+        DesiredPhase::FailedBack => Some(ApprovalStep::Commit),
+        DesiredPhase::Committed => Some(ApprovalStep::Protect),
+        DesiredPhase::Protected => None,
+    }
+}
+
+/// Whether a failed run holds: under another retry token it is begun anew.
+pub(super) fn holds(input: &PlanInput<'_>, hook: &Hook, row: &HookStatus) -> bool {
+    hook.on_failure == OnHookFailure::Hold && row.retry_token == input.spec.retry_token
+}
+
+/// The record with what its Job shows now.
+pub(super) fn observed(input: &PlanInput<'_>, hook: &Hook, row: HookStatus) -> HookStatus {
+    if !matches!(row.outcome, HookOutcome::Running | HookOutcome::Refused) {
+        return row;
+    }
+    let ended = |outcome, message: &str, row: HookStatus| HookStatus {
+        outcome,
+        message: short(message),
+        ended_at: Some(Time(input.now)),
+        ..row
+    };
+    let refused = |why: &str, row: HookStatus| match hook.on_failure {
+        OnHookFailure::Hold => HookStatus { outcome: HookOutcome::Refused, message: short(why), ..row },
+        OnHookFailure::Continue => ended(HookOutcome::Failed, why, row),
+    };
+    let (jobs, refusals) = match input.jobs {
+        JobsSeen::NotYet => return row,
+        JobsSeen::Unreadable(why) if row.job_uid.is_none() => return refused(why, row),
+        JobsSeen::Unreadable(why) => return HookStatus { message: short(why), ..row },
+        JobsSeen::Listed { jobs, refused } => (jobs, refused),
+    };
+    match jobs.get(&row.job) {
+        Some(seen) if row.job_uid.as_ref().is_some_and(|uid| *uid != seen.uid) => {
+            ended(HookOutcome::Failed, "Its Job was deleted, and another one has its name.", row)
+        }
+        Some(JobSeen { uid, end: None, waits }) => HookStatus {
+            outcome: HookOutcome::Running,
+            job_uid: Some(uid.clone()),
+            message: short(waits.as_deref().unwrap_or_default()),
+            ..row
+        },
+        Some(JobSeen { uid, end: Some(end), .. }) => {
+            let row = HookStatus { job_uid: Some(uid.clone()), ..row };
+            match end {
+                JobEnd::Succeeded => ended(HookOutcome::Succeeded, "", row),
+                JobEnd::Failed(why) => ended(HookOutcome::Failed, why, row),
+            }
+        }
+        None if row.job_uid.is_some() => ended(
+            HookOutcome::Failed,
+            "Its Job is gone, and was not seen to end: whether it did its work is not known.",
+            row,
+        ),
+        None => match refusals.get(&row.job) {
+            Some(why) => refused(why, row),
+            None => row,
+        },
+    }
+}
+
+/// A record of the plan with what its Job shows now, if the plan still has such a hook and wave.
+pub(super) fn known(input: &PlanInput<'_>, row: &HookStatus) -> Option<HookStatus> {
+    let hook = input.spec.hooks.iter().find(|hook| hook.name == row.name)?;
+    let is_ours = match hook.scope {
+        HookScope::Plan => row.wave.is_empty(),
+        HookScope::Wave => input.spec.waves.iter().any(|wave| wave.name == row.wave),
+        HookScope::Item => false,
+    };
+    is_ours.then(|| observed(input, hook, row.clone()))
+}
+
+/// A record counts until the step is taken again: one of before the step until that has led where it leads, one of after
+/// it until the machine went back and a person asked for another try. That site recovery synchronises anew is no such
+/// thing.
+pub(super) fn still_counts(input: &PlanInput<'_>, machine: &Standing<'_>, hook: &Hook, row: &HookStatus) -> bool {
+    let (_, phase) = ends_of(hook.step);
+    if machine.operating || machine.unclear {
+        return true;
+    }
+    match hook.when {
+        HookTime::Before => machine.reached < phase,
+        HookTime::After => machine.reached >= phase || row.retry_token == input.spec.retry_token,
+    }
+}
+
+pub(super) fn applies(hook: &Hook, when: HookTime, step: ApprovalStep, scope: HookScope, target: For<'_>) -> bool {
+    let is_for = match target {
+        For::Plan => true,
+        For::Wave(wave) => hook.is_for_wave(wave),
+        For::Item(wave, item) => hook.is_for_item(wave, item),
+    };
+    hook.when == when && hook.step == step && hook.scope == scope && is_for
+}
+
+pub(super) fn title(hook: &Hook, target: For<'_>) -> String {
+    let when = match hook.when {
+        HookTime::Before => "before",
+        HookTime::After => "after",
+    };
+    format!("Hook \"{}\" {when} {} {target}", hook.name, hook.step.as_str())
+}
+
+pub(super) fn sentence(hook: &Hook, target: For<'_>, row: &HookStatus) -> String {
+    let (title, job) = (title(hook, target), &row.job);
+    let why = if row.message.is_empty() { String::new() } else { format!(" {}", row.message) };
+    match row.outcome {
+        HookOutcome::Running => format!("{title} runs as Job \"{job}\".{why}"),
+        HookOutcome::Refused => format!("{title} cannot be run as Job \"{job}\":{why}"),
+        HookOutcome::Succeeded => format!("{title} has run as Job \"{job}\"."),
+        HookOutcome::Failed => format!("{title} failed as Job \"{job}\":{why}"),
+    }
+}
+
+fn short(text: &str) -> String {
+    text.chars().take(500).collect()
+}

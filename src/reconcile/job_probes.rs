@@ -1,0 +1,135 @@
+//! A Job as a probe: each look is a Job, which passes by being complete.
+
+use std::{sync::Arc, time::Duration};
+
+use k8s_openapi::api::batch::v1::Job;
+use kube::ResourceExt;
+use tokio::time::{Instant, timeout_at};
+
+use crate::{
+    api::{JobProbe, Probe},
+    core::{
+        jobs::{self, Environment, JobEnd, JobOrder, PROBE_LABEL},
+        probes::ProbeSeen,
+    },
+    inventory::Key,
+    kube_io::jobs::{JobWatch, Listing, NotMade},
+    ports::{Clock, Leadership},
+};
+
+/// A look's Job goes so long after its end: it was seen by then, and the next one comes.
+const TTL: i64 = 120;
+/// How long the listing of Jobs may take, and Kubernetes to say that a Job has passed its deadline.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The machine that is looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct About {
+    pub(super) uid: String,
+    pub(super) environment: Environment,
+}
+
+/// What looks need.
+pub(super) struct JobLooks<'a> {
+    pub(super) watch: &'a JobWatch,
+    pub(super) clock: &'a dyn Clock,
+    pub(super) leadership: &'a dyn Leadership,
+}
+
+impl JobLooks<'_> {
+    /// One look. A Job of this probe that still runs, from before a restart, is that look.
+    pub(super) async fn look(&self, key: &Key, about: &About, probe: &Probe, job: &JobProbe) -> ProbeSeen {
+        if let Some(why) = jobs::unfit(&job.job_template) {
+            return ProbeSeen::Inconclusive(format!("job.{why}"));
+        }
+        if let Err(seen) = self.listed(key, about).await {
+            return seen;
+        }
+        let name = match self.running(key, about, probe) {
+            Some(name) => name,
+            None => match self.make(key, about, probe, job).await {
+                Ok(name) => name,
+                Err(seen) => return seen,
+            },
+        };
+        let limit = Duration::from_secs(u64::try_from(probe.timeout_seconds).unwrap_or(10).max(10));
+        let end = self.until(key, Instant::now() + self.clock.wall(limit) + PATIENCE, || {
+            let (_, found) = self.watch.of_owner(&key.namespace, &about.uid);
+            jobs::look(found.iter().find(|job| job.name_any() == name)?, None).end
+        });
+        match end.await {
+            Some(JobEnd::Succeeded) => ProbeSeen::Good("Its Job succeeded.".to_owned()),
+            Some(JobEnd::Failed(why)) => ProbeSeen::Bad(format!("Its Job failed: {}.", why.trim_end_matches('.'))),
+            None => ProbeSeen::Inconclusive("Its Job was not seen to end within its time.".to_owned()),
+        }
+    }
+
+    /// Waits until Jobs can be seen.
+    async fn listed(&self, key: &Key, about: &About) -> Result<(), ProbeSeen> {
+        let listing =
+            self.until(key, Instant::now() + PATIENCE, || match self.watch.of_owner(&key.namespace, &about.uid).0 {
+                Listing::NotYet => None,
+                Listing::Done => Some(Ok(())),
+                Listing::Refused(why) => Some(Err(ProbeSeen::Inconclusive(format!("Jobs cannot be seen: {why}")))),
+            });
+        let slow = || Err(ProbeSeen::Inconclusive("The Jobs of this namespace are not listed yet.".to_owned()));
+        listing.await.unwrap_or_else(slow)
+    }
+
+    /// Asks again after each change, until there is an answer or the time is over.
+    async fn until<T>(&self, key: &Key, limit: Instant, ask: impl Fn() -> Option<T>) -> Option<T> {
+        let mut changes = self.watch.changes(&key.namespace);
+        loop {
+            changes.mark_unchanged();
+            if let Some(answer) = ask() {
+                return Some(answer);
+            }
+            timeout_at(limit, changes.changed()).await.ok()?.ok()?;
+        }
+    }
+
+    fn running(&self, key: &Key, about: &About, probe: &Probe) -> Option<String> {
+        let (_, found) = self.watch.of_owner(&key.namespace, &about.uid);
+        let is_it = |job: &&Arc<Job>| {
+            job.labels().get(PROBE_LABEL) == Some(&label(probe)) && jobs::look(job, None).end.is_none()
+        };
+        found.iter().find(is_it).map(|job| job.name_any())
+    }
+
+    async fn make(&self, key: &Key, about: &About, probe: &Probe, job: &JobProbe) -> Result<String, ProbeSeen> {
+        let at = self.clock.now().to_string();
+        let name = jobs::name(&format!("probe-{}", label(probe)), &[&about.uid, &probe.name, &at]);
+        let mut environment = about.environment.clone();
+        environment.insert("FAILBACK_PROBE", probe.name.clone());
+        let body = jobs::body(&JobOrder {
+            name: &name,
+            namespace: &key.namespace,
+            template: &job.job_template,
+            owner: ["failback.dev/v1alpha1", "ReplicatedItem", &key.name, &about.uid],
+            labels: &[(PROBE_LABEL, label(probe))],
+            environment: &environment,
+            timeout_seconds: probe.timeout_seconds,
+            least_ttl: TTL,
+            ttl: Some(TTL),
+        });
+        if !self.leadership.is_valid_now() {
+            return Err(ProbeSeen::Inconclusive("This process no longer holds the lease.".to_owned()));
+        }
+        match self.watch.make(&key.namespace, &body).await {
+            Ok(_) => Ok(name),
+            Err(NotMade::Refused(why)) => Err(ProbeSeen::Inconclusive(format!("Its Job cannot be made: {why}"))),
+            Err(NotMade::Failed(error)) => {
+                tracing::warn!(%error, item = %key.name, namespace = %key.namespace, probe = %probe.name, "a probe's Job was not made");
+                Err(ProbeSeen::Inconclusive("Its Job could not be made: the API server did not answer.".to_owned()))
+            }
+        }
+    }
+}
+
+/// The name of a probe as a label's value and as a part of a Job's name: it may be any text.
+fn label(probe: &Probe) -> String {
+    let fits = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    let plain: String = probe.name.chars().map(fits).take(30).collect();
+    let plain = plain.trim_matches('-');
+    if plain == probe.name { plain.to_owned() } else { jobs::name(plain, &[&probe.name]).trim_matches('-').to_owned() }
+}

@@ -1,0 +1,312 @@
+//! Which hooks run when, and what each holds.
+
+use std::collections::BTreeMap;
+
+use failback::{
+    api::{ApprovalStep, HookOutcome, HookStatus},
+    core::{
+        conditions,
+        decide::plan::{HookRun, spec_hash},
+        jobs::{JobEnd, JobSeen, JobsSeen},
+        stage::Stage,
+    },
+};
+use serde_json::{Value, json};
+
+use crate::support::{at, plans::Case};
+
+const TWO: [(&str, Stage); 2] = [("a", Stage::FailedOver), ("b", Stage::FailedOver)];
+
+fn hook(name: &str, words: &str) -> Value {
+    let parts: Vec<&str> = words.split(' ').collect();
+    json!({
+        "name": name, "when": parts[0], "step": parts[1], "scope": parts[2],
+        "jobTemplate": { "spec": { "template": { "spec": { "containers": [{ "name": "main", "image": "x" }] } } } },
+    })
+}
+
+fn case(desired: &str, waves: &[&[(&str, Stage)]], hooks: &[Value]) -> Case {
+    let mut case = Case::new(desired, waves);
+    case.spec.hooks = serde_json::from_value(json!(hooks)).unwrap();
+    case.jobs = JobsSeen::Listed { jobs: BTreeMap::new(), refused: BTreeMap::new() };
+    case
+}
+
+/// What a run is for, in a word.
+fn of(run: &HookRun) -> String {
+    let target = run.item.clone().unwrap_or_else(|| run.wave.clone());
+    format!("{} {target}", run.hook).trim_end().to_owned()
+}
+
+/// Decides and records; gives the Jobs that are to be made, which are there from then on.
+fn runs(case: &mut Case) -> Vec<String> {
+    let decision = case.pass();
+    for run in &decision.runs {
+        show(case, &run.job, None);
+    }
+    decision.runs.iter().map(of).collect()
+}
+
+fn show(case: &mut Case, job: &str, end: Option<JobEnd>) {
+    let JobsSeen::Listed { jobs, .. } = &mut case.jobs else { panic!("not listed") };
+    jobs.insert(job.to_owned(), JobSeen { uid: format!("uid of {job}"), end, waits: None });
+}
+
+/// All Jobs that run end so.
+fn end(case: &mut Case, end: &JobEnd) {
+    let JobsSeen::Listed { jobs, .. } = &mut case.jobs else { panic!("not listed") };
+    jobs.values_mut().filter(|job| job.end.is_none()).for_each(|job| job.end = Some(end.clone()));
+}
+
+fn reason(case: &Case) -> String {
+    let status = &case.status.conditions;
+    let stalled = if conditions::is_true(status, "Stalled") { " Stalled" } else { "" };
+    format!("{}{stalled}", conditions::find(status, "Ready").unwrap().reason)
+}
+
+#[test]
+fn a_hook_of_each_scope_before_and_after_a_step() {
+    let hooks = [
+        hook("item-before", "Before Reprotect Item"),
+        hook("wave-before", "Before Reprotect Wave"),
+        hook("plan-before", "Before Reprotect Plan"),
+        hook("wave-after", "After Reprotect Wave"),
+        hook("item-after", "After Reprotect Item"),
+    ];
+    let mut case = case("Reprotected", &[&TWO], &hooks);
+    let mut told = Vec::new();
+    for what in ["the plan's hook runs", "the wave's", "the machines'"] {
+        let ran = runs(&mut case);
+        told.push(format!("{}  runs: {}\n", case.tell(what), ran.join(", ")));
+        end(&mut case, &JobEnd::Succeeded);
+    }
+    told.push(case.tell("the machines start"));
+    case.move_to("a", Stage::ReadyToFailBack);
+    let ran = runs(&mut case);
+    told.push(format!("{}  runs: {}\n", case.tell("a has come so far"), ran.join(", ")));
+    end(&mut case, &JobEnd::Succeeded);
+    told.push(case.tell("the wave's hook waits for b"));
+    case.move_to("b", Stage::ReadyToFailBack);
+    let first = runs(&mut case);
+    end(&mut case, &JobEnd::Succeeded);
+    let second = runs(&mut case);
+    told.push(format!("{}  runs: {} | {}\n", case.tell("b as well"), first.join(", "), second.join(", ")));
+    end(&mut case, &JobEnd::Succeeded);
+    told.push(case.tell("all has ended"));
+    assert!(runs(&mut case).is_empty());
+    insta::assert_snapshot!(told.join("\n"));
+}
+
+#[test]
+fn a_run_is_recorded_before_its_job_is_made_and_not_begun_twice() {
+    let mut case = case("Reprotected", &[&TWO], &[hook("check", "Before Reprotect Plan")]);
+    let first = case.pass();
+    assert_eq!(first.status.hooks[0].outcome, HookOutcome::Running);
+    assert!(first.status.started_at.is_some(), "what is locked by the start is locked");
+    // Killed before the Job was made: the same one is made.
+    let second = case.pass();
+    assert_eq!((first.runs.len(), &first.runs), (1, &second.runs));
+    // It is there: nothing is made, and its UID is kept.
+    show(&mut case, &first.runs[0].job, None);
+    let third = case.pass();
+    assert!(third.runs.is_empty() && third.status.hooks[0].job_uid.is_some());
+    // It is gone, and was not seen to end.
+    case.jobs = JobsSeen::Listed { jobs: BTreeMap::new(), refused: BTreeMap::new() };
+    let fourth = case.pass();
+    assert!(fourth.runs.is_empty());
+    assert_eq!(fourth.status.hooks[0].outcome, HookOutcome::Failed);
+    assert_eq!(reason(&case), "HookFailed Stalled");
+    // A person has looked into it.
+    case.spec.retry_token = "again".to_owned();
+    let fifth = case.pass();
+    assert_eq!(fifth.runs.len(), 1);
+    assert_ne!(fifth.runs[0].job, first.runs[0].job);
+}
+
+#[test]
+fn what_has_succeeded_stays_so_without_its_job() {
+    let mut case =
+        case("FailedBack", &[&TWO], &[hook("check", "Before Reprotect Plan"), hook("each", "After Reprotect Item")]);
+    runs(&mut case);
+    end(&mut case, &JobEnd::Succeeded);
+    runs(&mut case);
+    for name in ["a", "b"] {
+        case.move_to(name, Stage::ReadyToFailBack);
+    }
+    assert_eq!(runs(&mut case), ["each a", "each b"]);
+    end(&mut case, &JobEnd::Succeeded);
+    runs(&mut case);
+    case.jobs = JobsSeen::Listed { jobs: BTreeMap::new(), refused: BTreeMap::new() };
+    // A resynchronisation, another retry token: nothing of it runs again.
+    case.move_to("a", Stage::SyncingToVMware);
+    assert!(runs(&mut case).is_empty());
+    case.move_to("a", Stage::ReadyToFailBack);
+    assert!(runs(&mut case).is_empty());
+    assert_eq!(case.items["b"].claim.as_ref().unwrap().hooks.len(), 1);
+}
+
+#[test]
+fn a_failure_holds_or_does_not_as_the_hook_says() {
+    for (on_failure, expected) in [("Hold", "HookFailed Stalled"), ("Continue", "Progressing")] {
+        let mut failing = hook("check", "Before Reprotect Plan");
+        failing["onFailure"] = json!(on_failure);
+        let mut case = case("Reprotected", &[&TWO], &[failing]);
+        runs(&mut case);
+        assert_eq!(reason(&case), "HookRunning");
+        end(&mut case, &JobEnd::Failed("DeadlineExceeded: too long".to_owned()));
+        assert!(runs(&mut case).is_empty());
+        assert_eq!(reason(&case), expected);
+        assert_eq!(case.status.hooks[0].message, "DeadlineExceeded: too long");
+    }
+}
+
+#[test]
+fn a_machine_whose_hook_fails_is_one_that_needs_a_person() {
+    for (on_failure, others) in [("Stop", "ItemFailed"), ("Continue", ""), ("Quarantine", "")] {
+        let mut case = case("Reprotected", &[&TWO], &[hook("each", "Before Reprotect Item")]);
+        case.spec.on_item_failure = serde_json::from_value(json!(on_failure)).unwrap();
+        runs(&mut case);
+        let of_a = case.items["a"].claim.as_ref().unwrap().hooks[0].job.clone();
+        show(&mut case, &of_a, Some(JobEnd::Failed("BackoffLimitExceeded: no".to_owned())));
+        end(&mut case, &JobEnd::Succeeded);
+        runs(&mut case);
+        let claim = |name: &str| case.items[name].claim.clone().unwrap();
+        let own = if on_failure == "Quarantine" { "Quarantined" } else { "HookFailed" };
+        assert_eq!((claim("a").held_by.as_str(), claim("b").held_by.as_str()), (own, others), "{on_failure}");
+        assert!(reason(&case).starts_with("HookFailed"), "{}", reason(&case));
+        assert_eq!(case.status.summary.stalled, 1);
+        case.spec.retry_token = "again".to_owned();
+        assert!(runs(&mut case).contains(&"each a".to_owned()));
+    }
+}
+
+#[test]
+fn a_job_that_cannot_be_made_is_tried_again() {
+    let mut case = case("Reprotected", &[&TWO], &[hook("check", "Before Reprotect Plan")]);
+    let job = case.pass().runs.remove(0).job;
+    case.jobs =
+        JobsSeen::Listed { jobs: BTreeMap::new(), refused: BTreeMap::from([(job.clone(), "No right.".to_owned())]) };
+    let refused = case.pass();
+    assert_eq!((refused.status.hooks[0].outcome, refused.runs.len()), (HookOutcome::Refused, 1));
+    assert_eq!(reason(&case), "HookFailed Stalled");
+    assert!(refused.recheck.is_some_and(|recheck| recheck <= at(60)));
+    show(&mut case, &job, None);
+    case.pass();
+    assert_eq!(reason(&case), "HookRunning");
+
+    case.jobs = JobsSeen::Unreadable("jobs is forbidden.".to_owned());
+    case.status.hooks.clear();
+    case.pass();
+    assert_eq!(reason(&case), "HookFailed Stalled");
+    assert!(case.pass().runs.is_empty(), "what cannot be seen is not made");
+}
+
+#[test]
+fn waves_wait_for_the_hooks_of_those_before_them() {
+    let waves: [&[(&str, Stage)]; 2] = [&[("a", Stage::FailedBack)], &[("b", Stage::FailedOver)]];
+    let mut case = case("FailedBack", &waves, &[hook("smoke", "After FailBack Wave")]);
+    assert_eq!(runs(&mut case), ["smoke wave-1"]);
+    assert_eq!(case.items["b"].claim.as_ref().unwrap().held_by, "WaveNotStarted");
+    end(&mut case, &JobEnd::Succeeded);
+    runs(&mut case);
+    assert_eq!(case.items["b"].claim.as_ref().unwrap().held_by, "RecoveryPointsMissing", "it is on its way");
+}
+
+#[test]
+fn one_claim_does_not_lead_past_a_hook() {
+    let mut case = case("Protected", &[&[("a", Stage::FailedBack)]], &[hook("tell", "After Commit Item")]);
+    case.spec.commit.soak_seconds = 0;
+    runs(&mut case);
+    assert_eq!(case.items["a"].claim.as_ref().unwrap().up_to.as_str(), "Committed");
+    case.move_to("a", Stage::HomeCommitted);
+    assert_eq!(runs(&mut case), ["tell a"]);
+    assert_eq!(case.items["a"].claim.as_ref().unwrap().held_by, "HookRunning");
+    end(&mut case, &JobEnd::Succeeded);
+    runs(&mut case);
+    assert_eq!(case.items["a"].claim.as_ref().unwrap().up_to.as_str(), "Protected");
+}
+
+#[test]
+fn the_last_step_counts_once_its_hooks_have_ended() {
+    let mut case = case("Protected", &[&[("a", Stage::ProtectedToAzure)]], &[hook("mail", "After Protect Plan")]);
+    assert_eq!(runs(&mut case), ["mail"]);
+    assert!(case.status.completed_at.is_none());
+    assert_eq!(case.status.summary.done, "0/1");
+    end(&mut case, &JobEnd::Succeeded);
+    runs(&mut case);
+    assert!(case.status.completed_at.is_some());
+}
+
+#[test]
+fn a_plan_that_rests_starts_no_hook() {
+    let mut suspended = case("Reprotected", &[&TWO], &[hook("check", "Before Reprotect Plan")]);
+    suspended.spec.suspend = true;
+    let mut dry = case("Reprotected", &[&TWO], &[hook("check", "Before Reprotect Plan")]);
+    dry.spec.dry_run = true;
+    let mut deleted = case("Committed", &[&[("a", Stage::FailedBack)]], &[hook("check", "Before Commit Plan")]);
+    deleted.spec.commit.soak_seconds = 0;
+    deleted.deleting = true;
+    deleted.approve(ApprovalStep::Commit, "anna");
+    for case in [&mut suspended, &mut dry, &mut deleted] {
+        assert!(runs(case).is_empty());
+        assert!(case.status.hooks.is_empty());
+    }
+    // Approved or not: a step whose hook has not run is not taken.
+    assert_eq!(deleted.items["a"].claim.as_ref().unwrap().held_by, "HookRunning");
+}
+
+#[test]
+fn as_many_jobs_of_machines_run_as_the_wave_moves_machines() {
+    let names: Vec<String> = (0..5).map(|number| format!("m{number}")).collect();
+    let machines: Vec<(&str, Stage)> = names.iter().map(|name| (name.as_str(), Stage::ReadyToFailBack)).collect();
+    let mut case = case("Reprotected", &[&machines], &[hook("each", "After Reprotect Item")]);
+    case.spec.waves[0].max_concurrent = 2;
+    let mut ran = 0;
+    for expected in [2, 2, 1, 0] {
+        let now = runs(&mut case);
+        assert_eq!(now.len(), expected);
+        ran += now.len();
+        end(&mut case, &JobEnd::Succeeded);
+    }
+    assert_eq!((ran, case.status.summary.done.as_str()), (5, "5/5"));
+}
+
+#[test]
+fn what_can_never_run_is_refused() {
+    let mut bare = hook("check", "Before Reprotect Plan");
+    bare["jobTemplate"] = json!({ "spec": { "containers": [] } });
+    let mut large = hook("check", "Before Reprotect Plan");
+    large["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["args"] = json!(["x".repeat(40_000)]);
+    let waves: [&[(&str, Stage)]; 2] = [&[("a", Stage::FailedOver)], &[("b", Stage::FailedOver)]];
+    for (wrong, part) in [
+        (bare, "spec.hooks[0].jobTemplate.spec.template.spec.containers: name at least one"),
+        (large, "spec.hooks[0].jobTemplate has 40"),
+        (hook("all", "After Reprotect Plan"), "Use scope: Wave"),
+    ] {
+        let mut case = case("FailedBack", &waves, &[wrong]);
+        assert!(runs(&mut case).is_empty());
+        let ready = conditions::find(&case.status.conditions, "Ready").unwrap();
+        assert!(ready.reason == "InvalidSpec" && ready.message.contains(part), "{}", ready.message);
+    }
+}
+
+#[test]
+fn hooks_are_part_of_what_is_approved() {
+    let without = Case::new("Reprotected", &[&TWO]).spec;
+    let mut with = without.clone();
+    with.hooks = serde_json::from_value(json!([hook("check", "Before Reprotect Plan")])).unwrap();
+    assert_ne!(spec_hash(&without), spec_hash(&with));
+}
+
+/// 128 rows of waves and 16 of the plan, each with the longest texts.
+#[test]
+fn records_stay_small() {
+    let row: HookStatus = serde_json::from_value(json!({
+        "name": "n".repeat(40), "wave": "w".repeat(63), "outcome": "Succeeded", "job": "j".repeat(57),
+        "jobUid": "3c9f5d1e-62b7-4d0a-8e21-9a4b7d6f1c33", "retryToken": "2026-11-26", "beganAt": at(0).to_string(),
+        "endedAt": at(60).to_string(),
+    }))
+    .unwrap();
+    let size = serde_json::to_string(&vec![row; 144]).unwrap().len();
+    assert!(size < 48 << 10, "{size}");
+}

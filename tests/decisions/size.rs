@@ -1,0 +1,117 @@
+//! The status of a plan fits, whatever there is to tell.
+
+use std::collections::BTreeMap;
+
+use failback::{
+    api::{Cancelled, CheckResult, CheckStatus},
+    core::{conditions, decide::plan::PlanDecision, schedule::load::Limits, stage::Stage},
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde_json::json;
+
+use crate::support::{at, plans::Case, status};
+
+const MOST: usize = 64 * 1024;
+const WAVES: usize = 32;
+const PER_WAVE: usize = 63;
+
+/// 2,016 machines in 32 waves that are found by label, under these names.
+fn large(name: impl Fn(usize, usize) -> String) -> Case {
+    let mut case = Case::new("Protected", &[]);
+    case.limits = Limits { disks_per_target: 10_000, ..Limits::default() };
+    let wave = |wave: usize| {
+        json!({
+            "name": format!("application-tier-{wave:02}"), "dependsOn": [],
+            "selector": { "matchLabels": { "wave": format!("w{wave}") } },
+        })
+    };
+    case.spec.waves = serde_json::from_value(json!((0..WAVES).map(wave).collect::<Vec<_>>())).unwrap();
+    for (wave, number) in (0..WAVES).flat_map(|wave| (0..PER_WAVE).map(move |number| (wave, number))) {
+        case.items.insert(name(wave, number), status(Stage::FailedOver, None));
+        case.labels.insert(name(wave, number), BTreeMap::from([("wave".to_owned(), format!("w{wave}"))]));
+    }
+    case
+}
+
+/// Names as sites have them, each twentieth without a number that follows another.
+fn usual(wave: usize, number: usize) -> String {
+    let role = ["sap-app", "sap-db", "web", "file", "mail", "print", "erp-batch", "terminal"][wave % 8];
+    if number % 20 == 19 {
+        return format!("fra-legacy-{:08x}.corp.example.com", wave * 7919 + number * 104_729);
+    }
+    format!("fra-prd{wave}-{role}-{number:04}.corp.example.com")
+}
+
+fn bytes(decision: &PlanDecision) -> usize {
+    serde_json::to_string(&decision.status).unwrap().len()
+}
+
+#[test]
+fn two_thousand_machines_fit_and_stay() {
+    let mut case = large(usual);
+    assert_eq!(case.items.len(), 2016);
+    let first = case.pass();
+    assert!(case.status.started_at.is_some(), "{:?}", first.status.conditions);
+    let listed: usize = case.status.waves.iter().map(|wave| wave.items.as_ref().unwrap().len()).sum();
+    println!("{} bytes, {listed} entries", bytes(&first));
+    assert!(bytes(&first) < MOST);
+    // What was found is the plan's for good, without labels, and nothing more is written.
+    case.labels.clear();
+    let second = case.pass();
+    assert_eq!(second.status.summary.total, 2016);
+    assert_eq!(case.pass().status, second.status);
+    assert!(case.decide().claims.is_empty());
+}
+
+#[test]
+fn the_worst_of_everything_fits() {
+    let mut case = large(usual);
+    case.pass();
+    let names: Vec<String> = case.items.keys().cloned().collect();
+    let text = "The operation could not be completed, as the machine in question has said no. ".repeat(30);
+    for item in case.items.values_mut() {
+        let check = |number: usize| CheckStatus {
+            name: format!("SomeCheckOfAnotherRelease{number:02}"),
+            result: CheckResult::Failed,
+            message: text.clone(),
+            remedy: text.clone(),
+            gates: vec!["Reprotect".to_owned()],
+            observed_at: Time(at(0)),
+            waived: None,
+        };
+        item.checks = (0..40).map(check).collect();
+        let failed = conditions::summary(false, false, true, "OperationFailed", &text);
+        item.conditions = conditions::merge(&item.conditions, failed, Some(1), case.now);
+    }
+    let cancelled = |item: &String| Cancelled {
+        item: item.clone(),
+        retry_token: "retry-20261126T123456.789Z".to_owned(),
+        reason: text.chars().take(200).collect(),
+    };
+    case.status.cancelled = names.iter().take(32).map(cancelled).collect();
+    case.spec.retry_token = "retry-20261126T123456.789Z".to_owned();
+    case.status.observed_generation = None;
+    let worst = case.decide();
+    println!("{} bytes", bytes(&worst));
+    assert!(bytes(&worst) < MOST);
+    case.deleting = true;
+    for item in case.items.values_mut() {
+        item.phase = failback::api::ItemPhase::FailedBack;
+    }
+    let leaving = case.decide();
+    assert!(bytes(&leaving) < MOST);
+    let told = conditions::find(&leaving.status.conditions, "Ready").unwrap().message.clone();
+    assert!(told.contains("and 1996 more"), "{told}");
+}
+
+#[test]
+fn what_would_not_fit_is_refused_and_never_cut() {
+    let case = large(|wave, number| format!("no-name-resembles-another-{:016x}", (wave * 64 + number) << 17 | 0xa));
+    let decision = case.decide();
+    let ready = conditions::find(&decision.status.conditions, "Ready").unwrap();
+    assert_eq!(ready.reason, "InvalidSpec");
+    for word in ["spec.waves[].selector", "2016 machines are found", "several plans"] {
+        assert!(ready.message.contains(word), "{word} in {}", ready.message);
+    }
+    assert_eq!(decision.status.started_at, None);
+}
