@@ -69,7 +69,8 @@ async fn carry_out(
     let Some(written) = record(context, item, intended).await? else { return Ok(()) };
 
     let verb = guarded.action.verb();
-    let in_time = tokio::time::timeout(LATEST.saturating_sub(began.elapsed()), compare(context, key, item, &guarded));
+    let in_time =
+        tokio::time::timeout(LATEST.saturating_sub(began.elapsed()), compare(context, key, item, &guarded, &intent));
     let result = match in_time.await {
         Ok(Ok(())) => call(context, key, item, &guarded).await,
         Ok(Err(failure)) => Err(failure),
@@ -105,9 +106,15 @@ fn vault_of(context: &Context, key: &Key, item: &ReplicatedItem) -> Result<Arc<V
 }
 
 /// Reads again, uncached, what the action depends on, and the consent to it.
-async fn compare(context: &Context, key: &Key, item: &ReplicatedItem, guarded: &Guarded) -> Result<(), Failure> {
+async fn compare(
+    context: &Context,
+    key: &Key,
+    item: &ReplicatedItem,
+    guarded: &Guarded,
+    intent: &OperationRecord,
+) -> Result<(), Failure> {
     let refused = |message: String| Failure::new(Remote::Kubernetes, FailureClass::Conflict, message);
-    consent(context, key, item, guarded.action.verb()).await.map_err(refused)?;
+    consent(context, key, intent, guarded.action.verb()).await.map_err(refused)?;
     let port = vault_of(context, key, item)?.port();
     let fresh_item = port.item(&guarded.expect.item_id).await.map_err(not_sent)?;
     let azure_vm = match &guarded.expect.azure_vm_id {
@@ -142,9 +149,15 @@ async fn locks(port: &dyn SiteRecovery, azure_vm_id: &str) -> Result<Vec<String>
     Err(Failure::new(Remote::Arm, FailureClass::Conflict, message))
 }
 
-/// The plan and its approvals as they are now, not as the caches have them: still there, still wanting this step.
-async fn consent(context: &Context, key: &Key, item: &ReplicatedItem, verb: Verb) -> Result<(), String> {
-    let claim = item.status.as_ref().and_then(|status| status.claim.as_ref()).ok_or("No plan has claimed the item.")?;
+/// The intent, the plan and its approvals as they are now, not as the caches have them: the intent is on record, the plan
+/// still there and still wanting this step.
+async fn consent(context: &Context, key: &Key, intent: &OperationRecord, verb: Verb) -> Result<(), String> {
+    let item = context.api::<ReplicatedItem>(&key.namespace).get(&key.name).await;
+    let status = item.map_err(|error| format!("The item cannot be read: {error}"))?.status.unwrap_or_default();
+    if status.operation.as_ref().is_none_or(|record| record.key != intent.key) {
+        return Err("The intent is no longer on record: the item's status was lost or replaced.".to_owned());
+    }
+    let claim = status.claim.as_ref().ok_or("No plan has claimed the item.")?;
     let unreadable = |error: kube::Error| format!("Plan \"{}\" cannot be read: {error}", claim.plan);
     let plan = context.api::<FailbackPlan>(&key.namespace).get(&claim.plan).await.map_err(unreadable)?;
     if plan.uid().as_deref() != Some(claim.plan_uid.as_str()) {
@@ -167,14 +180,14 @@ async fn consent(context: &Context, key: &Key, item: &ReplicatedItem, verb: Verb
         deleting: plan.metadata.deletion_timestamp.is_some(),
         abandon: None,
         requester: plan.annotations().get(REQUESTED_BY_ANNOTATION).map(String::as_str),
-        items: &BTreeMap::from([(item.name_any(), item.status.clone().unwrap_or_default())]),
+        items: &BTreeMap::from([(key.name.clone(), status.clone())]),
         declared: &BTreeMap::new(),
         load: &Load::default(),
         jobs: &JobsSeen::NotYet,
         approvals: &approvals,
         now: context.clock.now(),
     };
-    permits(&input, &item.name_any(), verb)
+    permits(&input, &key.name, verb)
 }
 
 /// The checks that gate the step, over what was read just now.

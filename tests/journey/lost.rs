@@ -29,7 +29,8 @@ async fn held(stage: &Stage) -> String {
             conditions::find(&status.conditions, "Ready").filter(|c| stalled && c.reason == "StatusLost").cloned()
         })
         .await;
-    assert!(stage.reason("web-01").await.contains("person's word"));
+    let told = || async { stage.reason("web-01").await };
+    stage.wait(WALL, told, |told| told.contains("person's word")).await.unwrap();
     ready.message
 }
 

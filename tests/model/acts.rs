@@ -160,7 +160,9 @@ impl World {
             state.mischief = state.mischief.checked_sub(1)?;
         }
         let asks = !matches!(self.build, Build::Trusting | Build::Boundless | Build::Presuming);
-        let refused = asks && !permitted(self, state, m, entry.verb);
+        let on_record = state.machines[m].object.operation.as_ref().is_some_and(|open| open.key() == entry.key());
+        let forgets = self.build == Build::Forgetful;
+        let refused = !forgets && !on_record || asks && !permitted(self, state, m, entry.verb);
         let wrong = self.trespasses(state, m, entry.verb);
         let Machine { truth, object, brought } = &mut state.machines[m];
         let read = if self.build == Build::Blind { seen } else { truth.seen() };
@@ -203,7 +205,7 @@ impl World {
     /// What a call would do that the plan does not allow now: a commit without a word, a step against its gates, one
     /// machine too many, a wave too early. What was lost lets nobody tell who moves.
     fn trespasses(&self, state: &State, m: usize, verb: Verb) -> [bool; 4] {
-        let (plan, whole) = (&state.plan, state.losses == self.losses && !state.meddled);
+        let (plan, whole) = (&state.plan, !state.meddled);
         let commit = verb == Verb::Commit;
         let unapproved = self.demands && commit && plan.approval.is_none();
         let closed = match plan.gate {
@@ -230,6 +232,7 @@ impl World {
     /// The status of an object is lost, or an old one comes back.
     fn forget(&self, state: &mut State, m: usize, object: Object) -> Option<()> {
         state.losses = state.losses.checked_sub(1)?;
+        state.meddled = true;
         let Machine { truth, brought, .. } = &state.machines[m];
         let home = truth.stage == Stage::FailedBack;
         let on_its_way = truth.jobs.iter().any(|job| job.state == JobEnd::Runs && job.verb == Verb::FailBack);

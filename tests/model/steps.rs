@@ -15,7 +15,10 @@ use stateright::{Model, Property};
 use crate::{
     support::spec,
     translate::{begin_object, claims},
-    world::{Brought, Cache, Entry, Gate, Hand, JobEnd, Machine, Object, Plan, Process, State, Tick, Truth, Wrong},
+    world::{
+        Brought, Cache, Claimed, Entry, Gate, Hand, JobEnd, Machine, Noted, Object, Plan, Process, State, Tick, Truth,
+        Wrong,
+    },
 };
 
 /// How a controller is built: as it is, or with one of its precautions left out.
@@ -65,11 +68,17 @@ pub struct World {
     pub permissive: bool,
     pub spec: ReplicatedItemSpec,
     pub thoughts: Thoughts,
+    pub passes: Passes,
+    pub consents: Consents,
 }
 
 /// The object after a decision, and the intent when a call was decided.
 pub type Thought = (Object, Option<Entry>);
 pub type Thoughts = Mutex<HashMap<(Cache, Tick), Thought>>;
+/// The claims that a plan changes, by its machines and itself.
+pub type Passes = Mutex<HashMap<(Vec<Object>, Plan, bool), Vec<(usize, Option<Claimed>)>>>;
+/// What a plan says when it is asked once more.
+pub type Consents = Mutex<HashMap<(Option<Noted>, Plan, Verb), bool>>;
 
 impl World {
     pub fn new(build: Build, begin: Stage, processes: usize) -> Self {
@@ -92,6 +101,8 @@ impl World {
             permissive: false,
             spec: spec(),
             thoughts: Thoughts::default(),
+            passes: Passes::default(),
+            consents: Consents::default(),
         }
     }
 

@@ -48,7 +48,8 @@ fn end(tick: Tick) -> Timestamp {
 }
 
 fn tick(time: Timestamp) -> Tick {
-    let minutes = at(0).duration_until(time).as_mins();
+    // What was before the beginning is not told apart.
+    let minutes = at(0).duration_until(time).as_mins().max(0);
     Tick::try_from(minutes / MINUTES).unwrap()
 }
 
@@ -58,7 +59,10 @@ fn job_id(index: u8) -> String {
 
 pub fn begin_object(truth: &Truth) -> Object {
     let seen = status(truth.stage, None);
-    object(&seen, None)
+    let mut begin = object(&seen, None);
+    // The job of what was done before is in no list any more, and no other job is taken for it.
+    begin.history.iter_mut().for_each(|entry| entry.job = Some(99));
+    begin
 }
 
 /// An object of which only the spec is left.
@@ -95,7 +99,7 @@ pub fn decided(decision: &ItemDecision, before: &Object) -> Object {
 pub fn entry(record: &OperationRecord) -> Entry {
     Entry {
         verb: Verb::parse(&record.verb).unwrap(),
-        token: record.retry_token.parse().unwrap(),
+        token: record.retry_token.parse().unwrap_or(0),
         attempt: record.attempt,
         outcome: record.outcome,
         job: record.job_id.as_ref().map(|id| id.strip_prefix("job-").unwrap().parse().unwrap()),
@@ -290,8 +294,20 @@ fn claimed(claim: &Claim, spec: &FailbackPlanSpec) -> Claimed {
     Claimed { up_to: claim.up_to, token: claim.retry_token.parse().unwrap(), held, found }
 }
 
-/// Lets the real plan decide, and gives the claims that change.
+/// Lets the real plan decide, and gives the claims that change. It is a function of its input, so that each input is
+/// decided on once.
 pub fn claims(world: &World, state: &State, reversed: bool) -> Vec<(usize, Option<Claimed>)> {
+    let objects = state.machines.iter().map(|machine| machine.object.clone()).collect();
+    let known = (objects, state.plan.clone(), reversed);
+    if let Some(claims) = world.passes.lock().unwrap().get(&known) {
+        return claims.clone();
+    }
+    let claims = decide_claims(world, state, reversed);
+    world.passes.lock().unwrap().insert(known, claims.clone());
+    claims
+}
+
+fn decide_claims(world: &World, state: &State, reversed: bool) -> Vec<(usize, Option<Claimed>)> {
     let names = world.names();
     let decision: PlanDecision = with_plan(world, state, reversed, failback::core::decide::plan::decide);
     let index = |name: &String| names.iter().position(|other| other == name).unwrap();
@@ -303,6 +319,17 @@ pub fn claims(world: &World, state: &State, reversed: bool) -> Vec<(usize, Optio
 
 /// The plan's consent, asked once more right before a call.
 pub fn permitted(world: &World, state: &State, machine: usize, verb: Verb) -> bool {
+    let found = state.machines[machine].object.claim.and_then(|claim| claim.found);
+    let known = (found, state.plan.clone(), verb);
+    if let Some(permitted) = world.consents.lock().unwrap().get(&known) {
+        return *permitted;
+    }
+    let permitted = asked(world, state, machine, verb);
+    world.consents.lock().unwrap().insert(known, permitted);
+    permitted
+}
+
+fn asked(world: &World, state: &State, machine: usize, verb: Verb) -> bool {
     with_plan(world, state, false, |input| permits(input, &world.names()[machine], verb).is_ok())
 }
 
