@@ -16,7 +16,6 @@ use crate::{
     core::{backoff, roster::Roster},
     inventory::{Key, Registry},
     kube_io::{
-        jobs::JobWatch,
         report::Events,
         write::{MANAGER, WriteError, apply_status},
     },
@@ -34,7 +33,7 @@ pub struct Settings {
     pub instance: String,
 }
 
-/// The shared stores, and what probes saw.
+/// The shared stores, what probes saw, and the users' Jobs.
 pub struct Stores {
     pub(super) vaults: Store<RecoveryVault>,
     pub(super) vcenters: Store<VCenter>,
@@ -43,6 +42,7 @@ pub struct Stores {
     pub(super) plans: Store<FailbackPlan>,
     pub(super) approvals: Store<FailbackApproval>,
     pub(super) probes: Board,
+    pub(super) jobs: Jobs,
 }
 
 /// What every pass has at hand.
@@ -55,7 +55,6 @@ pub struct Context {
     pub(super) stores: Stores,
     pub(super) tally: Arc<dyn Tally>,
     pub(super) roster: Mutex<Roster>,
-    pub(super) jobs: Jobs,
     failures: Mutex<HashMap<(&'static str, Key), u32>>,
     ledger: Mutex<Ledger>,
 }
@@ -69,7 +68,6 @@ impl Context {
         leadership: Arc<dyn Leadership>,
         events: Events,
         stores: Stores,
-        jobs: Arc<JobWatch>,
         tally: Arc<dyn Tally>,
     ) -> Self {
         Self {
@@ -83,7 +81,6 @@ impl Context {
             failures: Mutex::default(),
             ledger: Mutex::default(),
             roster: Mutex::default(),
-            jobs: Jobs::new(jobs),
         }
     }
 
