@@ -17,7 +17,6 @@ use crate::{
     inventory::{Key, Registry},
     kube_io::{
         coverage::Coverage,
-        jobs::JobWatch,
         report::Events,
         write::{MANAGER, WriteError, apply_status},
     },
@@ -35,7 +34,7 @@ pub struct Settings {
     pub instance: String,
 }
 
-/// What passes share: the stores, what probes saw, and the places for work.
+/// What passes share: the stores, what probes saw, the users' Jobs, and the places for work.
 pub struct Stores {
     pub(super) vaults: Store<RecoveryVault>,
     pub(super) vcenters: Store<VCenter>,
@@ -47,6 +46,7 @@ pub struct Stores {
     pub(super) coverage: Coverage,
     pub(super) probes: Board,
     pub(super) turns: Turns,
+    pub(super) jobs: Jobs,
 }
 
 /// What every pass has at hand.
@@ -59,7 +59,6 @@ pub struct Context {
     pub(super) stores: Stores,
     pub(super) tally: Arc<dyn Tally>,
     pub(super) roster: Mutex<Roster>,
-    pub(super) jobs: Jobs,
     failures: Mutex<HashMap<(&'static str, Key), u32>>,
     ledger: Mutex<Ledger>,
 }
@@ -73,7 +72,6 @@ impl Context {
         leadership: Arc<dyn Leadership>,
         events: Events,
         stores: Stores,
-        jobs: Arc<JobWatch>,
         tally: Arc<dyn Tally>,
     ) -> Self {
         Self {
@@ -87,7 +85,6 @@ impl Context {
             failures: Mutex::default(),
             ledger: Mutex::default(),
             roster: Mutex::default(),
-            jobs: Jobs::new(jobs),
         }
     }
 

@@ -147,7 +147,7 @@ pub(super) async fn carry_out(
     for run in runs {
         let job = Key { namespace: key.namespace.clone(), name: run.job.clone() };
         let Some(hook) = plan.spec.hooks.iter().find(|hook| hook.name == run.hook) else { continue };
-        if context.jobs.refused_lately(&job, plan, context.clock.now()) {
+        if context.stores.jobs.refused_lately(&job, plan, context.clock.now()) {
             continue;
         }
         let item = run.item.as_ref().and_then(|name| items.get(name));
@@ -155,9 +155,9 @@ pub(super) async fn carry_out(
         if !context.leadership.is_valid_now() {
             return Ok(refused);
         }
-        match context.jobs.watch.make(&key.namespace, &body).await {
+        match context.stores.jobs.watch.make(&key.namespace, &body).await {
             Ok(made) => {
-                context.jobs.note(job, None);
+                context.stores.jobs.note(job, None);
                 if made {
                     tracing::info!(plan = %key.name, namespace = %key.namespace, hook = %run.hook, job = %run.job, "a hook's Job was made");
                     let note = format!("Hook \"{}\" runs as Job \"{}\".", run.hook, run.job);
@@ -172,7 +172,7 @@ pub(super) async fn carry_out(
             Err(NotMade::Refused(why)) => {
                 tracing::warn!(plan = %key.name, namespace = %key.namespace, hook = %run.hook, job = %run.job, why, "a hook's Job was refused");
                 let (at, generation) = (context.clock.now(), plan.metadata.generation);
-                context.jobs.note(job, Some(Refusal { why, at, generation }));
+                context.stores.jobs.note(job, Some(Refusal { why, at, generation }));
                 refused = true;
             }
             Err(NotMade::Failed(error)) => return Err(WriteError::Kube(error)),
@@ -233,7 +233,9 @@ pub(super) fn tell(
             let title = format!("Hook \"{}\"{of_wave}, Job \"{}\"", row.name, row.job);
             let log = match row.outcome {
                 HookOutcome::Refused | HookOutcome::Running => String::new(),
-                HookOutcome::Succeeded | HookOutcome::Failed => context.jobs.watch.tail(&namespace, &row.job).await,
+                HookOutcome::Succeeded | HookOutcome::Failed => {
+                    context.stores.jobs.watch.tail(&namespace, &row.job).await
+                }
             };
             let log = if log.is_empty() { log } else { format!("\n{log}") };
             let event = if row.outcome == HookOutcome::Succeeded {

@@ -45,7 +45,7 @@ pub(super) async fn reconcile(plan: Arc<FailbackPlan>, context: Arc<Context>) ->
     let key = key_of(plan.as_ref())?;
     let uid = plan.uid().ok_or(Error::Malformed("uid"))?;
     let before = plan.status.clone().unwrap_or_default();
-    let jobs = context.jobs.of_plan(&key, &plan, &uid, context.clock.now()).await;
+    let jobs = context.stores.jobs.of_plan(&key, &plan, &uid, context.clock.now()).await;
     let (decision, objects) = decided(&context, &key, &plan, &uid, &before, &jobs);
     let PlanDecision { status, claims, mut runs, release, recheck } = decision;
     let api = context.api::<FailbackPlan>(&key.namespace);

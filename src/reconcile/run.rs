@@ -92,8 +92,9 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
         coverage: coverage.clone(),
         probes,
         turns: Turns::of(settings.concurrency),
+        jobs: hooks::Jobs::new(jobs),
     };
-    let context = Arc::new(Context::new(client, clock, registry, leadership, events, stores, jobs, tally));
+    let context = Arc::new(Context::new(client, clock, registry, leadership, events, stores, tally));
     let wakes = Wakes::new(woken);
 
     let mut running: Vec<BoxFuture<'static, ()>> = Vec::new();
