@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use failback::{
-    api::{FailbackPlan, MasterTarget},
+    api::{DesiredPhase, FailbackPlan, MasterTarget},
     core::conditions,
 };
 use kube::{Api, api::Patch};
@@ -22,10 +22,14 @@ async fn a_master_target_that_takes_fewer_disks_holds_the_wave() {
     let two_disks = SCENARIO.replace("      - size: 40GB\n", "      - size: 40GB\n      - size: 10GB\n");
     let stage = Stage::of(&two_disks, 600.0, |object| match object["kind"].as_str() {
         Some("MasterTarget") => object["spec"]["maxDisks"] = json!(1),
-        Some("FailbackPlan") => object["spec"]["desiredPhase"] = json!("Reprotected"),
+        Some("FailbackPlan") => object["spec"]["desiredPhase"] = json!("Assessed"),
         _ => {}
     })
     .await;
+    // A wave whose machines have no target yet begins without counting their disks; only their checks hold them then.
+    let target = || async { stage.items().get("web-01").await.unwrap().status.and_then(|status| status.target) };
+    stage.wait(Duration::from_secs(30), target, Option::is_some).await.unwrap();
+    stage.raise(DesiredPhase::Reprotected).await;
     let held = |issues: &Vec<(String, String)>| issues.iter().any(|(reason, _)| reason == "WaveTooLarge");
     let issues = stage.wait(Duration::from_secs(30), || told(&stage), held).await.unwrap();
     assert!(issues.iter().any(|(_, message)| message.contains("carries 1:")), "{issues:?}");
