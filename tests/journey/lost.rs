@@ -16,7 +16,7 @@ use sim_site::{Effect, Fault};
 
 use crate::stage::{SCENARIO, Stage, manifests};
 
-const SPEED: f64 = 1200.0;
+const SPEED: f64 = 600.0;
 const WALL: Duration = Duration::from_secs(60);
 const WHOLE: [&str; 4] = ["reProtect", "plannedFailover", "failoverCommit", "reProtect"];
 
@@ -79,7 +79,7 @@ async fn approve(stage: &Stage, name: &str, uid: &str) {
     stage.apply(vec![approval]).await;
 }
 
-/// Half a simulated hour.
+/// A quarter of a simulated hour.
 async fn a_while() {
     tokio::time::sleep(Duration::from_millis(1500)).await;
 }
@@ -116,7 +116,7 @@ async fn objects_applied_again_after_all_was_lost_adopt_what_they_find() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_status_is_wiped_in_each_phase() {
-    let stage = Stage::up_to(DesiredPhase::Protected, 600.0).await;
+    let stage = Stage::up_to(DesiredPhase::Protected, SPEED).await;
     let mut asked = Vec::new();
     for wiped in [
         ItemPhase::FailedOver,
