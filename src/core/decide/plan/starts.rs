@@ -233,12 +233,12 @@ impl<'i, 'a> OfWave<'i, 'a> {
         }
         let powers_on = machine.reached == DesiredPhase::Reprotected && up_to >= DesiredPhase::FailedBack;
         let host = machine.status.and_then(load::host).filter(|_| powers_on);
-        if let Some(host) = host {
-            if let Err(Full { limit, of, .. }) = room.load.has_start(host) {
-                let message =
-                    format!("{limit} machines are being powered on at host \"{of}\", which is the most at a time.");
-                return Some(("HostBusy", message));
-            }
+        if let Some(host) = host
+            && let Err(Full { limit, of, .. }) = room.load.has_start(host)
+        {
+            let message =
+                format!("{limit} machines are being powered on at host \"{of}\", which is the most at a time.");
+            return Some(("HostBusy", message));
         }
         if let Some(hold) = hooks.before(machine) {
             return Some(hold);
