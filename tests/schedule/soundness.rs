@@ -1,6 +1,6 @@
 //! Whatever the plans, durations and failures: limits hold, waves wait, nothing starves.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use failback::{
     api::{DesiredPhase, FailbackPlanSpec, OnItemFailure},
@@ -134,63 +134,11 @@ fn too_large(world: &World, plan: usize, spec: &FailbackPlanSpec) -> bool {
     })
 }
 
-/// What machines waited for at a moment, and who had begun by then.
-#[derive(Default)]
-struct Moment {
-    waiting: BTreeMap<String, String>,
-    running: BTreeSet<String>,
-    begun: BTreeSet<(usize, String)>,
-}
-
-impl Moment {
-    fn of(world: &World) -> Self {
-        let mut moment = Self::default();
-        for (name, thing) in &world.things {
-            if let Some(claim) = &thing.status.claim {
-                moment.waiting.insert(name.clone(), claim.held_by.clone());
-            }
-            if thing.running.is_some() {
-                moment.running.insert(name.clone());
-            }
-            if thing.running.is_some() || thing.reached > DesiredPhase::Assessed {
-                moment.begun.insert((thing.plan, thing.wave.clone()));
-            }
-        }
-        moment
-    }
-}
-
-/// Whoever waited before, and waits still, for what plans share was not overtaken by a younger plan: so nobody starves,
-/// however many younger plans there are.
-fn nobody_is_overtaken(before: &Moment, world: &World) {
-    for (name, thing) in &world.things {
-        // The protection follows the commit in the place that this one had.
-        let starts = |(step, ..): &(usize, _, _)| *step != 3 && !before.running.contains(name);
-        let Some((step, ..)) = thing.running.filter(starts) else { continue };
-        for (other, reason) in &before.waiting {
-            let older = &world.things[other];
-            let waits = older.status.claim.as_ref().is_some_and(|claim| claim.held_by == *reason);
-            let same = match reason.as_str() {
-                "VaultBusy" => true,
-                "HostBusy" => step == 1 && thing.host == older.host,
-                "MasterTargetFull" => {
-                    let begins = !before.begun.contains(&(thing.plan, thing.wave.clone()));
-                    step == 0 && begins && thing.target == older.target
-                }
-                _ => false,
-            };
-            assert!(!(waits && same && older.plan < thing.plan), "{name} overtakes {other}, which waits for {reason}");
-        }
-    }
-}
-
 fn run(mut world: World) -> World {
     for _ in 0..2000 {
-        let before = Moment::of(&world);
         world.settle();
         world.begin();
         limits_hold(&world);
-        nobody_is_overtaken(&before, &world);
         waves_wait(&world);
         if !world.pass_time() {
             return world;
