@@ -191,7 +191,8 @@ impl World {
                         *brought = Brought::ByPlan;
                     }
                     state.wrong.unsafe_commit |= entry.verb == Verb::Commit && !safe;
-                    state.wrong.attempt_accepted_twice |= again;
+                    // What was lost is not counted on.
+                    state.wrong.attempt_accepted_twice |= again && state.losses == self.losses;
                     state.wrong.success_repeated |= done;
                     state.wrong.beyond_the_plan |= state.plan.desired < entry.verb.leads_to();
                     let running = truth.jobs.iter().filter(|job| job.state == JobEnd::Runs).count();
