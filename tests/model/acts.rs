@@ -16,7 +16,9 @@ use stateright::Model;
 use crate::{
     steps::{Build, End, Fate, Lag, Meddling, Step, Thought, Word, World},
     translate::{self, blank, claims, compare, decide, decided, entry, guarded, permitted, record, time, to_status},
-    world::{Answer, AzureSide, Brought, Cache, Claimed, Gate, Hand, JobEnd, Machine, Object, State, Tick, Truth},
+    world::{
+        Answer, AzureSide, Brought, Cache, Claimed, Entry, Gate, Hand, JobEnd, Machine, Object, State, Tick, Truth,
+    },
 };
 
 impl World {
@@ -189,7 +191,8 @@ impl World {
                         *brought = Brought::ByPlan;
                     }
                     state.wrong.unsafe_commit |= entry.verb == Verb::Commit && !safe;
-                    state.wrong.attempt_accepted_twice |= again;
+                    // What was lost is not counted on.
+                    state.wrong.attempt_accepted_twice |= again && state.losses == self.losses;
                     state.wrong.success_repeated |= done;
                     state.wrong.beyond_the_plan |= state.plan.desired < entry.verb.leads_to();
                     let running = truth.jobs.iter().filter(|job| job.state == JobEnd::Runs).count();
@@ -236,7 +239,10 @@ impl World {
         let Machine { truth, brought, .. } = &state.machines[m];
         let home = truth.stage == Stage::FailedBack;
         let on_its_way = truth.jobs.iter().any(|job| job.state == JobEnd::Runs && job.verb == Verb::FailBack);
-        let brought = if home || on_its_way { Brought::Somehow } else { *brought };
+        // An old status that has the plan's failback on record vouches for it as the lost one did.
+        let own = |entry: &Entry| entry.verb == Verb::FailBack && !entry.foreign;
+        let vouches = object.operation.iter().chain(&object.history).any(own);
+        let brought = if (home || on_its_way) && !vouches { Brought::Somehow } else { *brought };
         state.machines[m] = Machine { object, brought, truth: truth.clone() };
         Some(())
     }
