@@ -129,7 +129,7 @@ impl Collector {
 }
 
 impl Batch {
-    fn read(answer: Element) -> Self {
+    pub(super) fn read(answer: Element) -> Self {
         // No result means that nothing changed in the time that was given.
         let Some(set) = answer.children.into_iter().find(|c| c.name == "returnval") else { return Self::default() };
         let version = set.text_at("version").map(str::to_owned);

@@ -26,6 +26,8 @@ mod devices;
 mod error;
 mod inventory;
 mod known;
+#[doc(hidden)]
+pub mod parsers;
 mod properties;
 mod rows;
 mod session;

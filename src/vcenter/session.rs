@@ -198,7 +198,7 @@ impl Session {
 }
 
 impl ServiceContent {
-    fn read(element: &Element) -> Option<Self> {
+    pub(super) fn read(element: &Element) -> Option<Self> {
         let object = |name: &str| element.child(name).and_then(Element::moref);
         let text = |path: &str| element.text_at(path).unwrap_or_default().to_owned();
         Some(Self {

@@ -185,7 +185,12 @@ async fn read_body(mut response: Response, timeout: Duration) -> Result<BytesMut
 }
 
 /// Faults come with status 500, and some servers in between send them with 200.
-fn read_answer(call: &Call, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<Element, VimError> {
+pub(super) fn read_answer(
+    call: &Call,
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Element, VimError> {
     if status != StatusCode::OK && status != StatusCode::INTERNAL_SERVER_ERROR {
         return Err(no_soap(status, headers, body, call.is_secret()));
     }

@@ -44,9 +44,7 @@ async fn killed_at(point: &Point, side: Side) -> Result<bool, String> {
         home = world.until_home(WALL) => { home?; false }
     };
     drop(controller);
-    let second = world.controller();
-    let home = world.until_home(WALL).await;
-    drop(second);
+    let home = world.until_home_again(WALL).await;
     world.end().await;
     home.map(|()| met)
 }

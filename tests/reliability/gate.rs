@@ -162,7 +162,7 @@ fn of_site(request: &Request) -> Option<String> {
     (request.method() == Method::POST && path.contains("/replicationProtectedItems/")).then(|| format!("POST {verb}"))
 }
 
-async fn forward(client: reqwest::Client, url: String, request: Request) -> Response<Body> {
+pub(crate) async fn forward(client: reqwest::Client, url: String, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
     let path = parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
@@ -185,7 +185,7 @@ fn cut(error: std::io::Error) -> Response<Body> {
     Response::new(Body::from_stream(futures::stream::once(async move { Err::<bytes::Bytes, _>(error) })))
 }
 
-fn status(status: StatusCode) -> Response<Body> {
+pub(crate) fn status(status: StatusCode) -> Response<Body> {
     Response::builder().status(status).body(Body::empty()).unwrap()
 }
 

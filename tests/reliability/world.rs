@@ -1,7 +1,7 @@
 //! Servers in this process, and the controller in one of its own that can be killed.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -16,9 +16,9 @@ use serde_json::{Value, json};
 
 use crate::gate::Gate;
 
-const CONNECTIONS: &str = include_str!("../../examples/one-machine/connections.yaml");
-const MACHINE: &str = include_str!("../../examples/one-machine/machine.yaml");
-const PLAN: &str = include_str!("../../examples/one-machine/plan.yaml");
+pub(crate) const CONNECTIONS: &str = include_str!("../../examples/one-machine/connections.yaml");
+pub(crate) const MACHINE: &str = include_str!("../../examples/one-machine/machine.yaml");
+pub(crate) const PLAN: &str = include_str!("../../examples/one-machine/plan.yaml");
 /// The cycle of a machine that comes home and is protected again.
 pub(crate) const CYCLE: [&str; 4] = ["reProtect", "plannedFailover", "failoverCommit", "reProtect"];
 
@@ -55,16 +55,7 @@ impl World {
     /// One of several controllers, with a lease of so many seconds.
     pub(crate) fn replica(&self, name: &str, lease_seconds: u16) -> Controller {
         let clock = format!("{}={}@{}", jiff::Timestamp::now(), self.rehearsal.site.now(), self.speed);
-        let child = Command::new(env!("CARGO_BIN_EXE_failback"))
-            .args(["controller", "--listen", "127.0.0.1:0", "--log", "off", "--instance", name])
-            .args(["--lease-namespace", "default", "--lease-seconds", &lease_seconds.to_string()])
-            .args(["--clock", &clock, "--kubeconfig"])
-            .arg(&self.kubeconfig)
-            .stdin(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        Controller(child)
+        Controller::on(&self.kubeconfig, &clock, name, lease_seconds)
     }
 
     /// Waits until the plan is ready; then what the site itself says of it.
@@ -90,6 +81,23 @@ impl World {
         while !self.rehearsal.site.calls().iter().any(|call| call.effect && call.verb == verb) {
             assert!(began.elapsed() < wall, "no {verb} within {wall:?}");
             tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// The same with a controller that is started now, and again whenever it ends: on a machine that is too busy it may
+    /// lose its short lease.
+    pub(crate) async fn until_home_again(&self, wall: Duration) -> Result<(), String> {
+        let home = self.until_home(wall);
+        tokio::pin!(home);
+        let mut controller = self.controller();
+        loop {
+            tokio::select! {
+                home = &mut home => return home,
+                () = tokio::time::sleep(Duration::from_millis(500)) => {}
+            }
+            if !controller.runs() {
+                controller = self.controller();
+            }
         }
     }
 
@@ -168,6 +176,20 @@ fn manifests(machines: &[String]) -> Vec<Value> {
 pub(crate) struct Controller(Child);
 
 impl Controller {
+    /// The real binary, with a lease of so many seconds: the sooner another may take over after a kill.
+    pub(crate) fn on(kubeconfig: &Path, clock: &str, name: &str, lease_seconds: u16) -> Self {
+        let child = Command::new(env!("CARGO_BIN_EXE_failback"))
+            .args(["controller", "--listen", "127.0.0.1:0", "--log", "off", "--instance", name])
+            .args(["--lease-namespace", "default", "--lease-seconds", &lease_seconds.to_string()])
+            .args(["--clock", clock, "--kubeconfig"])
+            .arg(kubeconfig)
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self(child)
+    }
+
     /// Whether it runs; one that lost its lease has ended by itself.
     pub(crate) fn runs(&mut self) -> bool {
         self.0.try_wait().unwrap().is_none()

@@ -16,6 +16,9 @@ pub(super) fn expand(scenario: &mut Scenario) -> Result<Vec<usize>, ScenarioErro
         if machine.name.is_empty() {
             return Err(ScenarioError::impossible(format!("machines[{index}].name"), "is missing"));
         }
+        if machines.len() + machine.count > 100_000 {
+            return Err(ScenarioError::impossible("machines".to_owned(), "are more than 100000 altogether"));
+        }
         if machine.count == 1 {
             machines.push(machine);
             entries.push(index);
