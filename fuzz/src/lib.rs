@@ -21,6 +21,7 @@ use failback::{
             target::{self, TargetInput},
         },
         facts::ItemFacts,
+        jobs::JobsSeen,
         observed::{Fact, Job, Replication},
         schedule::{cron::Cron, load::Load},
     },
@@ -270,6 +271,7 @@ fn decide_plan(plan: &FailbackPlan, object: &serde_json::Value) {
             items,
             declared: &declared,
             load: &Load::default(),
+            jobs: &JobsSeen::NotYet,
             approvals: &approvals,
             now: Still.now(),
         });
