@@ -169,7 +169,7 @@ class Terminal:
         (manifests / "00.yaml").write_text("apiVersion: v1\nkind: Namespace\nmetadata:\n  name: dr\n")
         for path in (ROOT / "examples/one-machine").glob("*.yaml"):
             (manifests / path.name).write_text(path.read_text().replace("namespace: default", "namespace: dr"))
-        self.leaves_running("failback demo --serve --desired-phase Assessed --manifests dr --kubeconfig dr.kubeconfig")
+        self.leaves_running("failback demo --serve --scenario examples/scenarios/one-machine.yaml --manifests dr --desired-phase Assessed --kubeconfig dr.kubeconfig")
         self.env["KUBECONFIG"] = str(self.folder / "dr.kubeconfig")
         found = self.types("kubectl --namespace dr wait --for=condition=Ready failback --all --timeout=60s")
         assert found.returncode == 0, found.stderr
