@@ -107,7 +107,7 @@ const LONGEST_RENEWAL: Duration = Duration::from_secs(5);
 const BETWEEN_RENEWALS: Duration = Duration::from_secs(20);
 
 impl TokenCache {
-    /// An empty cache. Pauses that the endpoint asks for are on this clock; all else, tokens included, on the wall's.
+    /// An empty cache. For how long a failure is remembered is on this clock; the tokens' own times are on the wall's.
     pub fn new(fetch: Arc<dyn TokenFetch>, clock: SharedClock) -> Self {
         Self { fetch, clock, held: Mutex::default(), flight: tokio::sync::Mutex::default() }
     }
@@ -150,13 +150,13 @@ impl TokenCache {
 
 impl TokenCache {
     fn remember(&self, class: FailureClass) -> Duration {
-        match class {
-            FailureClass::Throttled { retry_after } => self.clock.wall(retry_after),
+        self.clock.wall(match class {
+            FailureClass::Throttled { retry_after } => retry_after,
             FailureClass::Unauthenticated | FailureClass::Denied | FailureClass::Invalid => REMEMBER_REJECTION,
             FailureClass::Transient | FailureClass::Conflict | FailureClass::NotFound | FailureClass::Lost => {
                 REMEMBER_TROUBLE
             }
-        }
+        })
     }
 
     /// One caller renews while the old token holds; all others, and that one too if it takes long, go on with the old

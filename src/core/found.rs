@@ -50,8 +50,8 @@ pub const fn leaves(verb: Verb) -> Option<DesiredPhase> {
     }
 }
 
-/// The last failback, or undoing of one, since the last reprotect, if the journal does not know of it. What was seen
-/// stays when its job leaves the vault's list: time alone explains nothing.
+/// The last failback, undoing of one, or commit that failed, since the last reprotect, if the journal does not know of it.
+/// What was seen stays when its job leaves the vault's list: time alone explains nothing.
 pub fn unexplained(status: &ReplicatedItemStatus, facts: &ItemFacts, stage: Stage) -> Option<String> {
     let before = status.unexplained.clone();
     match stage {
@@ -61,23 +61,38 @@ pub fn unexplained(status: &ReplicatedItemStatus, facts: &ItemFacts, stage: Stag
     }
     let generation = facts.replication.value().and_then(|item| item.generation);
     let (Some(generation), Some(jobs)) = (generation, facts.jobs.value()) else { return before };
-    let runs = jobs.iter().filter_map(|job| Some((run(&job.scenario, generation)?, job)));
+    let is_known = |verb, job: &Job| records(status).any(|record| explains(record, verb, job));
+    let runs = jobs
+        .iter()
+        .filter_map(|job| Some((run(&job.scenario, generation)?, job)))
+        // A commit that the journal knows of says nothing of what it followed on; elsewhere it is that of a failover.
+        .filter(|(verb, job)| *verb != Verb::Commit || stage == Stage::FailedBack && !is_known(*verb, job));
     let Some((verb, job)) = runs.max_by_key(|(_, job)| job.started) else { return before };
-    if verb == Verb::Reprotect || records(status).any(|record| explains(record, verb, job)) {
+    if verb == Verb::Reprotect || is_known(verb, job) {
         return None;
     }
     if job.in_flight() {
         return before;
     }
-    let what = if verb == Verb::FailBack { "a failback" } else { "the undoing of a failback" };
+    let what = match verb {
+        Verb::Cancel => "the undoing of a failback",
+        Verb::Commit => "a commit",
+        Verb::FailBack | Verb::Reprotect | Verb::Protect => "a failback",
+    };
     let when = job.started.map_or_else(String::new, |at| format!(" of {at:.0}"));
     Some(format!("{what}{when}, job {}, which ended as {:?}", job.id, job.state).chars().take(512).collect())
+}
+
+/// What no record explains and was not noticed yet: looked for once more right before a commit.
+pub fn unnoticed(status: &ReplicatedItemStatus, facts: &ItemFacts, stage: Stage) -> Option<String> {
+    unexplained(status, facts, stage).filter(|_| status.unexplained.is_none())
 }
 
 /// What moves a machine between the places that are in doubt. In the classic generation the failover to Azure is of the
 /// same kind as a failback, and a reprotect lies between them.
 fn run(scenario: &Scenario, generation: Generation) -> Option<Verb> {
-    [Verb::Reprotect, Verb::FailBack, Verb::Cancel].into_iter().find(|verb| verb.scenario(generation) == *scenario)
+    let verbs = [Verb::Reprotect, Verb::FailBack, Verb::Cancel, Verb::Commit];
+    verbs.into_iter().find(|verb| verb.scenario(generation) == *scenario)
 }
 
 /// Whether a record is about a job: it names it; or names none, and is of the same verb and time.

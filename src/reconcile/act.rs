@@ -22,10 +22,11 @@ use crate::{
             plan::{PlanInput, permits},
         },
         facts::Machine,
+        found,
         guard::{Fresh, Guarded},
         jobs::JobsSeen,
         journal,
-        observed::{Fact, OnPremisesVm},
+        observed::{Fact, Job, OnPremisesVm, Replication},
         schedule::load::Load,
         stage::Stage,
     },
@@ -130,13 +131,29 @@ async fn compare(
         }
         None => None,
     };
-    let locks = match &guarded.expect.azure_vm_id {
-        Some(id) if guarded.action.verb() == Verb::Commit => Some(locks(port.as_ref(), id).await?),
-        Some(_) | None => None,
+    let last = match guarded.action.verb() {
+        Verb::Commit => Some(last_look(port.as_ref(), guarded, &fresh_item).await?),
+        Verb::Reprotect | Verb::FailBack | Verb::Cancel | Verb::Protect => None,
     };
     let fresh = Fresh { item: fresh_item, azure_vm, home_vm };
     guarded.check(&fresh).map_err(refused)?;
-    recheck(context, key, item, guarded.action.verb(), &fresh, locks).map_err(refused)
+    recheck(context, key, item, guarded.action.verb(), &fresh, last).map_err(refused)
+}
+
+/// What is read besides before a commit, which cannot be taken back.
+struct LastLook {
+    /// Where the machine in Azure is known.
+    locks: Option<Vec<String>>,
+    jobs: Vec<Job>,
+}
+
+async fn last_look(port: &dyn SiteRecovery, guarded: &Guarded, item: &Replication) -> Result<LastLook, Failure> {
+    let locks = match &guarded.expect.azure_vm_id {
+        Some(id) => Some(locks(port, id).await?),
+        None => None,
+    };
+    let jobs = port.jobs().await.map_err(not_sent)?.entries.into_iter().filter(|job| job.concerns(item)).collect();
+    Ok(LastLook { locks, jobs })
 }
 
 /// The locks that would leave a committed machine's copy in Azure. One that cannot be read is no reason to go on.
@@ -197,7 +214,7 @@ fn recheck(
     item: &ReplicatedItem,
     verb: Verb,
     fresh: &Fresh,
-    locks: Option<Vec<String>>,
+    last: Option<LastLook>,
 ) -> Result<(), String> {
     let now = context.clock.now();
     let mut facts = gather::facts(context, key, item);
@@ -208,11 +225,17 @@ fn recheck(
     if let Some(Some(vm)) = &fresh.home_vm {
         facts.on_premises = Fact::seen(OnPremisesVm::Found(Box::new(vm.clone())), now);
     }
-    if let Some(locks) = locks {
-        facts.locks = Fact::seen(locks, now);
-    }
     let status = item.status.clone().unwrap_or_default();
     let stage = Stage::of(&fresh.item);
+    if let Some(LastLook { locks, jobs }) = last {
+        if let Some(locks) = locks {
+            facts.locks = Fact::seen(locks, now);
+        }
+        facts.jobs = Fact::seen(jobs, now);
+        if let Some(what) = found::unnoticed(&status, &facts, stage) {
+            return Err(format!("Azure shows {what}: no record explains it, and nobody has looked at it yet."));
+        }
+    }
     let machine = Machine { spec: &item.spec, status: &status, facts: &facts, stage, running: None, now };
     let outcomes = checks::run(&machine);
     match checks::blocking(&outcomes, verb).first() {

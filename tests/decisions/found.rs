@@ -271,6 +271,23 @@ fn what_a_journal_explains_and_what_it_does_not() {
             commit,
         ),
         row(
+            "an old journal that ends before a commit that failed",
+            FailedBack,
+            vec![done(Verb::FailBack, Some("j1"), -60)],
+            vec![ran("j2", Verb::Commit, Failed, -30), ran("j1", Verb::FailBack, Succeeded, -60)],
+            commit,
+        ),
+        row(
+            "a commit of its own that failed",
+            FailedBack,
+            vec![
+                OperationRecord { outcome: OperationOutcome::Failed, ..done(Verb::Commit, Some("j2"), -30) },
+                done(Verb::FailBack, Some("j1"), -60),
+            ],
+            vec![ran("j2", Verb::Commit, Failed, -30), ran("j1", Verb::FailBack, Succeeded, -60)],
+            None,
+        ),
+        row(
             "reprotected, by whomever",
             ReadyToFailBack,
             vec![],

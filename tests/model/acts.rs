@@ -15,7 +15,9 @@ use stateright::Model;
 
 use crate::{
     steps::{Build, End, Fate, Lag, Meddling, Step, Thought, Word, World},
-    translate::{self, blank, claims, compare, decide, decided, entry, guarded, permitted, record, time, to_status},
+    translate::{
+        self, blank, claims, compare, decide, decided, entry, guarded, permitted, record, time, to_status, unnoticed,
+    },
     world::{
         Answer, AzureSide, Brought, Cache, Claimed, Entry, Gate, Hand, JobEnd, Machine, Object, State, Tick, Truth,
     },
@@ -169,7 +171,9 @@ impl World {
         let Machine { truth, object, brought } = &mut state.machines[m];
         let read = if self.build == Build::Blind { seen } else { truth.seen() };
         let compared = compare(entry.verb, &read, self.permissive);
-        let answer = if compared.is_err() || refused {
+        let looks = entry.verb == Verb::Commit && !matches!(self.build, Build::Blind | Build::Presuming);
+        let news = looks && unnoticed(self, object, truth, state.now);
+        let answer = if compared.is_err() || refused || news {
             (fate == Fate::Answered).then_some(Answer::Refused)?
         } else if fate == Fate::LostBefore {
             Answer::Lost

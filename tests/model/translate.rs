@@ -15,7 +15,7 @@ use failback::{
             plan::{PlanDecision, PlanInput, digest, permits, spec_hash},
         },
         facts::{HomeIdentity, ItemFacts},
-        found::STATUS_LOST,
+        found::{self, STATUS_LOST},
         guard::{Fresh, Guarded, Precondition},
         observed::{
             AzureDisk, AzurePower, AzureVm, CurrentScenario, Fact, Generation, Job, JobState, OnPremisesVm,
@@ -267,6 +267,13 @@ pub fn guarded(verb: Verb) -> Guarded {
 pub fn compare(verb: Verb, seen: &Seen, permissive: bool) -> Result<(), String> {
     let home_vm = (verb == Verb::Commit).then(|| Some(vm(seen)));
     guarded(verb).check(&Fresh { item: item(seen, permissive), azure_vm: Some(azure_vm(seen)), home_vm })
+}
+
+/// What the jobs, listed right before a commit, show that nobody has looked at yet.
+pub fn unnoticed(world: &World, object: &Object, truth: &Truth, now: Tick) -> bool {
+    let (item, jobs) = (Some((truth.seen(), now)), Some((truth.jobs.clone(), now)));
+    let facts = to_facts(&Cache { object: object.clone(), item, jobs }, world.permissive);
+    found::unnoticed(&to_status(object, world.build), &facts, truth.seen().stage).is_some()
 }
 
 fn to_claim(claimed: Claimed) -> Claim {
