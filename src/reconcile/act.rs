@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{ResourceExt, api::ListParams};
 use tracing::{Instrument, Span};
 
@@ -48,6 +49,8 @@ pub(super) async fn act(
     guarded: Guarded,
     intent: OperationRecord,
 ) -> Result<(), Error> {
+    // The turn may have come late: what is concluded from the intent's age counts from its writing.
+    let intent = OperationRecord { intended_at: Time(context.clock.now()), ..intent };
     let span = trace::operation(guarded.action.verb().as_str(), &key.namespace, &key.name, intent.attempt);
     carry_out(context, key, item, status, guarded, intent).instrument(span).await
 }
@@ -175,6 +178,10 @@ async fn consent(context: &Context, key: &Key, intent: &OperationRecord, verb: V
         return Err("The intent is no longer on record: the item's status was lost or replaced.".to_owned());
     }
     let claim = status.claim.as_ref().ok_or("No plan has claimed the item.")?;
+    let wanted = if verb == Verb::Cancel { claim.cancel.is_some() } else { claim.up_to >= verb.leads_to() };
+    if claim.plan_uid != intent.plan_uid || !wanted {
+        return Err("The claim was changed: it does not lead to this step any more.".to_owned());
+    }
     let unreadable = |error: kube::Error| format!("Plan \"{}\" cannot be read: {error}", claim.plan);
     let plan = context.api::<FailbackPlan>(&key.namespace).get(&claim.plan).await.map_err(unreadable)?;
     if plan.uid().as_deref() != Some(claim.plan_uid.as_str()) {

@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn the_document_is_complete() {
         let document: Document = serde_yaml::from_str(TEXT).unwrap();
-        assert_eq!(document.kinds.len(), 12);
+        assert_eq!(document.kinds.len(), 13);
         for resource in resources() {
             assert!(Schema::deserialize(&resource.raw_schema).is_ok(), "{}", resource.kind());
             assert!(resource.schema.properties.contains_key("metadata"));

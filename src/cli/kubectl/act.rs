@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     api::{ABANDON_ANNOTATION, FailbackApproval, FailbackApprovalSpec, FailbackPlan, Reference, ReplicatedItem},
-    core::conditions,
+    core::{conditions, found::STATUS_LOST},
 };
 
 /// Field manager of all changes.
@@ -107,22 +107,27 @@ pub(super) async fn retry(cluster: &Cluster, plan: &str) -> Result<Done, Stop> {
     let token = format!("retry-{}", cluster.clock.now().strftime("%Y%m%dT%H%M%S.%3fZ"));
     let (after, changed) = change(cluster, plan, |_| Ok(Some(json!({ "spec": { "retryToken": token } })))).await?;
     let uid = after.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default();
-    let stalled: Vec<String> = cluster
-        .items()
-        .await?
-        .into_iter()
-        .filter_map(|item| {
-            let status = item.status?;
-            let ours = status.claim.as_ref().is_some_and(|claim| claim.plan_uid == uid);
-            (ours && conditions::is_true(&status.conditions, "Stalled")).then_some(item.metadata.name)?
-        })
-        .collect();
-    let text = match stalled.as_slice() {
-        [] => format!("plan {plan} has the retry token {token}; no machine needs a person now"),
-        names => format!("plan {plan} has the retry token {token}; tried again: {}", names.join(", ")),
-    };
+    let ours = cluster.items().await?.into_iter().filter_map(|item| {
+        let status = item.status?;
+        let ours = status.claim.as_ref().is_some_and(|claim| claim.plan_uid == uid);
+        let stalled = conditions::find(&status.conditions, "Stalled").filter(|stalled| stalled.status == "True")?;
+        ours.then_some((item.metadata.name?, stalled.reason == STATUS_LOST))
+    });
+    let (found, stalled): (Vec<_>, Vec<_>) = ours.partition(|(_, found)| *found);
+    let [found, stalled] = [found, stalled].map(|rows| rows.into_iter().map(|(name, _)| name).collect::<Vec<_>>());
+    let mut text = format!("plan {plan} has the retry token {token}; ");
+    match (stalled.is_empty(), found.is_empty()) {
+        (true, true) => text.push_str("no machine needs a person now"),
+        (false, _) => text.push_str(&format!("tried again: {}", stalled.join(", "))),
+        (true, false) => {}
+    }
+    if !found.is_empty() {
+        let names = found.join(", ");
+        let and = if stalled.is_empty() { "" } else { "; " };
+        text.push_str(&format!("{and}let go on as they were found, which no record explains ({STATUS_LOST}): {names}"));
+    }
     let done = Done::new(cluster, "retry", plan, changed, text);
-    Ok(done.with("retryToken", json!(token)).with("items", json!(stalled)))
+    Ok(done.with("retryToken", json!(token)).with("items", json!(stalled)).with("found", json!(found)))
 }
 
 pub(super) async fn cancel(cluster: &Cluster, flags: &CancelFlags) -> Result<Done, Stop> {

@@ -74,7 +74,7 @@ pub(super) fn sentence(
     let azure = shown.map_or_else(String::new, |what| format!(" Azure shows {what}."));
     let (what, then) = match found.step {
         ApprovalStep::Commit => (
-            "failed back, and no record says that this plan did that",
+            "failed back, and no record says that this plan did that, or what was done since",
             "the commit, which deletes the machine in Azure,",
         ),
         ApprovalStep::Reprotect | ApprovalStep::FailBack | ApprovalStep::Protect => (

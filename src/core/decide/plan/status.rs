@@ -191,17 +191,32 @@ impl Seen<'_, '_> {
         }
         if let Some(failed) = self.hooks_failed.first() {
             let remedy = waiting::remedy("HookFailed").unwrap_or_default();
-            return summary(false, false, counts.moving == 0, "HookFailed", &format!("{failed} Remedy: {remedy}"));
+            let message = format!("{failed} Remedy: {remedy}{}", self.also_retried());
+            return summary(false, false, counts.moving == 0, "HookFailed", &message);
         }
         if let Some(stalled) = standings.iter().find(|standing| standing.stalled && !standing.waits_for_word) {
             let why = stalled
                 .status
                 .and_then(|status| conditions::find(&status.conditions, "Stalled"))
                 .map_or_else(String::new, |condition| format!("{}: {}", condition.reason, condition.message));
-            let message = format!("{} of {} need a person. {}: {why}", counts.stalled, counts.total, stalled.name);
+            let also = self.also_retried();
+            let message =
+                format!("{} of {} need a person. {}: {why}{also}", counts.stalled, counts.total, stalled.name);
             return summary(false, false, counts.moving == 0, "ItemStalled", &message);
         }
         self.waiting()
+    }
+
+    /// What else a new retry token would let go on: it is a person's word about machines that were found, too.
+    fn also_retried(&self) -> String {
+        let found =
+            |standing: &&Standing<'_>| standing.claim.as_ref().is_some_and(|claim| claim.held_by == STATUS_LOST);
+        match self.standings.iter().filter(found).count() {
+            0 => String::new(),
+            lost => format!(
+                " A new retryToken also lets {lost} machine(s) go on that no record explains ({STATUS_LOST}): look at them first, or name them in spec.skip."
+            ),
+        }
     }
 
     /// What a plan waits for whose machines are not all where it wants them, and none of which needs a person.

@@ -97,6 +97,13 @@ pub(super) fn resolve<'a>(input: &PlanInput<'a>, frozen: &'a Frozen) -> Vec<Reso
     resolved
 }
 
+/// Whether a status says nothing of where its machine stands: before the first look, and while it cannot be read. Whether
+/// a commit has ended is told by the machine in Azure, which is read by itself.
+fn is_unclear(status: &ReplicatedItemStatus) -> bool {
+    let unknown = |kind| conditions::find(&status.conditions, kind).is_none_or(|shown| shown.status == "Unknown");
+    unknown("Reprotected") || unknown("Committed")
+}
+
 fn standing<'a>(input: &PlanInput<'a>, wave: &'a Wave, name: &'a str) -> Standing<'a> {
     let status = input.items.get(name);
     let claim = status.and_then(|status| status.claim.as_ref());
@@ -117,9 +124,7 @@ fn standing<'a>(input: &PlanInput<'a>, wave: &'a Wave, name: &'a str) -> Standin
         status,
         vault: input.declared.get(name).map(|declared| declared.vault.as_str()).unwrap_or_default(),
         reached,
-        unclear: status
-            .and_then(|status| conditions::find(&status.conditions, "Reprotected"))
-            .is_some_and(|condition| condition.status == "Unknown"),
+        unclear: status.is_some_and(is_unclear),
         arrived: observed && reached >= input.spec.desired_phase,
         stalled,
         waits_for_word,
