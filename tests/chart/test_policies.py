@@ -223,6 +223,7 @@ def requester(user, operation, obj, old=None):
         {"commit": commit(soakSeconds=0)},
         {"window": WINDOW},
         {"waivers": [waiver("VmNameFree")]},
+        {"hooks": [HOOK]},
         {"dryRun": True},
         {"onItemFailure": "Continue"},
         {"failureBudget": 3},
@@ -239,8 +240,11 @@ def test_who_changes_what_a_plan_does_asks_for_it(change):
 def test_what_an_approval_is_for_is_what_asks_anew():
     """The fields of the hash that an approval quotes, by the code that makes it."""
     source = (ROOT / "src/core/decide/plan/mod.rs").read_text()
-    hashed = re.findall(r'"(\w+)": spec\.', source[source.index("pub fn spec_hash") :])
-    assert len(hashed) >= 8
+    body = source[source.index("pub fn spec_hash") :].split("\n}\n")[0]
+    hashed = re.findall(r'"(\w+)": spec\.', body)
+    # Some are there only where the plan has them.
+    hashed += re.findall(r'insert\("(\w+)"\.to_owned\(\), [^;]*spec\.', body)
+    assert len(hashed) >= 9 and "hooks" in hashed and len(hashed) == len(set(hashed))
     policy = one(render(FULL), "ValidatingAdmissionPolicy", "failback-requester")
     [asks] = [v["expression"] for v in policy["spec"]["variables"] if v["name"] == "asksAnew"]
     assert [name for name in hashed if f"object.spec.{name} != oldObject.spec.{name}" not in asks
@@ -374,7 +378,34 @@ def test_a_started_plan_keeps_its_selectors(waves, allowed):
     assert lock(plan(waves=waves), unstarted(plan(waves=[FOUND]))) is None
 
 
+HOLDS = {**HOOK, "when": "Before", "scope": "Item", "onFailure": "Hold", "timeoutSeconds": 600}
+HOLDS_FOR_ONE = {**HOLDS, "items": ["web-01"], "waves": ["all"]}
+OTHER_JOB = {"jobTemplate": {"spec": {"template": {"spec": {"containers": [{"name": "b"}]}}}}}
+
+
+def waves(*depends, names="abc"):
+    """Waves that depend on these; None: on the wave before."""
+    return [
+        {"name": name, "items": [f"{name}-01"], "maxConcurrent": 10, **({} if on is None else {"dependsOn": list(on)})}
+        for name, on in zip(names, depends)
+    ]
+
+
 WEAKER = [
+    ({"hooks": [HOLDS]}, {}, "hooks that hold"),
+    ({"hooks": [HOLDS]}, {"hooks": [{**HOLDS, "name": "other"}]}, "hooks that hold"),
+    ({"hooks": [HOLDS]}, {"hooks": [{**HOLDS, "onFailure": "Continue"}]}, "hooks that hold"),
+    ({"hooks": [HOLDS]}, {"hooks": [{**HOLDS, "when": "After"}]}, "hooks that hold"),
+    ({"hooks": [HOLDS]}, {"hooks": [{**HOLDS, "step": "Protect"}]}, "hooks that hold"),
+    ({"hooks": [HOLDS]}, {"hooks": [{**HOLDS, "scope": "Plan"}]}, "hooks that hold"),
+    ({"hooks": [HOLDS]}, {"hooks": [{**HOLDS, "items": ["web-01"]}]}, "hooks that hold"),
+    ({"hooks": [HOLDS]}, {"hooks": [{**HOLDS, "waves": ["all"]}]}, "hooks that hold"),
+    ({"hooks": [HOLDS_FOR_ONE]}, {"hooks": [{**HOLDS_FOR_ONE, "items": ["web-02"]}]}, "hooks that hold"),
+    ({"waves": waves(None, None)}, {"waves": waves(None, [])}, "dependsOn of its waves"),
+    ({"waves": waves(None, None, ["a", "b"])}, {"waves": waves(None, None, ["a"])}, "dependsOn of its waves"),
+    ({"waves": waves(None, [], ["b"])}, {"waves": waves(None, [], None)}, "dependsOn of its waves"),
+    ({"waves": waves(None, None, names="ab")}, {"waves": waves(None, None, names="ba")}, "order of waves"),
+    ({"waves": waves(None, None, names="ab")}, {"waves": waves(None, [], None, names="acb")}, "order of waves"),
     ({"window": WINDOW}, {"window": WIDER}, "its window stays"),
     ({"window": WINDOW}, {}, "its window stays"),
     ({}, {"waivers": [waiver("VmNameFree")]}, "to waive a check"),
@@ -401,6 +432,19 @@ def test_what_holds_a_started_plan_back_is_set_aside_by_who_may_waive_it(before,
 
 
 STRICTER = [
+    ({}, {"hooks": [HOLDS]}),
+    ({"hooks": [HOLDS]}, {"hooks": [HOOK | {"name": "more"}, HOLDS]}),
+    ({"hooks": [HOLDS]}, {"hooks": [HOLDS | OTHER_JOB]}),
+    ({"hooks": [HOLDS]}, {"hooks": [{**HOLDS, "timeoutSeconds": 60, "items": []}]}),
+    ({"hooks": [HOLDS_FOR_ONE]}, {"hooks": [HOLDS]}),
+    ({"hooks": [HOLDS_FOR_ONE]}, {"hooks": [{**HOLDS_FOR_ONE, "items": ["web-02", "web-01"]}]}),
+    ({"hooks": [{**HOLDS, "onFailure": "Continue"}]}, {}),
+    ({"hooks": [{**HOLDS, "when": "After"}]}, {}),
+    ({"waves": waves(None, None)}, {"waves": waves(None, None, None)}),
+    ({"waves": waves(None, None, ["a"])}, {"waves": waves(None, None, ["b", "a"])}),
+    ({"waves": waves(None, [], ["a"])}, {"waves": waves(None, ["a"], [], names="acb")}),
+    ({"waves": [{**wave, "maxConcurrent": 1} for wave in waves(None, None)]}, {"waves": waves(None, None)}),
+    ({"maxConcurrent": 3}, {"maxConcurrent": 100, "onItemFailure": "Quarantine", "failureBudget": 100}),
     ({}, {"window": WINDOW}),
     ({"waivers": [waiver("VmNameFree")]}, {}),
     ({"waivers": [waiver("VmNameFree")]}, {"waivers": [waiver("VmNameFree", reason="said better")]}),
@@ -449,6 +493,29 @@ def test_a_claimed_machine_stays_the_same(change):
 
 def test_where_a_claimed_machine_goes_may_change():
     assert admit("item-lock", {}, user="rita", operation="UPDATE", obj=item(datastore="ds"), old=item()) is None
+
+
+VM = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/virtualMachines/web-01"
+OTHER_VM = VM.replace("web", "db")
+
+
+@pytest.mark.parametrize("before,after", [(None, OTHER_VM), (VM, OTHER_VM), (VM, None), (VM, VM), (None, None)])
+def test_what_a_claimed_machine_is_in_azure_is_changed_by_who_may_waive_its_plan(before, after):
+    old, new = (item(**({} if id is None else {"azureVmId": id})) for id in (before, after))
+
+    def say(user, old):
+        return admit("item-lock", {}, user=user, operation="UPDATE", obj=new, old=old)
+
+    GRANTS.add(("anna", "waive", "failbackplans", "dr", "web"))
+    assert say("anna", old) is None
+    GRANTS.add(("bert", "waive", "failbackplans", "dr", "other"))
+    for user in ("rita", "bert"):
+        if before == after:
+            assert say(user, old) is None
+        else:
+            assert say(user, old).startswith("plan web has claimed this machine: its azureVmId stays")
+    del old["status"]["claim"]
+    assert say("rita", old) is None
 
 
 PORT = {"name": "ssh", "tcp": {"port": 22}, "timeoutSeconds": 5, "intervalSeconds": 30, "successThreshold": 2, "failureThreshold": 3}

@@ -70,6 +70,15 @@ def test_the_image_has_sbom_provenance_and_a_signature_over_its_digest():
     assert "cosign sign --yes" in TEXT and "@${DIGEST}" in TEXT
 
 
+def test_the_image_has_the_tag_that_the_chart_asks_for():
+    build = next(s for s in JOBS["image"]["steps"] if s.get("uses", "").startswith("docker/build-push-action"))
+    image = "${{ vars.REGISTRY }}/${{ vars.IMAGE }}:"
+    tags = ("${{ github.ref_name }}", "${{ steps.version.outputs.plain }}")
+    assert build["with"]["tags"].split() == " ".join(image + tag for tag in tags).split()
+    version = step("image", "The tag is the version of the manifest and of the chart")
+    assert version["id"] == "version" and 'echo "plain=${TAG#v}" >> "${GITHUB_OUTPUT}"' in version["run"]
+
+
 def test_the_plugin_is_built_for_the_usual_platforms():
     assert sorted(platforms()) == sorted((system, arch) for system in ("darwin", "linux", "windows") for arch in ("amd64", "arm64"))
     cpu = {"amd64": "x86_64", "arm64": "aarch64"}

@@ -258,3 +258,7 @@ def test_notes_say_what_is_missing():
     assert "may read no Secret" not in notes({"watchNamespaces": ["dr"]})
     assert "system:serviceaccount:failback-system:failback" in notes({"azure": {"workloadIdentity": "webhook"}})
     assert "policies.approverIdentity is off" in notes({"policies": {"approverIdentity": {"enabled": False}}})
+    jobs, anybody = {"jobs": {"namespaces": ["dr", "lab"]}}, {"policies": {"jobAuthors": {"enabled": False}}}
+    warning = "policies.jobAuthors is off: whoever may write a plan can run any pod in dr, lab."
+    assert warning in notes({**jobs, **anybody})
+    assert all("policies.jobAuthors" not in notes(values) for values in (jobs, anybody))
