@@ -269,9 +269,15 @@ mod tests {
             let first = counter.fetch_add(1, Ordering::SeqCst) == 0;
             async move {
                 let (code, answer) = match (is_watch, first) {
-                    (true, true) => (StatusCode::FORBIDDEN, json!({ "kind": "Status", "status": "Failure", "code": 403, "message": "jobs.batch is forbidden", "reason": "Forbidden" })),
+                    (true, true) => (
+                        StatusCode::FORBIDDEN,
+                        json!({ "kind": "Status", "status": "Failure", "code": 403, "message": "jobs.batch is forbidden", "reason": "Forbidden" }),
+                    ),
                     (true, false) => std::future::pending().await,
-                    (false, _) => (StatusCode::OK, json!({ "apiVersion": "batch/v1", "kind": "JobList", "metadata": { "resourceVersion": "1" }, "items": [] })),
+                    (false, _) => (
+                        StatusCode::OK,
+                        json!({ "apiVersion": "batch/v1", "kind": "JobList", "metadata": { "resourceVersion": "1" }, "items": [] }),
+                    ),
                 };
                 Response::builder().status(code).body(Body::from(answer.to_string().into_bytes()))
             }
@@ -290,7 +296,10 @@ mod tests {
             told.recv().await.unwrap();
             come.push(listing());
         }
-        assert!(matches!(come.last(), Some(Listing::Refused(why)) if why.contains("jobs.batch is forbidden")), "{come:?}");
+        assert!(
+            matches!(come.last(), Some(Listing::Refused(why)) if why.contains("jobs.batch is forbidden")),
+            "{come:?}"
+        );
         tokio::time::sleep(ANEW / 2).await;
         assert!(matches!(listing(), Listing::Refused(_)), "it is left to itself for a while");
         tokio::time::sleep(ANEW).await;

@@ -198,24 +198,24 @@ fn a_wave_s_hook_waits_for_no_machine_whose_failback_is_not_made() {
 }
 
 #[test]
-fn a_hook_is_told_of_before_what_ends_by_itself() {
+fn a_hook_is_told_of_before_what_other_machines_wait_for() {
     let both = [("a", Stage::FailedBack), ("b", Stage::FailedBack)];
     let mut of_b = hook("each", "After FailBack Item");
     of_b["items"] = json!(["b"]);
     let mut case = case("Committed", &[&both], &[of_b]);
-    case.spec.commit.soak_seconds = 3600;
+    case.spec.cancel = serde_json::from_value(json!([{ "items": ["a"], "reason": "no" }])).unwrap();
     runs(&mut case);
-    assert_eq!(case.items["a"].claim.as_ref().unwrap().held_by, "WaitingForSoak");
+    assert_eq!(case.items["a"].claim.as_ref().unwrap().held_by, "Cancelled");
     assert_eq!(reason(&case), "HookRunning");
 }
 
 #[test]
 fn beside_a_hook_that_fails_nothing_is_estimated() {
-    let mut of_b = hook("each", "Before Reprotect Item");
+    let both = [("a", Stage::ReadyToFailBack), ("b", Stage::ReadyToFailBack)];
+    let mut of_b = hook("each", "Before FailBack Item");
     of_b["items"] = json!(["b"]);
-    let mut case = case("FailedBack", &[&TWO], &[of_b]);
+    let mut case = case("FailedBack", &[&both], &[of_b]);
     let job = case.pass().runs.remove(0).job;
-    case.move_to("a", Stage::SyncingToVMware);
     assert!(case.pass().status.estimated_completion.is_some());
     case.jobs = JobsSeen::Listed { jobs: BTreeMap::new(), refused: BTreeMap::from([(job, "No right.".to_owned())]) };
     assert!(case.pass().status.estimated_completion.is_none());

@@ -5,8 +5,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::super::{PlanInput, waves::Standing};
 use crate::{
     api::{
-        ApprovalStep, DesiredPhase, Hook, HookOutcome, HookScope, HookStatus, HookTime, OnHookFailure, OperationOutcome,
-        OperationRecord,
+        ApprovalStep, DesiredPhase, Hook, HookOutcome, HookScope, HookStatus, HookTime, OnHookFailure,
+        OperationOutcome, OperationRecord,
     },
     core::jobs::{self, JobEnd, JobSeen, JobsSeen},
 };
