@@ -9,11 +9,13 @@ mod record;
 
 use std::collections::BTreeMap;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+pub(super) use self::record::next_look;
 use self::record::{
-    For, applies, ends_of, holds, is_of, job_name, known, observed, sentence, step_from, step_to, still_counts, title,
+    For, applies, brief, ends_of, holds, is_of, job_name, known, not_yet, observed, sentence, step_from, step_to,
+    still_counts, title,
 };
 use super::{
     PlanInput, cancel,
@@ -219,15 +221,7 @@ impl<'i, 'a> Hooks<'i, 'a> {
         if begun || missing.is_empty() {
             return self.all(HookTime::After, step, scope, target);
         }
-        let shown = missing.iter().take(3).copied().collect::<Vec<_>>().join(", ");
-        let more = missing.len().saturating_sub(3);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        let message = format!(
-            "Hook \"{}\" runs once all machines {target} are {}, and their own hooks have ended; not yet: {shown}{more}.",
-            first.name,
-            phase.as_str()
-        );
-        Some(("HookRunning", message))
+        Some(("HookRunning", not_yet(first, target, phase, &missing)))
     }
 
     /// What holds a machine at the phase that it has reached.
@@ -250,24 +244,20 @@ impl<'i, 'a> Hooks<'i, 'a> {
     /// What holds a machine before its next step, which nothing else does.
     pub(super) fn before(&mut self, machine: &Standing<'a>) -> Option<Hold> {
         let step = step_from(machine.reached)?;
-        let applies = |hook: &Hook| match hook.scope {
-            HookScope::Plan => true,
-            HookScope::Wave => hook.is_for_wave(machine.wave),
-            HookScope::Item => hook.is_for_item(machine.wave, machine.name),
+        let scopes = [
+            (HookScope::Plan, For::Plan),
+            (HookScope::Wave, For::Wave(machine.wave)),
+            (HookScope::Item, For::Item(machine.wave, machine.name)),
+        ];
+        let any = |(scope, target)| {
+            self.input.spec.hooks.iter().any(|hook| applies(hook, HookTime::Before, step, scope, target))
         };
-        let before = |hook: &&Hook| hook.when == HookTime::Before && hook.step == step && applies(hook);
-        if !self.input.spec.hooks.iter().any(|hook| before(&hook)) {
-            return None;
-        }
-        if machine.unclear {
+        if machine.unclear && scopes.into_iter().any(any) {
             // It may be past this step.
             let (step, name) = (step.as_str(), machine.name);
             return Some(("HookRunning", format!("Hooks before {step} wait until it is seen where {name} stands.")));
         }
-        let mut of = |scope, target| self.all(HookTime::Before, step, scope, target);
-        of(HookScope::Plan, For::Plan)
-            .or_else(|| of(HookScope::Wave, For::Wave(machine.wave)))
-            .or_else(|| of(HookScope::Item, For::Item(machine.wave, machine.name)))
+        scopes.into_iter().find_map(|(scope, target)| self.all(HookTime::Before, step, scope, target))
     }
 
     /// How far one claim may lead from a phase: not past a step that hooks follow or come before.
@@ -287,8 +277,6 @@ impl<'i, 'a> Hooks<'i, 'a> {
 
     /// The plan's own records, the Jobs to make, and what failed.
     pub(super) fn concluded(self) -> (Vec<HookStatus>, Vec<HookRun>, Vec<String>) {
-        // A status has room for the first words; the conditions tell more.
-        let brief = |row: HookStatus| HookStatus { message: row.message.chars().take(BRIEF).collect(), ..row };
         (self.rows.into_iter().map(brief).collect(), self.runs, self.failed)
     }
 
@@ -407,18 +395,6 @@ fn may_act(machine: &Standing<'_>) -> bool {
     machine.status.is_some() && machine.claimed_by.is_none()
 }
 
-/// When to look again at Jobs of which nobody tells: those whose pods wait, and those that could not be made.
-pub(super) fn next_look<'r>(rows: impl Iterator<Item = &'r HookStatus>, now: Timestamp) -> Option<Timestamp> {
-    rows.filter_map(|row| match row.outcome {
-        HookOutcome::Refused => Some(now + REFUSED_AGAIN),
-        HookOutcome::Running => Some(now + PODS_AGAIN),
-        HookOutcome::Succeeded | HookOutcome::Failed => None,
-    })
-    .min()
-}
-
-/// How long the message of a record of the plan is.
-const BRIEF: usize = 120;
 /// How soon a Job that was refused is tried again.
 pub const REFUSED_AGAIN: SignedDuration = SignedDuration::from_secs(60);
 /// How often the pods of a Job are looked at, which no watch tells of.

@@ -1,8 +1,12 @@
 //! Records of hooks: what they are about, what their Jobs show, and what is said of them.
 
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::super::{PlanInput, waves::Standing};
+use super::{
+    super::{PlanInput, waves::Standing},
+    PODS_AGAIN, REFUSED_AGAIN,
+};
 use crate::{
     api::{
         ApprovalStep, DesiredPhase, Hook, HookOutcome, HookScope, HookStatus, HookTime, OnHookFailure,
@@ -203,6 +207,33 @@ pub(super) fn sentence(hook: &Hook, target: For<'_>, row: &HookStatus) -> String
         HookOutcome::Succeeded => format!("{title} has run as Job \"{job}\"."),
         HookOutcome::Failed => format!("{title} failed as Job \"{job}\":{why}"),
     }
+}
+
+/// What hooks of several machines wait for.
+pub(super) fn not_yet(hook: &Hook, target: For<'_>, phase: DesiredPhase, missing: &[&str]) -> String {
+    let shown = missing.iter().take(3).copied().collect::<Vec<_>>().join(", ");
+    let more = missing.len().saturating_sub(3);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!(
+        "Hook \"{}\" runs once all machines {target} are {}, and their own hooks have ended; not yet: {shown}{more}.",
+        hook.name,
+        phase.as_str()
+    )
+}
+
+/// A record of the plan: its status has room for the first words, and the conditions tell more.
+pub(super) fn brief(row: HookStatus) -> HookStatus {
+    HookStatus { message: row.message.chars().take(120).collect(), ..row }
+}
+
+/// When to look again at Jobs of which nobody tells: those whose pods wait, and those that could not be made.
+pub(in super::super) fn next_look<'r>(rows: impl Iterator<Item = &'r HookStatus>, now: Timestamp) -> Option<Timestamp> {
+    rows.filter_map(|row| match row.outcome {
+        HookOutcome::Refused => Some(now + REFUSED_AGAIN),
+        HookOutcome::Running => Some(now + PODS_AGAIN),
+        HookOutcome::Succeeded | HookOutcome::Failed => None,
+    })
+    .min()
 }
 
 fn short(text: &str) -> String {
