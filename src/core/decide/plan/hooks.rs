@@ -397,5 +397,3 @@ fn may_act(machine: &Standing<'_>) -> bool {
 
 /// How soon a Job that was refused is tried again.
 pub const REFUSED_AGAIN: SignedDuration = SignedDuration::from_secs(60);
-/// How often the pods of a Job are looked at, which no watch tells of.
-const PODS_AGAIN: SignedDuration = SignedDuration::from_secs(30);

@@ -1,11 +1,11 @@
 //! Records of hooks: what they are about, what their Jobs show, and what is said of them.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
     super::{PlanInput, waves::Standing},
-    PODS_AGAIN, REFUSED_AGAIN,
+    REFUSED_AGAIN,
 };
 use crate::{
     api::{
@@ -14,6 +14,9 @@ use crate::{
     },
     core::jobs::{self, JobEnd, JobSeen, JobsSeen},
 };
+
+/// How often the pods of a Job are looked at, which no watch tells of.
+const PODS_AGAIN: SignedDuration = SignedDuration::from_secs(30);
 
 /// What a hook runs for.
 #[derive(Clone, Copy, Debug)]
