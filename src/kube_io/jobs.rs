@@ -18,6 +18,7 @@ use serde_json::Value;
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
+    time::Instant,
 };
 
 use crate::core::jobs::{OWNER_LABEL, RIGHTS, label_of_owner, tail};
@@ -51,10 +52,30 @@ pub enum NotMade {
     Failed(Box<kube::Error>),
 }
 
+/// How long a refused watch is left to itself. One that was refused while it went on is not listed anew by itself, and
+/// would stay refused for ever.
+const ANEW: Duration = Duration::from_secs(60);
+
+/// How a namespace's Jobs stand.
+#[derive(Debug)]
+pub struct Watching {
+    listing: Listing,
+    since: Instant,
+    /// Grows with every change of a Job.
+    version: u64,
+}
+
 struct Namespace {
     store: Store<Job>,
-    listing: watch::Receiver<(Listing, u64)>,
+    watching: watch::Receiver<Watching>,
     task: JoinHandle<()>,
+}
+
+impl Namespace {
+    fn is_stuck(&self) -> bool {
+        let watching = self.watching.borrow();
+        matches!(watching.listing, Listing::Refused(_)) && watching.since.elapsed() > ANEW
+    }
 }
 
 impl Drop for Namespace {
@@ -82,30 +103,34 @@ impl JobWatch {
         self.with(namespace, |watched| {
             let jobs = watched.store.state().into_iter();
             let ours = jobs.filter(|job| label_of_owner(job.labels()) == Some(uid)).collect();
-            (watched.listing.borrow().0.clone(), ours)
+            (watched.watching.borrow().listing.clone(), ours)
         })
     }
 
-    /// Changes with every change of a Job in the namespace.
-    pub fn changes(&self, namespace: &str) -> watch::Receiver<(Listing, u64)> {
-        self.with(namespace, |watched| watched.listing.clone())
+    /// Changes with every change of a Job in the namespace; ends when the namespace is listed anew.
+    pub fn changes(&self, namespace: &str) -> watch::Receiver<Watching> {
+        self.with(namespace, |watched| watched.watching.clone())
     }
 
     fn with<T>(&self, namespace: &str, see: impl FnOnce(&Namespace) -> T) -> T {
         let mut namespaces = self.namespaces.lock().unwrap_or_else(PoisonError::into_inner);
+        if namespaces.get(namespace).is_some_and(Namespace::is_stuck) {
+            namespaces.remove(namespace);
+        }
         see(namespaces.entry(namespace.to_owned()).or_insert_with(|| self.start(namespace)))
     }
 
     fn start(&self, namespace: &str) -> Namespace {
         let api: Api<Job> = Api::namespaced(self.client.clone(), namespace);
         let (store, writer) = reflector::store();
-        let (sender, listing) = watch::channel((Listing::NotYet, 0));
+        let begun = Watching { listing: Listing::NotYet, since: Instant::now(), version: 0 };
+        let (sender, watching) = watch::channel(begun);
         let events = watcher::watcher(api, watcher::Config::default().labels(OWNER_LABEL).timeout(200))
             .default_backoff()
             .modify(|job| job.managed_fields_mut().clear())
             .reflect(writer);
         let task = tokio::spawn(follow(events.boxed(), namespace.to_owned(), sender, self.tell.clone()));
-        Namespace { store, listing, task }
+        Namespace { store, watching, task }
     }
 
     /// Makes a Job. One of that name that is the same owner's is it already: `false`.
@@ -130,7 +155,7 @@ impl JobWatch {
                 )))
             }
             Err(kube::Error::Api(status)) if matches!(status.code, 401 | 403) => {
-                Err(NotMade::Refused(format!("{}. {RIGHTS}", status.message.trim_end_matches('.'))))
+                Err(NotMade::Refused(with_rights(&status.message, "cannot create resource")))
             }
             Err(kube::Error::Api(status)) if matches!(status.code, 400 | 404 | 413 | 422) => {
                 Err(NotMade::Refused(status.message.clone()))
@@ -175,14 +200,14 @@ impl JobWatch {
 async fn follow(
     mut events: futures::stream::BoxStream<'static, watcher::Result<Event<Job>>>,
     namespace: String,
-    listing: watch::Sender<(Listing, u64)>,
+    watching: watch::Sender<Watching>,
     tell: mpsc::UnboundedSender<Told>,
 ) {
     let come = |now: Listing| {
-        listing.send_if_modified(|(state, version)| {
-            let changed = *state != now;
+        watching.send_if_modified(|watching| {
+            let changed = watching.listing != now;
             if changed {
-                (*state, *version) = (now, *version + 1);
+                *watching = Watching { listing: now, since: Instant::now(), version: watching.version + 1 };
             }
             changed
         })
@@ -192,7 +217,7 @@ async fn follow(
             Ok(Event::Init) => None,
             Ok(Event::InitDone) => come(Listing::Done).then(|| Told::Listing(namespace.clone())),
             Ok(Event::Apply(job) | Event::InitApply(job) | Event::Delete(job)) => {
-                listing.send_modify(|(_, version)| *version += 1);
+                watching.send_modify(|watching| watching.version += 1);
                 job.owner_references()
                     .first()
                     .map(|owner| Told::Owner(namespace.clone(), owner.kind.clone(), owner.name.clone()))
@@ -209,6 +234,12 @@ async fn follow(
     }
 }
 
+/// What the API server said, and the rights that are needed where it is these that are missing: a quota or an admission
+/// policy refuses with the same code.
+fn with_rights(said: &str, missing: &str) -> String {
+    if said.contains(missing) { format!("{}. {RIGHTS}", said.trim_end_matches('.')) } else { said.to_owned() }
+}
+
 /// What the API server said, when it said that we may not.
 fn forbidden(error: &watcher::Error) -> Option<String> {
     use watcher::Error::{InitialListFailed, NoResourceVersion, WatchError, WatchFailed, WatchStartFailed};
@@ -218,4 +249,70 @@ fn forbidden(error: &watcher::Error) -> Option<String> {
         InitialListFailed(_) | WatchStartFailed(_) | WatchFailed(_) | NoResourceVersion => return None,
     };
     matches!(status.code, 401 | 403).then(|| status.message.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use http::{Request, Response, StatusCode};
+    use kube::client::Body;
+    use serde_json::json;
+
+    use super::*;
+
+    /// An API server whose first watch of Jobs is refused, and every list is good.
+    fn client(lists: Arc<AtomicUsize>, watches: Arc<AtomicUsize>) -> Client {
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let is_watch = request.uri().query().is_some_and(|query| query.contains("watch=true"));
+            let counter = if is_watch { &watches } else { &lists };
+            let first = counter.fetch_add(1, Ordering::SeqCst) == 0;
+            async move {
+                let (code, answer) = match (is_watch, first) {
+                    (true, true) => (
+                        StatusCode::FORBIDDEN,
+                        json!({ "kind": "Status", "status": "Failure", "code": 403, "message": "jobs.batch is forbidden", "reason": "Forbidden" }),
+                    ),
+                    (true, false) => std::future::pending().await,
+                    (false, _) => (
+                        StatusCode::OK,
+                        json!({ "apiVersion": "batch/v1", "kind": "JobList", "metadata": { "resourceVersion": "1" }, "items": [] }),
+                    ),
+                };
+                Response::builder().status(code).body(Body::from(answer.to_string().into_bytes()))
+            }
+        });
+        Client::new(service, "default")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_namespace_whose_watch_was_refused_is_listed_anew_after_a_while() {
+        let lists = Arc::new(AtomicUsize::new(0));
+        let (jobs, mut told) = JobWatch::new(client(Arc::clone(&lists), Arc::default()));
+        let listing = || jobs.of_owner("dr", "uid").0;
+        assert_eq!(listing(), Listing::NotYet);
+        let mut come = Vec::new();
+        for _ in 0..2 {
+            told.recv().await.unwrap();
+            come.push(listing());
+        }
+        assert!(
+            matches!(come.last(), Some(Listing::Refused(why)) if why.contains("jobs.batch is forbidden")),
+            "{come:?}"
+        );
+        tokio::time::sleep(ANEW / 2).await;
+        assert!(matches!(listing(), Listing::Refused(_)), "it is left to itself for a while");
+        tokio::time::sleep(ANEW).await;
+        assert_eq!(listing(), Listing::NotYet);
+        told.recv().await.unwrap();
+        assert_eq!((listing(), lists.load(Ordering::SeqCst)), (Listing::Done, 2));
+    }
+
+    #[test]
+    fn the_rights_are_named_where_they_are_missing_alone() {
+        let missing = r#"jobs.batch is forbidden: User "x" cannot create resource "jobs" in API group "batch""#;
+        assert!(with_rights(missing, "cannot create resource").ends_with(RIGHTS));
+        let quota = "jobs.batch \"a\" is forbidden: exceeded quota: pods";
+        assert_eq!(with_rights(quota, "cannot create resource"), quota);
+    }
 }

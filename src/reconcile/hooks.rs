@@ -135,6 +135,9 @@ fn idle(job: &Job) -> bool {
 }
 
 /// Makes the Jobs that are due. True when one was refused: the plan says so in its next pass.
+///
+/// # Errors
+/// The first answer that never came or was a failure; the others are tried all the same.
 pub(super) async fn carry_out(
     context: &Context,
     key: &Key,
@@ -143,7 +146,7 @@ pub(super) async fn carry_out(
     items: &BTreeMap<String, Arc<ReplicatedItem>>,
     runs: Vec<HookRun>,
 ) -> Result<bool, WriteError> {
-    let mut refused = false;
+    let (mut refused, mut failed) = (false, None);
     for run in runs {
         let job = Key { namespace: key.namespace.clone(), name: run.job.clone() };
         let Some(hook) = plan.spec.hooks.iter().find(|hook| hook.name == run.hook) else { continue };
@@ -153,7 +156,7 @@ pub(super) async fn carry_out(
         let item = run.item.as_ref().and_then(|name| items.get(name));
         let body = body(context, key, uid, hook, &run, item.map(Arc::as_ref));
         if !context.leadership.is_valid_now() {
-            return Ok(refused);
+            break;
         }
         match context.stores.jobs.watch.make(&key.namespace, &body).await {
             Ok(made) => {
@@ -175,10 +178,17 @@ pub(super) async fn carry_out(
                 context.stores.jobs.note(job, Some(Refusal { why, at, generation }));
                 refused = true;
             }
-            Err(NotMade::Failed(error)) => return Err(WriteError::Kube(error)),
+            Err(NotMade::Failed(error)) => {
+                if let kube::Error::Api(status) = error.as_ref() {
+                    let why = format!("The API server answers {}: {}", status.code, status.message);
+                    let (at, generation) = (context.clock.now(), plan.metadata.generation);
+                    context.stores.jobs.note(job, Some(Refusal { why, at, generation }));
+                }
+                failed.get_or_insert(error);
+            }
         }
     }
-    Ok(refused)
+    failed.map_or(Ok(refused), |error| Err(WriteError::Kube(error)))
 }
 
 fn body(

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::{
     api::{JobProbe, Probe},
@@ -23,10 +23,17 @@ const TTL: i64 = 120;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The machine that is looked at.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) struct About {
     pub(super) uid: String,
     pub(super) environment: Environment,
+}
+
+/// The same machine, whatever is told of it: its phase changes while it is looked at, and what was seen holds on.
+impl PartialEq for About {
+    fn eq(&self, other: &Self) -> bool {
+        self.uid == other.uid
+    }
 }
 
 /// What looks need.
@@ -84,7 +91,11 @@ impl JobLooks<'_> {
             if let Some(answer) = ask() {
                 return Some(answer);
             }
-            timeout_at(limit, changes.changed()).await.ok()?.ok()?;
+            if timeout_at(limit, changes.changed()).await.ok()?.is_err() {
+                // The namespace is listed anew.
+                timeout_at(limit, sleep(Duration::from_secs(1))).await.ok()?;
+                changes = self.watch.changes(&key.namespace);
+            }
         }
     }
 

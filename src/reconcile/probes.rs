@@ -7,7 +7,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{Semaphore, mpsc},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
     task::JoinHandle,
 };
 
@@ -30,11 +30,12 @@ use crate::{
 
 /// How many looks are under way at the same time.
 const AT_ONCE: usize = 64;
-/// How many Jobs that look are under way at the same time: each is a pod.
-const JOBS_AT_ONCE: usize = 32;
+/// How many Jobs that look are under way at the same time in one namespace: each is a pod, and may take an hour, so that
+/// those of one namespace take no place of the others'.
+const JOBS_AT_ONCE: usize = 16;
 
 /// What the looks of one machine are about. When it changes, what was seen before says nothing any more.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Subject {
     pub(super) probes: Vec<Probe>,
     pub(super) moref: String,
@@ -67,7 +68,8 @@ fn about(item: &ReplicatedItem, guest_ip: Option<&str>) -> Option<About> {
 
 /// The looks of one machine; they end when this is dropped.
 struct Watched {
-    subject: Subject,
+    /// The latest, for the looks to come.
+    subject: watch::Sender<Subject>,
     seen: Arc<Mutex<Vec<ProbeFact>>>,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -90,8 +92,8 @@ struct Looker {
     clock: SharedClock,
     leadership: Arc<dyn Leadership>,
     wake: mpsc::UnboundedSender<Wake>,
-    room: Semaphore,
-    jobs_room: Semaphore,
+    room: Arc<Semaphore>,
+    jobs_rooms: Mutex<HashMap<String, Arc<Semaphore>>>,
 }
 
 impl Board {
@@ -102,8 +104,8 @@ impl Board {
         leadership: Arc<dyn Leadership>,
         wake: mpsc::UnboundedSender<Wake>,
     ) -> Self {
-        let (room, jobs_room) = (Semaphore::new(AT_ONCE), Semaphore::new(JOBS_AT_ONCE));
-        let looker = Looker { prober, jobs, clock, leadership, wake, room, jobs_room };
+        let (room, jobs_rooms) = (Arc::new(Semaphore::new(AT_ONCE)), Mutex::default());
+        let looker = Looker { prober, jobs, clock, leadership, wake, room, jobs_rooms };
         Self { looker: Arc::new(looker), machines: Mutex::default() }
     }
 
@@ -112,8 +114,10 @@ impl Board {
         let mut machines = self.machines.lock().unwrap_or_else(PoisonError::into_inner);
         match subject {
             None => drop(machines.remove(key)),
-            Some(subject) if machines.get(key).is_some_and(|watched| watched.subject == subject) => {}
-            Some(subject) => drop(machines.insert(key.clone(), self.start(key, subject))),
+            Some(subject) => match machines.get(key).filter(|watched| *watched.subject.borrow() == subject) {
+                Some(watched) => drop(watched.subject.send_replace(subject)),
+                None => drop(machines.insert(key.clone(), self.start(key, subject))),
+            },
         }
     }
 
@@ -124,7 +128,7 @@ impl Board {
             return Fact::seen(Vec::new(), now);
         }
         let machines = self.machines.lock().unwrap_or_else(PoisonError::into_inner);
-        match machines.get(key).filter(|watched| watched.subject.probes == declared) {
+        match machines.get(key).filter(|watched| watched.subject.borrow().probes == declared) {
             Some(watched) => Fact::seen(watched.seen.lock().unwrap_or_else(PoisonError::into_inner).clone(), now),
             None => Fact::unknown("No probe has looked yet: they begin when the machine is seen at home."),
         }
@@ -133,12 +137,13 @@ impl Board {
     fn start(&self, key: &Key, subject: Subject) -> Watched {
         let before: Vec<ProbeFact> = subject.probes.iter().map(ProbeFact::before_first).collect();
         let seen = Arc::new(Mutex::new(before));
-        let tasks = subject
-            .probes
-            .iter()
+        let probes = subject.probes.clone();
+        let (subject, latest) = watch::channel(subject);
+        let tasks = probes
+            .into_iter()
             .map(|probe| {
-                let (looker, key, probe) = (Arc::clone(&self.looker), key.clone(), probe.clone());
-                tokio::spawn(looker.look_on(key, probe, subject.clone(), Arc::clone(&seen)))
+                let (looker, key) = (Arc::clone(&self.looker), key.clone());
+                tokio::spawn(looker.look_on(key, probe, latest.clone(), Arc::clone(&seen)))
             })
             .collect();
         Watched { subject, seen, tasks }
@@ -146,7 +151,13 @@ impl Board {
 }
 
 impl Looker {
-    async fn look_on(self: Arc<Self>, key: Key, probe: Probe, subject: Subject, seen: Arc<Mutex<Vec<ProbeFact>>>) {
+    async fn look_on(
+        self: Arc<Self>,
+        key: Key,
+        probe: Probe,
+        subject: watch::Receiver<Subject>,
+        seen: Arc<Mutex<Vec<ProbeFact>>>,
+    ) {
         let interval = Duration::from_secs(u64::try_from(probe.interval_seconds).unwrap_or(5).max(5));
         loop {
             if self.leadership.is_valid_now() {
@@ -159,16 +170,30 @@ impl Looker {
         }
     }
 
-    async fn look(&self, key: &Key, probe: &Probe, subject: &Subject) -> ProbeSeen {
-        let room = if probe.job.is_some() { &self.jobs_room } else { &self.room };
-        match (room.acquire().await, &probe.job, &subject.about) {
-            (Ok(_room), Some(job), Some(about)) => {
+    async fn look(&self, key: &Key, probe: &Probe, subject: &watch::Receiver<Subject>) -> ProbeSeen {
+        let room = self.room(key, probe).await;
+        let subject = subject.borrow().clone();
+        match (room, &probe.job, &subject.about) {
+            (Some(_room), Some(job), Some(about)) => {
                 let (clock, leadership) = (self.clock.as_ref(), self.leadership.as_ref());
                 JobLooks { watch: &self.jobs, clock, leadership }.look(key, about, probe, job).await
             }
-            (Ok(_room), _, _) => self.prober.look(probe, subject.guest_ip.as_deref()).await,
-            (Err(_), _, _) => ProbeSeen::Inconclusive("The controller is stopping.".to_owned()),
+            (Some(_room), _, _) => self.prober.look(probe, subject.guest_ip.as_deref()).await,
+            (None, _, _) => ProbeSeen::Inconclusive("The controller is stopping.".to_owned()),
         }
+    }
+
+    /// Waits for a place.
+    async fn room(&self, key: &Key, probe: &Probe) -> Option<OwnedSemaphorePermit> {
+        let room = if probe.job.is_some() { self.jobs_room(&key.namespace) } else { Arc::clone(&self.room) };
+        room.acquire_owned().await.ok()
+    }
+
+    fn jobs_room(&self, namespace: &str) -> Arc<Semaphore> {
+        let mut rooms = self.jobs_rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        // Kept while somebody is in, or waits.
+        rooms.retain(|_, room| Arc::strong_count(room) > 1);
+        Arc::clone(rooms.entry(namespace.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(JOBS_AT_ONCE))))
     }
 }
 
@@ -179,4 +204,87 @@ fn note(seen: &Mutex<Vec<ProbeFact>>, probe: &Probe, saw: ProbeSeen, now: jiff::
     let stood = std::mem::replace(fact, fact.after(probe, saw, now));
     let shows = |fact: &ProbeFact| (fact.result, fact.message.clone(), fact.successes);
     shows(&stood) != shows(fact) || stood.is_stale(now)
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use jiff::Timestamp;
+    use serde_json::json;
+
+    use super::*;
+    use crate::ports::Clock;
+
+    /// Time stands, and every look is good.
+    struct Still;
+
+    #[async_trait]
+    impl Prober for Still {
+        async fn look(&self, _: &Probe, _: Option<&str>) -> ProbeSeen {
+            ProbeSeen::Good("It answers.".to_owned())
+        }
+    }
+
+    impl Clock for Still {
+        fn now(&self) -> Timestamp {
+            Timestamp::UNIX_EPOCH
+        }
+
+        fn wall(&self, span: Duration) -> Duration {
+            span
+        }
+    }
+
+    impl Leadership for Still {
+        fn is_valid_now(&self) -> bool {
+            true
+        }
+    }
+
+    fn board() -> (Board, mpsc::UnboundedReceiver<Wake>) {
+        let nobody = tower::service_fn(|_: http::Request<kube::client::Body>| {
+            std::future::pending::<Result<http::Response<kube::client::Body>, std::convert::Infallible>>()
+        });
+        let (jobs, _) = JobWatch::new(kube::Client::new(nobody, "default"));
+        let (wake, woken) = mpsc::unbounded_channel();
+        (Board::new(Arc::new(Still), Arc::new(jobs), Arc::new(Still), Arc::new(Still), wake), woken)
+    }
+
+    fn subject(uid: &str, phase: &str) -> Subject {
+        let probe = json!({ "name": "port", "tcp": { "port": 443 } });
+        let about = About { uid: uid.to_owned(), environment: [("FAILBACK_PHASE", phase.to_owned())].into() };
+        Subject {
+            probes: vec![serde_json::from_value(probe).unwrap()],
+            moref: "vm-1".to_owned(),
+            guest_ip: None,
+            about: Some(about),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_seen_holds_on_while_the_phase_changes() {
+        let (board, mut woken) = board();
+        let key = Key { namespace: "dr".to_owned(), name: "web-01".to_owned() };
+        let first = subject("one", "FailingBack");
+        let successes = || board.facts(&key, &first.probes).value().unwrap()[0].successes;
+        board.watch(&key, Some(first.clone()));
+        woken.recv().await.unwrap();
+        assert_eq!(successes(), 1);
+        board.watch(&key, Some(subject("one", "FailedBack")));
+        assert_eq!(successes(), 1, "the same machine");
+        let told = board.machines.lock().unwrap()[&key].subject.borrow().about.clone().unwrap();
+        assert_eq!(told.environment["FAILBACK_PHASE"], "FailedBack", "looks to come are told the latest");
+        board.watch(&key, Some(subject("two", "FailedBack")));
+        assert_eq!(successes(), 0, "another machine of that name");
+    }
+
+    #[tokio::test]
+    async fn jobs_of_one_namespace_take_no_place_of_the_others() {
+        let (board, _) = board();
+        let take = |namespace: &str| board.looker.jobs_room(namespace).try_acquire_owned();
+        let taken: Vec<_> = (0..JOBS_AT_ONCE).map(|_| take("one").unwrap()).collect();
+        assert!(take("one").is_err() && take("two").is_ok());
+        drop(taken);
+        assert!(take("one").is_ok());
+    }
 }

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use failback::{
-    api::{ApprovalStep, HookOutcome, HookStatus},
+    api::{ApprovalStep, HookOutcome, OperationOutcome},
     core::{
+        action::Verb,
         conditions,
         decide::plan::{HookRun, spec_hash},
         jobs::{JobEnd, JobSeen, JobsSeen},
@@ -13,7 +14,7 @@ use failback::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{at, plans::Case};
+use crate::support::{at, plans::Case, record};
 
 const TWO: [(&str, Stage); 2] = [("a", Stage::FailedOver), ("b", Stage::FailedOver)];
 
@@ -137,12 +138,87 @@ fn what_has_succeeded_stays_so_without_its_job() {
     end(&mut case, &JobEnd::Succeeded);
     runs(&mut case);
     case.jobs = JobsSeen::Listed { jobs: BTreeMap::new(), refused: BTreeMap::new() };
-    // A resynchronisation, another retry token: nothing of it runs again.
-    case.move_to("a", Stage::SyncingToVMware);
+    // A resynchronisation, before and under another retry token: nothing of it runs again.
+    for token in ["", "again"] {
+        case.spec.retry_token = token.to_owned();
+        case.move_to("a", Stage::SyncingToVMware);
+        assert!(runs(&mut case).is_empty());
+        case.move_to("a", Stage::ReadyToFailBack);
+        assert!(runs(&mut case).is_empty());
+        assert_eq!(case.items["a"].claim.as_ref().unwrap().hooks.len(), 1);
+    }
+    // Another call for the step: it was not made, then it was.
+    for (outcome, again) in [(OperationOutcome::NotMade, vec![]), (OperationOutcome::Succeeded, vec!["each a"])] {
+        case.items.get_mut("a").unwrap().history = vec![record(Verb::Reprotect, outcome, at(60))];
+        assert_eq!(runs(&mut case), again);
+    }
+}
+
+#[test]
+fn a_hook_that_is_moved_to_another_step_runs_there() {
+    for scope in ["Plan", "Wave", "Item"] {
+        let mut case = case("FailedBack", &[&TWO], &[hook("check", &format!("Before Reprotect {scope}"))]);
+        let before = runs(&mut case);
+        end(&mut case, &JobEnd::Succeeded);
+        runs(&mut case);
+        for name in ["a", "b"] {
+            case.move_to(name, Stage::ReadyToFailBack);
+        }
+        case.spec.hooks = serde_json::from_value(json!([hook("check", &format!("After Reprotect {scope}"))])).unwrap();
+        assert_eq!(runs(&mut case), before, "{scope}");
+        assert_eq!(reason(&case), "HookRunning");
+        end(&mut case, &JobEnd::Succeeded);
+        assert!(runs(&mut case).is_empty());
+        assert_eq!(case.items["a"].claim.as_ref().unwrap().up_to.as_str(), "FailedBack");
+    }
+}
+
+#[test]
+fn nothing_runs_before_the_step_of_a_machine_of_which_nobody_knows_where_it_is() {
+    let both = [("a", Stage::ReadyToFailBack), ("b", Stage::FailedOver)];
+    let mut case = case("FailedBack", &[&both], &[hook("each", "Before Reprotect Item")]);
+    let conditions = &mut case.items.get_mut("a").unwrap().conditions;
+    let seen = conditions.iter_mut().find(|condition| condition.type_ == "Reprotected").unwrap();
+    seen.status = "Unknown".to_owned();
+    assert_eq!(runs(&mut case), ["each b"]);
+    let claim = case.items["a"].claim.clone().unwrap();
+    assert_eq!(claim.held_by, "HookRunning");
+    assert_eq!(claim.held_message, "Hooks before Reprotect wait until it is seen where a stands.");
+    case.move_to("a", Stage::FailedOver);
+    assert_eq!(runs(&mut case), ["each a"]);
+}
+
+#[test]
+fn a_wave_s_hook_waits_for_no_machine_whose_failback_is_not_made() {
+    let both = [("a", Stage::FailedBack), ("b", Stage::ReadyToFailBack)];
+    let mut case = case("FailedBack", &[&both], &[hook("smoke", "After FailBack Wave")]);
     assert!(runs(&mut case).is_empty());
-    case.move_to("a", Stage::ReadyToFailBack);
-    assert!(runs(&mut case).is_empty());
-    assert_eq!(case.items["b"].claim.as_ref().unwrap().hooks.len(), 1);
+    case.spec.cancel = serde_json::from_value(json!([{ "items": ["b"], "reason": "stays" }])).unwrap();
+    assert_eq!(runs(&mut case), ["smoke wave-1"]);
+}
+
+#[test]
+fn a_hook_is_told_of_before_what_other_machines_wait_for() {
+    let both = [("a", Stage::FailedBack), ("b", Stage::FailedBack)];
+    let mut of_b = hook("each", "After FailBack Item");
+    of_b["items"] = json!(["b"]);
+    let mut case = case("Committed", &[&both], &[of_b]);
+    case.spec.cancel = serde_json::from_value(json!([{ "items": ["a"], "reason": "no" }])).unwrap();
+    runs(&mut case);
+    assert_eq!(case.items["a"].claim.as_ref().unwrap().held_by, "Cancelled");
+    assert_eq!(reason(&case), "HookRunning");
+}
+
+#[test]
+fn beside_a_hook_that_fails_nothing_is_estimated() {
+    let both = [("a", Stage::ReadyToFailBack), ("b", Stage::ReadyToFailBack)];
+    let mut of_b = hook("each", "Before FailBack Item");
+    of_b["items"] = json!(["b"]);
+    let mut case = case("FailedBack", &[&both], &[of_b]);
+    let job = case.pass().runs.remove(0).job;
+    assert!(case.pass().status.estimated_completion.is_some());
+    case.jobs = JobsSeen::Listed { jobs: BTreeMap::new(), refused: BTreeMap::from([(job, "No right.".to_owned())]) };
+    assert!(case.pass().status.estimated_completion.is_none());
 }
 
 #[test]
@@ -243,7 +319,8 @@ fn a_plan_that_rests_starts_no_hook() {
     suspended.spec.suspend = true;
     let mut dry = case("Reprotected", &[&TWO], &[hook("check", "Before Reprotect Plan")]);
     dry.spec.dry_run = true;
-    let mut deleted = case("Committed", &[&[("a", Stage::FailedBack)]], &[hook("check", "Before Commit Plan")]);
+    let both = [("a", Stage::ReadyToFailBack), ("b", Stage::FailedBack)];
+    let mut deleted = case("Committed", &[&both], &[hook("check", "Before Commit Plan")]);
     deleted.spec.commit.soak_seconds = 0;
     // It had claimed the machine before.
     deleted.spec.suspend = true;
@@ -256,7 +333,12 @@ fn a_plan_that_rests_starts_no_hook() {
         assert!(case.status.hooks.is_empty());
     }
     // Approved or not: a step whose hook has not run is not taken.
-    assert_eq!(deleted.items["a"].claim.as_ref().unwrap().held_by, "HookRunning");
+    assert_eq!(deleted.items["b"].claim.as_ref().unwrap().held_by, "HookRunning");
+    assert_eq!(reason(&deleted), "HookRunning Stalled");
+    let told = conditions::find(&deleted.status.conditions, "Ready").unwrap().message.clone();
+    for part in ["waits for b", "runs no hooks", "out of spec.hooks", "annotation failback.dev/abandon"] {
+        assert!(told.contains(part), "{told}");
+    }
 }
 
 #[test]
@@ -302,15 +384,17 @@ fn hooks_are_part_of_what_is_approved() {
     assert_ne!(spec_hash(&without), spec_hash(&with));
 }
 
-/// 128 rows of waves and 16 of the plan, each with the longest texts.
 #[test]
-fn records_stay_small() {
-    let row: HookStatus = serde_json::from_value(json!({
-        "name": "n".repeat(40), "wave": "w".repeat(63), "outcome": "Succeeded", "job": "j".repeat(57),
-        "jobUid": "3c9f5d1e-62b7-4d0a-8e21-9a4b7d6f1c33", "retryToken": "2026-11-26", "beganAt": at(0).to_string(),
-        "endedAt": at(60).to_string(),
-    }))
-    .unwrap();
-    let size = serde_json::to_string(&vec![row; 144]).unwrap().len();
-    assert!(size < 52 << 10, "{size}");
+fn more_hooks_than_a_status_has_room_for_are_refused() {
+    let hooks: Vec<Value> = (0..21).map(|number| hook(&format!("hook-{number}"), "Before Reprotect Wave")).collect();
+    let waves: [&[(&str, Stage)]; 2] = [&[("a", Stage::FailedOver)], &[("b", Stage::FailedOver)]];
+    let mut case = case("Reprotected", &waves, &hooks);
+    case.pass();
+    let told = conditions::find(&case.status.conditions, "Ready").unwrap().clone();
+    assert_eq!(told.reason, "InvalidSpec");
+    assert!(told.message.contains("are 42, and a plan has room for 40"), "{}", told.message);
+    case.spec.hooks[0].waves = vec!["wave-1".to_owned()];
+    case.spec.hooks[1].waves = vec!["wave-2".to_owned()];
+    case.pass();
+    assert_ne!(reason(&case), "InvalidSpec Stalled");
 }

@@ -3,8 +3,14 @@
 use std::collections::BTreeMap;
 
 use failback::{
-    api::{Cancelled, CheckResult, CheckStatus},
-    core::{conditions, decide::plan::PlanDecision, schedule::load::Limits, stage::Stage},
+    api::{Cancelled, CheckResult, CheckStatus, HookOutcome},
+    core::{
+        conditions,
+        decide::plan::PlanDecision,
+        jobs::{JobEnd, JobSeen, JobsSeen},
+        schedule::load::Limits,
+        stage::Stage,
+    },
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
@@ -63,6 +69,36 @@ fn two_thousand_machines_fit_and_stay() {
     assert!(case.decide().claims.is_empty());
 }
 
+/// As many hooks as a plan has room for, each with the longest name, and each has failed; their number.
+fn fail_hooks(case: &mut Case, text: &str) -> usize {
+    let hook = |number: usize, scope: &str| {
+        json!({
+            "name": format!("{number:02}-{}", "n".repeat(37)), "when": "Before", "step": "Reprotect", "scope": scope,
+            "jobTemplate": { "spec": { "template": { "spec": { "containers": [{ "name": "main", "image": "x" }] } } } },
+        })
+    };
+    let of_plan = (0..8).map(|number| hook(number, "Plan"));
+    case.spec.hooks = serde_json::from_value(of_plan.chain([hook(8, "Wave")]).collect()).unwrap();
+    let mut jobs = BTreeMap::new();
+    loop {
+        // Each goes on once the one before it has ended.
+        case.jobs = JobsSeen::Listed { jobs: jobs.clone(), refused: BTreeMap::new() };
+        let decision = case.decide();
+        case.status.hooks = decision.status.hooks;
+        if decision.runs.is_empty() {
+            break;
+        }
+        let uid = "3c9f5d1e-62b7-4d0a-8e21-9a4b7d6f1c33".to_owned();
+        let ended = JobSeen { uid, end: Some(JobEnd::Succeeded), waits: None };
+        jobs.extend(decision.runs.into_iter().map(|run| (run.job, ended.clone())));
+    }
+    for row in &mut case.status.hooks {
+        row.outcome = HookOutcome::Failed;
+        row.message = text.to_owned();
+    }
+    case.status.hooks.len()
+}
+
 #[test]
 fn the_worst_of_everything_fits() {
     let mut case = large(usual);
@@ -90,6 +126,8 @@ fn the_worst_of_everything_fits() {
     };
     case.status.cancelled = names.iter().take(32).map(cancelled).collect();
     case.spec.retry_token = "retry-20261126T123456.789Z".to_owned();
+    let hooks = fail_hooks(&mut case, &text);
+    assert_eq!(case.decide().status.hooks.len(), hooks);
     case.status.observed_generation = None;
     let worst = case.decide();
     println!("{} bytes", bytes(&worst));

@@ -12,14 +12,16 @@ pub(super) fn may_go(input: &PlanInput<'_>, standings: &[Standing<'_>]) -> bool 
 
 /// Machines that keep a deleted plan: failing back, or failed back and not committed, under this plan.
 pub(super) fn blocking<'a>(standings: &[Standing<'a>]) -> Vec<&'a str> {
-    let half_way = |standing: &&Standing<'_>| {
-        standing.ours.is_some()
-            && standing.status.is_some_and(|status| {
-                matches!(
-                    status.phase,
-                    ItemPhase::FailingBack | ItemPhase::FailedBack | ItemPhase::Committing | ItemPhase::Cancelling
-                )
-            })
-    };
-    standings.iter().filter(half_way).map(|standing| standing.name).collect()
+    standings.iter().filter(|standing| is_half_way(standing)).map(|standing| standing.name).collect()
+}
+
+/// Whether it is failing back, or failed back and not committed, under this plan.
+pub(super) fn is_half_way(standing: &Standing<'_>) -> bool {
+    standing.ours.is_some()
+        && standing.status.is_some_and(|status| {
+            matches!(
+                status.phase,
+                ItemPhase::FailingBack | ItemPhase::FailedBack | ItemPhase::Committing | ItemPhase::Cancelling
+            )
+        })
 }

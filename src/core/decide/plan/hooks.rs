@@ -9,17 +9,21 @@ mod record;
 
 use std::collections::BTreeMap;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use self::record::{For, applies, ends_of, holds, known, observed, sentence, step_from, step_to, still_counts, title};
+pub(super) use self::record::next_look;
+use self::record::{
+    For, applies, brief, ends_of, holds, is_of, job_name, known, not_yet, observed, sentence, step_from, step_to,
+    still_counts, title,
+};
 use super::{
     PlanInput, cancel,
     waves::{Resolved, Standing},
 };
 use crate::{
     api::{ApprovalStep, Cancelled, DesiredPhase, Hook, HookOutcome, HookScope, HookStatus, HookTime, OnHookFailure},
-    core::jobs::{self, JobsSeen},
+    core::jobs::JobsSeen,
 };
 
 /// A hold: reason and sentence.
@@ -117,8 +121,10 @@ impl<'i, 'a> Hooks<'i, 'a> {
                     .iter()
                     .filter_map(|row| {
                         let hook = self.input.spec.hooks.iter().find(|hook| hook.name == row.name)?;
-                        (hook.scope == HookScope::Item && still_counts(self.input, machine, hook, row))
-                            .then(|| observed(self.input, hook, row.clone()))
+                        let counts = hook.scope == HookScope::Item
+                            && is_of(self.input, hook, For::Item(name, machine.name), row)
+                            && still_counts(machine, hook, row);
+                        counts.then(|| observed(self.input, hook, row.clone()))
                     })
                     .collect();
                 running += rows.iter().filter(|row| row.outcome == HookOutcome::Running).count();
@@ -145,14 +151,19 @@ impl<'i, 'a> Hooks<'i, 'a> {
 
     /// What runs after steps: of machines, then of waves, then of the plan.
     fn follow(&mut self, waves: &[Resolved<'a>], cancelled: &[Cancelled]) {
+        let input = self.input;
+        let undone = |machine: &Standing<'_>| cancel::why(input, cancelled, machine.name).is_some();
+        // One whose failback is undone, or not made, comes no further than reprotected.
+        let set_aside = |machine: &Standing<'_>, step| {
+            step != ApprovalStep::Reprotect && machine.reached <= DesiredPhase::FailedBack && undone(machine)
+        };
         for wave in waves {
             for machine in &wave.machines {
-                let undone = cancel::why(self.input, cancelled, machine.name).is_some();
                 let rests = machine.reached <= self.input.spec.desired_phase
                     && may_act(machine)
                     && !machine.operating
                     && !machine.unclear
-                    && !undone;
+                    && !undone(machine);
                 let Some(step) = step_to(machine.reached).filter(|_| rests) else { continue };
                 let target = For::Item(&wave.wave.name, machine.name);
                 if let Some(hold) = self.all(HookTime::After, step, HookScope::Item, target) {
@@ -162,16 +173,17 @@ impl<'i, 'a> Hooks<'i, 'a> {
         }
         for wave in waves {
             let name = wave.wave.name.as_str();
-            let machines: Vec<&Standing<'a>> = wave.counting(self.input).collect();
             for step in STEPS {
-                if let Some(hold) = self.after_all(step, HookScope::Wave, For::Wave(name), &machines) {
+                let machines = wave.counting(self.input).filter(|machine| !set_aside(machine, step)).collect();
+                if let Some(hold) = self.after_all(step, HookScope::Wave, For::Wave(name), machines) {
                     self.after_wave.insert((name, step), hold);
                 }
             }
         }
-        let machines: Vec<&Standing<'a>> = waves.iter().flat_map(|wave| wave.counting(self.input)).collect();
         for step in STEPS {
-            if let Some(hold) = self.after_all(step, HookScope::Plan, For::Plan, &machines) {
+            let all = waves.iter().flat_map(|wave| wave.counting(self.input));
+            let machines = all.filter(|machine| !set_aside(machine, step)).collect();
+            if let Some(hold) = self.after_all(step, HookScope::Plan, For::Plan, machines) {
                 self.after_plan.insert(step, hold);
             }
         }
@@ -184,7 +196,7 @@ impl<'i, 'a> Hooks<'i, 'a> {
         step: ApprovalStep,
         scope: HookScope,
         target: For<'a>,
-        machines: &[&Standing<'a>],
+        machines: Vec<&Standing<'a>>,
     ) -> Option<Hold> {
         let first = self.input.spec.hooks.iter().find(|hook| applies(hook, HookTime::After, step, scope, target))?;
         let (_, phase) = ends_of(step);
@@ -209,15 +221,7 @@ impl<'i, 'a> Hooks<'i, 'a> {
         if begun || missing.is_empty() {
             return self.all(HookTime::After, step, scope, target);
         }
-        let shown = missing.iter().take(3).copied().collect::<Vec<_>>().join(", ");
-        let more = missing.len().saturating_sub(3);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        let message = format!(
-            "Hook \"{}\" runs once all machines {target} are {}, and their own hooks have ended; not yet: {shown}{more}.",
-            first.name,
-            phase.as_str()
-        );
-        Some(("HookRunning", message))
+        Some(("HookRunning", not_yet(first, target, phase, &missing)))
     }
 
     /// What holds a machine at the phase that it has reached.
@@ -240,13 +244,20 @@ impl<'i, 'a> Hooks<'i, 'a> {
     /// What holds a machine before its next step, which nothing else does.
     pub(super) fn before(&mut self, machine: &Standing<'a>) -> Option<Hold> {
         let step = step_from(machine.reached)?;
-        if self.input.spec.hooks.is_empty() {
-            return None;
+        let scopes = [
+            (HookScope::Plan, For::Plan),
+            (HookScope::Wave, For::Wave(machine.wave)),
+            (HookScope::Item, For::Item(machine.wave, machine.name)),
+        ];
+        let any = |(scope, target)| {
+            self.input.spec.hooks.iter().any(|hook| applies(hook, HookTime::Before, step, scope, target))
+        };
+        if machine.unclear && scopes.into_iter().any(any) {
+            // It may be past this step.
+            let (step, name) = (step.as_str(), machine.name);
+            return Some(("HookRunning", format!("Hooks before {step} wait until it is seen where {name} stands.")));
         }
-        let mut of = |scope, target| self.all(HookTime::Before, step, scope, target);
-        of(HookScope::Plan, For::Plan)
-            .or_else(|| of(HookScope::Wave, For::Wave(machine.wave)))
-            .or_else(|| of(HookScope::Item, For::Item(machine.wave, machine.name)))
+        scopes.into_iter().find_map(|(scope, target)| self.all(HookTime::Before, step, scope, target))
     }
 
     /// How far one claim may lead from a phase: not past a step that hooks follow or come before.
@@ -266,7 +277,7 @@ impl<'i, 'a> Hooks<'i, 'a> {
 
     /// The plan's own records, the Jobs to make, and what failed.
     pub(super) fn concluded(self) -> (Vec<HookStatus>, Vec<HookRun>, Vec<String>) {
-        (self.rows, self.runs, self.failed)
+        (self.rows.into_iter().map(brief).collect(), self.runs, self.failed)
     }
 
     /// Runs the hooks of one scope, one after the other, up to the first that has not ended.
@@ -324,14 +335,14 @@ impl<'i, 'a> Hooks<'i, 'a> {
             }
             *room -= 1;
         }
-        let job = self.job(hook, target);
+        let token = &self.input.spec.retry_token;
         let row = HookStatus {
             name: hook.name.clone(),
             wave: if matches!(target, For::Wave(_)) { target.wave().to_owned() } else { String::new() },
             outcome: HookOutcome::Running,
-            job,
+            job: job_name(self.input, hook, target, token),
             job_uid: None,
-            retry_token: self.input.spec.retry_token.clone(),
+            retry_token: token.clone(),
             message: String::new(),
             began_at: Time(self.input.now),
             ended_at: None,
@@ -359,13 +370,6 @@ impl<'i, 'a> Hooks<'i, 'a> {
         self.runs.push(HookRun { hook, wave, item, items, job });
     }
 
-    fn job(&self, hook: &Hook, target: For<'_>) -> String {
-        let [kind, of] = target.purpose();
-        let (when, step) = (hook.when.as_str(), hook.step.as_str());
-        let token = self.input.spec.retry_token.as_str();
-        jobs::name(&hook.name, &[self.input.uid, &hook.name, when, step, kind, of, token])
-    }
-
     fn row(&self, hook: &Hook, target: For<'_>) -> Option<HookStatus> {
         match target {
             For::Plan => self.rows.iter().find(|row| row.name == hook.name && row.wave.is_empty()),
@@ -391,17 +395,5 @@ fn may_act(machine: &Standing<'_>) -> bool {
     machine.status.is_some() && machine.claimed_by.is_none()
 }
 
-/// When to look again at Jobs of which nobody tells: those whose pods wait, and those that could not be made.
-pub(super) fn next_look<'r>(rows: impl Iterator<Item = &'r HookStatus>, now: Timestamp) -> Option<Timestamp> {
-    rows.filter_map(|row| match row.outcome {
-        HookOutcome::Refused => Some(now + REFUSED_AGAIN),
-        HookOutcome::Running => Some(now + PODS_AGAIN),
-        HookOutcome::Succeeded | HookOutcome::Failed => None,
-    })
-    .min()
-}
-
 /// How soon a Job that was refused is tried again.
 pub const REFUSED_AGAIN: SignedDuration = SignedDuration::from_secs(60);
-/// How often the pods of a Job are looked at, which no watch tells of.
-const PODS_AGAIN: SignedDuration = SignedDuration::from_secs(30);

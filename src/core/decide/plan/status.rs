@@ -54,7 +54,7 @@ pub(super) fn status(
         load: Some(input.load),
         now: input.now,
     };
-    let going = Going { moving: counts.moving > 0, held: is_held(input, standings) };
+    let going = Going { moving: counts.moving > 0, held: is_held(input, standings) || !run.hooks_failed.is_empty() };
     let (estimated_completion, preview) = preview::for_status(&ahead, input.status, input.generation, going);
     FailbackPlanStatus {
         observed_generation: input.generation,
@@ -234,7 +234,7 @@ impl Seen<'_, '_> {
                 let message = format!("{} ({})", issue.message, issue.items.join(", "));
                 return summary(false, false, false, reason, &message);
             }
-            if let Some((reason, message)) = standings.iter().find_map(hold) {
+            if let Some((reason, message)) = standings.iter().filter_map(hold).min_by_key(|(reason, _)| rank(reason)) {
                 let done = format!("{} of {} machine(s) are {desired}. {message}", counts.reached, counts.total);
                 let stalled = matches!(reason, "WaveTooLarge" | STATUS_LOST);
                 return summary(false, goes_on_by_itself(reason), stalled, reason, &done);
@@ -257,7 +257,15 @@ impl Seen<'_, '_> {
             return summary(false, true, false, "Released", "The plan goes; its machines stay where they are.");
         }
         let blocking = some_of(&deletion::blocking(standings));
-        if let Some((reason, message)) = standings.iter().find_map(hold).filter(|(reason, _)| *reason == STATUS_LOST) {
+        if let Some((reason, message)) = standings.iter().filter_map(hold).find(|(reason, _)| *reason == STATUS_LOST) {
+            return summary(false, false, true, reason, &message);
+        }
+        let halfway = standings.iter().filter(|standing| deletion::is_half_way(standing));
+        if let Some((reason, message)) = halfway.filter_map(hold).find(|(reason, _)| of_hook(reason)) {
+            let message = format!(
+                "The plan is being deleted, and waits for {blocking}. {message} Take the hook out of spec.hooks and approve the commit of the changed plan, or let the plan go as it is with the annotation failback.dev/abandon: {}.",
+                input.uid
+            );
             return summary(false, false, true, reason, &message);
         }
         if ceiling(input, DesiredPhase::FailedBack).up_to >= DesiredPhase::Committed {
@@ -285,6 +293,20 @@ fn hold(standing: &Standing<'_>) -> Option<(&'static str, String)> {
     let claim = standing.claim.as_ref().filter(|claim| !standing.arrived && claim.up_to <= standing.reached)?;
     let reason = HELD_REASONS.into_iter().find(|reason| *reason == claim.held_by)?;
     Some((reason, claim.held_message.clone()))
+}
+
+/// Which hold is told of several: those that need a person, then those of hooks, which nothing else shows.
+fn rank(reason: &str) -> u8 {
+    match reason {
+        STATUS_LOST | "HookFailed" => 0,
+        "WaveTooLarge" => 1,
+        "HookRunning" => 2,
+        _ => 3,
+    }
+}
+
+fn of_hook(reason: &str) -> bool {
+    matches!(reason, "HookRunning" | "HookFailed")
 }
 
 /// Whether a hold ends without a person.

@@ -22,6 +22,7 @@ pub(super) fn why_invalid(input: &PlanInput<'_>, waves: &[Resolved<'_>]) -> Opti
         .or_else(|| too_many(input, waves))
         .or_else(|| waiver(input))
         .or_else(|| hook(input))
+        .or_else(|| many_hooks(input))
         .or_else(|| window(input))
 }
 
@@ -115,6 +116,23 @@ fn hook(input: &PlanInput<'_>) -> Option<String> {
             "{field}: hook \"{name}\" runs after the whole plan is reprotected and before any machine is failed back, and wave \"{}\" is not reprotected before another one is home. Use scope: Wave.",
             wave.name
         ))
+    })
+}
+
+/// Each hook of scope Plan, and each of scope Wave in each of its waves, has a record in the plan's status.
+fn many_hooks(input: &PlanInput<'_>) -> Option<String> {
+    const MOST: usize = 40;
+    let spec = input.spec;
+    let rows = spec.hooks.iter().map(|hook| match hook.scope {
+        HookScope::Plan => 1,
+        HookScope::Wave => spec.waves.iter().filter(|wave| hook.is_for_wave(&wave.name)).count(),
+        HookScope::Item => 0,
+    });
+    let rows: usize = rows.sum();
+    (rows > MOST).then(|| {
+        format!(
+            "spec.hooks: those of scope Plan, and of scope Wave times their waves, are {rows}, and a plan has room for {MOST}. Name fewer waves in spec.hooks[].waves, use scope: Item, or make several plans."
+        )
     })
 }
 

@@ -1,12 +1,22 @@
 //! Records of hooks: what they are about, what their Jobs show, and what is said of them.
 
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::super::{PlanInput, waves::Standing};
-use crate::{
-    api::{ApprovalStep, DesiredPhase, Hook, HookOutcome, HookScope, HookStatus, HookTime, OnHookFailure},
-    core::jobs::{JobEnd, JobSeen, JobsSeen},
+use super::{
+    super::{PlanInput, waves::Standing},
+    REFUSED_AGAIN,
 };
+use crate::{
+    api::{
+        ApprovalStep, DesiredPhase, Hook, HookOutcome, HookScope, HookStatus, HookTime, OnHookFailure,
+        OperationOutcome, OperationRecord,
+    },
+    core::jobs::{self, JobEnd, JobSeen, JobsSeen},
+};
+
+/// How often the pods of a Job are looked at, which no watch tells of.
+const PODS_AGAIN: SignedDuration = SignedDuration::from_secs(30);
 
 /// What a hook runs for.
 #[derive(Clone, Copy, Debug)]
@@ -133,25 +143,44 @@ pub(super) fn observed(input: &PlanInput<'_>, hook: &Hook, row: HookStatus) -> H
 /// A record of the plan with what its Job shows now, if the plan still has such a hook and wave.
 pub(super) fn known(input: &PlanInput<'_>, row: &HookStatus) -> Option<HookStatus> {
     let hook = input.spec.hooks.iter().find(|hook| hook.name == row.name)?;
-    let is_ours = match hook.scope {
-        HookScope::Plan => row.wave.is_empty(),
-        HookScope::Wave => input.spec.waves.iter().any(|wave| wave.name == row.wave),
-        HookScope::Item => false,
+    let target = match hook.scope {
+        HookScope::Plan if row.wave.is_empty() => For::Plan,
+        HookScope::Wave if input.spec.waves.iter().any(|wave| wave.name == row.wave) => For::Wave(&row.wave),
+        HookScope::Plan | HookScope::Wave | HookScope::Item => return None,
     };
-    is_ours.then(|| observed(input, hook, row.clone()))
+    is_of(input, hook, target, row).then(|| observed(input, hook, row.clone()))
+}
+
+/// The Job's name: another one for each purpose and retry token.
+pub(super) fn job_name(input: &PlanInput<'_>, hook: &Hook, target: For<'_>, token: &str) -> String {
+    let [kind, of] = target.purpose();
+    let (when, step) = (hook.when.as_str(), hook.step.as_str());
+    jobs::name(&hook.name, &[input.uid, &hook.name, when, step, kind, of, token])
+}
+
+/// Whether a record is of the hook as it is now: one that was moved to another step has not run there.
+pub(super) fn is_of(input: &PlanInput<'_>, hook: &Hook, target: For<'_>, row: &HookStatus) -> bool {
+    row.job == job_name(input, hook, target, &row.retry_token)
 }
 
 /// A record counts until the step is taken again: one of before the step until that has led where it leads, one of after
-/// it until the machine went back and a person asked for another try. That site recovery synchronises anew is no such
-/// thing.
-pub(super) fn still_counts(input: &PlanInput<'_>, machine: &Standing<'_>, hook: &Hook, row: &HookStatus) -> bool {
+/// it until another call for the step was made. That site recovery synchronises anew, or could not be read for a moment,
+/// is no such thing.
+pub(super) fn still_counts(machine: &Standing<'_>, hook: &Hook, row: &HookStatus) -> bool {
     let (_, phase) = ends_of(hook.step);
     if machine.operating || machine.unclear {
         return true;
     }
     match hook.when {
         HookTime::Before => machine.reached < phase,
-        HookTime::After => machine.reached >= phase || row.retry_token == input.spec.retry_token,
+        HookTime::After => machine.status.is_none_or(|status| {
+            let again = |record: &OperationRecord| {
+                record.verb == hook.step.as_str()
+                    && record.outcome != OperationOutcome::NotMade
+                    && record.intended_at.0 > row.began_at.0
+            };
+            !status.operation.iter().chain(&status.history).any(again)
+        }),
     }
 }
 
@@ -181,6 +210,33 @@ pub(super) fn sentence(hook: &Hook, target: For<'_>, row: &HookStatus) -> String
         HookOutcome::Succeeded => format!("{title} has run as Job \"{job}\"."),
         HookOutcome::Failed => format!("{title} failed as Job \"{job}\":{why}"),
     }
+}
+
+/// What hooks of several machines wait for.
+pub(super) fn not_yet(hook: &Hook, target: For<'_>, phase: DesiredPhase, missing: &[&str]) -> String {
+    let shown = missing.iter().take(3).copied().collect::<Vec<_>>().join(", ");
+    let more = missing.len().saturating_sub(3);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!(
+        "Hook \"{}\" runs once all machines {target} are {}, and their own hooks have ended; not yet: {shown}{more}.",
+        hook.name,
+        phase.as_str()
+    )
+}
+
+/// A record of the plan: its status has room for the first words, and the conditions tell more.
+pub(super) fn brief(row: HookStatus) -> HookStatus {
+    HookStatus { message: row.message.chars().take(120).collect(), ..row }
+}
+
+/// When to look again at Jobs of which nobody tells: those whose pods wait, and those that could not be made.
+pub(in super::super) fn next_look<'r>(rows: impl Iterator<Item = &'r HookStatus>, now: Timestamp) -> Option<Timestamp> {
+    rows.filter_map(|row| match row.outcome {
+        HookOutcome::Refused => Some(now + REFUSED_AGAIN),
+        HookOutcome::Running => Some(now + PODS_AGAIN),
+        HookOutcome::Succeeded | HookOutcome::Failed => None,
+    })
+    .min()
 }
 
 fn short(text: &str) -> String {
