@@ -15,6 +15,7 @@ mod namespaces;
 mod permissions;
 mod probes;
 mod restarts;
+mod site;
 mod stage;
 mod steps;
 mod whole;

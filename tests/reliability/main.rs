@@ -13,7 +13,9 @@
 )]
 
 mod crash;
+mod front;
 mod gate;
+mod isolation;
 mod soak;
 mod takeover;
 mod trouble;

@@ -1,0 +1,331 @@
+//! A whole site comes home: 200 machines in six waves, two approvals, a window, a machine that fails in each step.
+
+#[allow(unreachable_pub, reason = "shared with the test of schedules")]
+#[path = "../../support/list_schedule.rs"]
+mod list_schedule;
+mod record;
+mod timeline;
+mod world;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use failback::{
+    api::{DesiredPhase, FailbackPlan, FailbackPlanStatus, ReplicatedItem, ReplicatedItemStatus},
+    core::{
+        conditions, preview,
+        schedule::load::{CALLS_PER_VAULT, DISKS_PER_TARGET, STARTS_PER_HOST},
+    },
+};
+use jiff::{SignedDuration, Timestamp};
+use kube::{
+    Api, ResourceExt,
+    api::{ListParams, Patch, PatchParams},
+};
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, process::Command};
+
+use self::{
+    record::{Record, STEPS, peaks, way},
+    timeline::{Timeline, of_run},
+    world::{AT_ONCE, FAILING, Machine, WAVES, connections, items, machines, plan, scenario},
+};
+use crate::{examples::example, stage::Stage};
+
+/// Simulated seconds in a second, on two cores that have nothing else to do: slow enough that the controller, in a
+/// test's build and beside both servers, is seldom what is waited for.
+const SPEED: f64 = 70.0;
+
+/// The same on a machine that has other things to do: by how much of two cores this process is given for a second.
+fn speed() -> f64 {
+    let (began, before) = (Instant::now(), cpu_seconds());
+    let spin = || while began.elapsed() < Duration::from_secs(1) {};
+    std::thread::scope(|threads| drop([threads.spawn(spin), threads.spawn(spin)]));
+    let share = (cpu_seconds() - before) / 2.0;
+    (SPEED * share).clamp(20.0, SPEED)
+}
+
+const WALL: Duration = Duration::from_secs(900);
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "ten minutes of two quiet cores; docs/reliability.md says what it has shown"]
+async fn two_hundred_machines_come_home_in_six_waves() {
+    let mut run = Run::prepare().await;
+    let previewed = run.preview().await;
+    let began = run.begin().await;
+    run.play(all_but_the_failed).await;
+    let first = Record::of(&run.stage.rehearsal.site.snapshot());
+    run.nothing_waited_for_us(&first, began).await;
+
+    run.retry().await;
+    run.play(|plan| plan.completed_at.is_some()).await;
+    let record = Record::of(&run.stage.rehearsal.site.snapshot());
+    limits_held(&record);
+    calls_as_previewed(&record, &previewed);
+    assert!(!run.stage.both_ran(), "never both copies at once");
+    run.table_is_quick().await;
+    insta::assert_snapshot!(of_run(&first, &record, &run.timeline));
+    run.stage.end().await;
+}
+
+/// What `play` waits for in the first part.
+fn all_but_the_failed(plan: &FailbackPlanStatus) -> bool {
+    let all = machines().len() - FAILING.len();
+    usize::try_from(plan.summary.reached) == Ok(all) && usize::try_from(plan.summary.stalled) == Ok(FAILING.len())
+}
+
+/// The calls that are to be made for each machine, in their order.
+type Calls = BTreeMap<String, Vec<String>>;
+
+struct Run {
+    stage: Stage,
+    speed: f64,
+    timeline: Timeline,
+}
+
+impl Run {
+    /// The site with all of its objects, each machine seen and its checks passed.
+    async fn prepare() -> Self {
+        let service = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = service.local_addr().unwrap().port();
+        // What stands for the services of the machines.
+        tokio::spawn(async move { while service.accept().await.is_ok() {} });
+        let connections = connections(&example("one-machine").manifests)
+            .into_iter()
+            .filter(|object| !["ReplicatedItem", "FailbackPlan"].contains(&object["kind"].as_str().unwrap()));
+        let speed = speed();
+        let stage = Stage::playing(&scenario().to_string(), speed, connections.collect()).await;
+        stage.apply(items(port)).await;
+        let run = Self { stage, speed, timeline: Timeline::default() };
+        run.stage.apply(vec![plan()]).await;
+        run.stage
+            .condition(Duration::from_secs(120), "each machine is seen, and its checks pass", || async {
+                let status = run.plan().await.status?;
+                conditions::find(&status.conditions, "PreflightPassed").filter(|it| it.status == "True").cloned()
+            })
+            .await;
+        run
+    }
+
+    async fn plan(&self) -> FailbackPlan {
+        self.stage.plans().get("site").await.unwrap()
+    }
+
+    async fn statuses(&self) -> BTreeMap<String, ReplicatedItemStatus> {
+        let items: Api<ReplicatedItem> = self.stage.items();
+        let all = items.list(&ListParams::default()).await.unwrap();
+        all.into_iter().map(|item| (item.name_any(), item.status.unwrap_or_default())).collect()
+    }
+
+    /// The calls that the library and the program promise, which agree.
+    async fn preview(&self) -> Calls {
+        let plan = self.plan().await;
+        let mut spec = plan.spec.clone();
+        spec.desired_phase = DesiredPhase::Protected;
+        let labels = self.stage.items().list(&ListParams::default()).await.unwrap();
+        let labels = labels.iter().map(|item| (item.name_any(), item.labels().clone())).collect();
+        let ahead = preview::preview(&preview::PreviewInput {
+            uid: plan.metadata.uid.as_deref().unwrap(),
+            spec: &spec,
+            items: &self.statuses().await,
+            found: &preview::found(&plan, &labels),
+            load: None,
+            now: self.stage.rehearsal.clock.now(),
+        });
+        let of_library: Calls = ahead
+            .waves
+            .iter()
+            .flat_map(|wave| &wave.machines)
+            .map(|machine| {
+                assert!(machine.blockers.is_empty(), "{machine:?}");
+                (machine.item.clone(), machine.calls.iter().map(|call| call.path.to_owned()).collect())
+            })
+            .collect();
+        let shown = self.program(&["plan", "site", "--up-to", "Protected", "-o", "json"]).await;
+        let shown: Value = serde_json::from_str(&shown).unwrap();
+        let rows = |value: &Value| value.as_array().unwrap().clone();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let of_program: Calls = rows(&shown["preview"]["waves"])
+            .iter()
+            .flat_map(|wave| rows(&wave["machines"]))
+            .map(|machine| (text(&machine["item"]), rows(&machine["calls"]).iter().map(|c| text(&c["path"])).collect()))
+            .collect();
+        assert_eq!(of_program, of_library);
+        assert_eq!(of_library.len(), machines().len());
+        of_library
+    }
+
+    /// `kubectl failback`, as a person runs it.
+    async fn program(&self, arguments: &[&str]) -> String {
+        let port = self.stage.rehearsal.api_address.port();
+        let kubeconfig: PathBuf = std::env::temp_dir().join(format!("failback-site-{port}.kubeconfig"));
+        std::fs::write(&kubeconfig, self.stage.rehearsal.kubeconfig()).unwrap();
+        let ran = Command::new(env!("CARGO_BIN_EXE_failback"))
+            .args(["kubectl", "--kubeconfig"])
+            .arg(&kubeconfig)
+            .args(arguments)
+            .output()
+            .await
+            .unwrap();
+        std::fs::remove_file(kubeconfig).unwrap();
+        let out = String::from_utf8(ran.stdout).unwrap();
+        assert!(ran.status.success(), "{arguments:?}: {out}{}", String::from_utf8_lossy(&ran.stderr));
+        out
+    }
+
+    /// Raises the plan: the moment from which it is measured. Its window opens when the first wave has been waiting for
+    /// a while.
+    async fn begin(&self) -> Timestamp {
+        let now = self.stage.rehearsal.clock.now();
+        let window = json!({
+            "start": now + SignedDuration::from_mins(20), "end": now + SignedDuration::from_hours(72),
+            "timeZone": "Europe/Berlin",
+        });
+        let patch = Patch::Merge(json!({ "spec": { "desiredPhase": "Protected", "window": window } }));
+        self.stage.plans().patch("site", &PatchParams::default(), &patch).await.unwrap();
+        now
+    }
+
+    async fn retry(&self) {
+        let told = self.program(&["retry", "site"]).await;
+        for (machine, ..) in FAILING {
+            assert!(told.contains(machine), "{machine} in {told}");
+        }
+    }
+
+    /// Follows the plan and approves what it asks for, until it is as wanted.
+    async fn play(&mut self, wanted: impl Fn(&FailbackPlanStatus) -> bool) {
+        let began = Instant::now();
+        loop {
+            let plan = self.plan().await;
+            let status = plan.status.clone().unwrap_or_default();
+            let now = self.stage.rehearsal.clock.now();
+            if let Some(step) = self.timeline.look(&status, now) {
+                self.stage.approve(&plan, &step).await;
+            }
+            if wanted(&status) {
+                return;
+            }
+            assert!(began.elapsed() < WALL, "not within {WALL:?}: {status:#?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// The run took at most 3 % longer than what a list scheduler makes of the same limits and durations, as the
+    /// controller measured them: from each call until it saw the end. At this speed a moment on the wall is a minute, so
+    /// the list scheduler is given one such moment after each step, before a place is taken again: as long as it took, on
+    /// average, until the end of a job was seen. What is left is waiting without a reason.
+    async fn nothing_waited_for_us(&self, record: &Record, began: Timestamp) {
+        let statuses = self.statuses().await;
+        let protected = statuses.values().filter_map(|status| conditions::find(&status.conditions, "Protected"));
+        let last = protected.filter(|it| it.status == "True").map(|it| it.last_transition_time.0).max().unwrap();
+        let since = |at: Timestamp| began.duration_until(at).as_secs().max(0);
+        let window = since(self.plan().await.spec.window.unwrap().start.unwrap().0);
+        let limits = list_schedule::Limits {
+            waves: WAVES.iter().map(|wave| (wave.positions_before(), wave.at_once)).collect(),
+            plan: AT_ONCE,
+            calls: CALLS_PER_VAULT as usize,
+            starts: STARTS_PER_HOST as usize,
+            disks: DISKS_PER_TARGET as usize,
+            opens: [0, window.max(since(self.timeline.approved("FailBack"))), since(self.timeline.approved("Commit"))],
+        };
+        let ways: Vec<_> = machines().iter().map(|machine| way(machine, &statuses[&machine.name])).collect();
+        let moment = record.seen_late(&statuses);
+        let at_once = list_schedule::makespan(&limits, &ways);
+        let after_a_moment = list_schedule::makespan(&limits, &slower(&ways, moment.round() as i64));
+        let took = since(last);
+        let above = |least: i64| (took - least) as f64 * 100.0 / least as f64;
+        println!(
+            "at {:.0} times the speed: makespan {} min, {:.1} % above a list schedule, {:.1} % above one that reacts in {:.2} s on the wall; {:.0} s on the wall, {:.0} s of CPU",
+            self.speed,
+            took / 60,
+            above(at_once),
+            above(after_a_moment),
+            moment / self.speed,
+            took as f64 / self.speed,
+            cpu_seconds(),
+        );
+        assert!(took * 100 <= after_a_moment * 103, "{took} s; a list schedule takes {after_a_moment} s");
+    }
+
+    /// `kubectl get rpi`: the table of all machines.
+    async fn table_is_quick(&self) {
+        let request = || {
+            http::Request::get("/apis/failback.dev/v1alpha1/namespaces/default/replicateditems?limit=500")
+                .header("Accept", "application/json;as=Table;v=v1;g=meta.k8s.io")
+                .body(Vec::new())
+                .unwrap()
+        };
+        let began = Instant::now();
+        let table: Value = serde_json::from_str(&self.stage.client.request_text(request()).await.unwrap()).unwrap();
+        let took = began.elapsed();
+        println!("kubectl get rpi, 200 machines: {} ms", took.as_millis());
+        assert_eq!(table["rows"].as_array().unwrap().len(), machines().len());
+        assert!(took < Duration::from_secs(1), "{took:?}");
+    }
+}
+
+/// The same ways, each step a moment longer.
+fn slower(ways: &[list_schedule::Way], moment: i64) -> Vec<list_schedule::Way> {
+    let leg = |leg: &list_schedule::Leg| list_schedule::Leg { call: leg.call + moment, ..*leg };
+    let way = |way: &list_schedule::Way| list_schedule::Way { legs: way.legs.iter().map(leg).collect(), ..way.clone() };
+    ways.iter().map(way).collect()
+}
+
+/// User and system time of this process, both servers and the controller in it.
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).unwrap_or_default();
+    (ticks(11) + ticks(12)) / 100.0
+}
+
+/// No limit was exceeded at any time, by the site's own record.
+fn limits_held(record: &Record) {
+    let machines = machines();
+    let of = |key: &dyn Fn(&Machine) -> String,
+              weight: &dyn Fn(&Machine) -> usize,
+              spans: &dyn Fn(&str) -> Vec<(i64, i64)>| {
+        peaks(machines.iter().map(|machine| (key(machine), weight(machine), spans(&machine.name))))
+    };
+    let one = |_: &Machine| 1;
+    let disks = of(&|m| m.target.clone(), &|m| m.disks, &|name| record.attached(name));
+    let calls = of(&|m| m.vault.to_owned(), &one, &|name| record.calls(name));
+    let starts = of(&|m| m.host.clone(), &one, &|name| record.starts(name));
+    let waves = of(&|m| WAVES[m.wave].name.to_owned(), &one, &|name| record.moves(name));
+    let plan = of(&|_| "plan".to_owned(), &one, &|name| record.moves(name));
+    println!("peaks: {disks:?} {calls:?} {starts:?} {waves:?} {plan:?}");
+    let within = |peaks: &BTreeMap<String, usize>, most: u32| {
+        assert!(peaks.values().all(|peak| *peak <= most as usize), "{peaks:?} exceeds {most}");
+    };
+    within(&disks, DISKS_PER_TARGET);
+    within(&calls, CALLS_PER_VAULT);
+    within(&starts, STARTS_PER_HOST);
+    within(&plan, AT_ONCE as u32);
+    for wave in &WAVES {
+        assert!(waves[wave.name] <= wave.at_once, "{} exceeds {}", waves[wave.name], wave.at_once);
+    }
+}
+
+/// Each verb once per machine, in the order that was previewed; those that were to fail so many times more.
+fn calls_as_previewed(record: &Record, previewed: &Calls) {
+    let made: BTreeSet<&str> = record.0.keys().map(String::as_str).collect();
+    assert_eq!(made.len(), previewed.len());
+    for (machine, expected) in previewed {
+        let path = |step: &str| match step {
+            "Reprotect" | "Protect" => "reProtect",
+            "FailBack" => "plannedFailover",
+            _ => "failoverCommit",
+        };
+        let jobs = record.0[machine].iter().filter(|job| STEPS.contains(&job.step));
+        let (failed, done): (Vec<_>, Vec<_>) = jobs.partition(|job| job.failed.is_some());
+        let done: Vec<_> = done.iter().map(|job| path(job.step).to_owned()).collect();
+        assert_eq!(done, *expected, "{machine}");
+        let planned = FAILING.iter().find(|(name, ..)| name == machine);
+        assert_eq!(failed.len(), planned.map_or(0, |(_, _, times)| *times as usize), "{machine}: {failed:?}");
+        assert!(failed.iter().all(|job| planned.is_some_and(|(_, step, _)| *step == job.step)), "{failed:?}");
+    }
+}
