@@ -319,6 +319,7 @@ fn decode(call: &Call, body: &[u8]) -> Outcome<Value> {
 /// A refusal as the real server would word it.
 fn injected(code: u16, call: &Call) -> Failure {
     match code {
+        403 => forbidden(call),
         409 => Failure::modified(&call.resource, call.name()),
         410 => Failure::expired("too old resource version"),
         429 => Failure::new(429, "TooManyRequests", "too many requests, please try again later"),
@@ -327,6 +328,26 @@ fn injected(code: u16, call: &Call) -> Failure {
         504 => Failure::new(504, "Timeout", "the server was unable to return a response in the time allotted"),
         other => Failure::new(other, "", "refused on request"),
     }
+}
+
+/// What RBAC says to whom no role gives a right.
+fn forbidden(call: &Call) -> Failure {
+    let (names, group) = (&call.resource.names.plural, &call.resource.group);
+    let of_group = if group.is_empty() { String::new() } else { format!(".{group}") };
+    let name = call.name.as_ref().map(|name| format!(" {name:?}")).unwrap_or_default();
+    let part = if call.subresource.is_empty() { String::new() } else { format!("/{}", call.subresource) };
+    let place = match &call.namespace {
+        Some(namespace) => format!("in the namespace {namespace:?}"),
+        None => "at the cluster scope".to_owned(),
+    };
+    Failure::new(
+        403,
+        "Forbidden",
+        format!(
+            "{names}{of_group}{name} is forbidden: User {:?} cannot {} resource \"{names}{part}\" in API group {group:?} {place}",
+            call.user.name, call.verb
+        ),
+    )
 }
 
 fn version() -> Value {
