@@ -5,7 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::common::Reference;
+use super::{common::Reference, plan::DesiredPhase};
 
 /// A step that can need approval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -28,6 +28,19 @@ impl ApprovalStep {
             Self::FailBack => "FailBack",
             Self::Commit => "Commit",
             Self::Protect => "Protect",
+        }
+    }
+
+    /// All steps, in their order.
+    pub const ALL: [Self; 4] = [Self::Reprotect, Self::FailBack, Self::Commit, Self::Protect];
+
+    /// The phase from which the step starts, and the one that it leads to.
+    pub const fn ends(self) -> (DesiredPhase, DesiredPhase) {
+        match self {
+            Self::Reprotect => (DesiredPhase::Assessed, DesiredPhase::Reprotected),
+            Self::FailBack => (DesiredPhase::Reprotected, DesiredPhase::FailedBack),
+            Self::Commit => (DesiredPhase::FailedBack, DesiredPhase::Committed),
+            Self::Protect => (DesiredPhase::Committed, DesiredPhase::Protected),
         }
     }
 }

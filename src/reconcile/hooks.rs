@@ -146,6 +146,7 @@ pub(super) async fn carry_out(
     items: &BTreeMap<String, Arc<ReplicatedItem>>,
     runs: Vec<HookRun>,
 ) -> Result<bool, WriteError> {
+    let refusal = |why| Some(Refusal { why, at: context.clock.now(), generation: plan.metadata.generation });
     let (mut refused, mut failed) = (false, None);
     for run in runs {
         let job = Key { namespace: key.namespace.clone(), name: run.job.clone() };
@@ -174,15 +175,13 @@ pub(super) async fn carry_out(
             }
             Err(NotMade::Refused(why)) => {
                 tracing::warn!(plan = %key.name, namespace = %key.namespace, hook = %run.hook, job = %run.job, why, "a hook's Job was refused");
-                let (at, generation) = (context.clock.now(), plan.metadata.generation);
-                context.stores.jobs.note(job, Some(Refusal { why, at, generation }));
+                context.stores.jobs.note(job, refusal(why));
                 refused = true;
             }
             Err(NotMade::Failed(error)) => {
                 if let kube::Error::Api(status) = error.as_ref() {
                     let why = format!("The API server answers {}: {}", status.code, status.message);
-                    let (at, generation) = (context.clock.now(), plan.metadata.generation);
-                    context.stores.jobs.note(job, Some(Refusal { why, at, generation }));
+                    context.stores.jobs.note(job, refusal(why));
                 }
                 failed.get_or_insert(error);
             }

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 use crate::{
     front::{Front, Route},
-    world::{CONNECTIONS, CYCLE, Controller, MACHINE, PLAN},
+    world::{CYCLE, Controller, manifests},
 };
 
 /// What a step may take longer beside those that fail.
@@ -184,7 +184,7 @@ async fn apply(
     vcenter: &str,
 ) {
     namespace_of(well, namespace).await;
-    for mut object in manifests(machines) {
+    for mut object in soaking(machines) {
         object["metadata"]["namespace"] = json!(namespace);
         if object["kind"] == "RecoveryVault" {
             object["spec"]["resourceGroup"] = json!(group);
@@ -200,26 +200,16 @@ async fn namespace_of(well: &Rehearsal, name: &str) {
     well.api.apply(namespace).await.unwrap();
 }
 
-fn manifests(machines: &[String]) -> Vec<Value> {
-    let mut manifests = documents(CONNECTIONS).unwrap();
-    for name in machines {
-        let mut machine = documents(MACHINE).unwrap().remove(0);
-        machine["metadata"]["name"] = json!(name);
-        machine["spec"]["machine"] = json!(name);
-        manifests.push(machine);
-    }
-    let mut plan = documents(PLAN).unwrap().remove(0);
-    plan["spec"]["waves"] = json!([{ "name": "all", "items": machines, "maxConcurrent": machines.len() }]);
-    // Of those whose vCenter will hang, the time in which it begins to.
-    plan["spec"]["commit"]["soakSeconds"] = json!(if machines.len() == IN_TROUBLE { 150 } else { 0 });
-    manifests.push(plan);
-    manifests
+/// Of those whose vCenter will hang, the soak is the time in which it begins to.
+fn soaking(machines: &[String]) -> Vec<Value> {
+    let seconds = if machines.len() == IN_TROUBLE { 150 } else { 0 };
+    manifests(machines, |spec| spec["commit"]["soakSeconds"] = json!(seconds))
 }
 
 /// A namespace whose passwords are wrong, and an object that does not parse.
 async fn wrong(well: &Rehearsal, azure: &str) {
     namespace_of(well, "wrong").await;
-    for mut object in manifests(&names("wrong", 2)) {
+    for mut object in soaking(&names("wrong", 2)) {
         object["metadata"]["namespace"] = json!("wrong");
         match object["kind"].as_str() {
             Some("Secret") if object["metadata"]["name"] == "azure" => {

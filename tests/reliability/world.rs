@@ -16,9 +16,9 @@ use serde_json::{Value, json};
 
 use crate::gate::Gate;
 
-pub(crate) const CONNECTIONS: &str = include_str!("../../examples/one-machine/connections.yaml");
-pub(crate) const MACHINE: &str = include_str!("../../examples/one-machine/machine.yaml");
-pub(crate) const PLAN: &str = include_str!("../../examples/one-machine/plan.yaml");
+const CONNECTIONS: &str = include_str!("../../examples/one-machine/connections.yaml");
+const MACHINE: &str = include_str!("../../examples/one-machine/machine.yaml");
+const PLAN: &str = include_str!("../../examples/one-machine/plan.yaml");
 /// The cycle of a machine that comes home and is protected again.
 pub(crate) const CYCLE: [&str; 4] = ["reProtect", "plannedFailover", "failoverCommit", "reProtect"];
 
@@ -38,7 +38,7 @@ impl World {
         let setup = Setup { seed, ..Setup::new(scenario(&machines), speed) };
         let rehearsal = Rehearsal::start(&setup).await.unwrap();
         let gate = Gate::before(&rehearsal).await;
-        for manifest in manifests(&machines) {
+        for manifest in manifests(&machines, |spec| spec["onItemFailure"] = json!("Continue")) {
             // The vault is reached through the gate; vCenter is only ever read, and reached directly.
             let through = if manifest["kind"] == "RecoveryVault" { &gate.site } else { &rehearsal.site_url };
             rehearsal.api.apply(pointed_at_site(manifest, through)).await.unwrap();
@@ -157,7 +157,8 @@ fn scenario(machines: &[String]) -> String {
     scenario.to_string()
 }
 
-fn manifests(machines: &[String]) -> Vec<Value> {
+/// Connections, these machines, and a plan that moves all of them at a time, with `declare` added to its spec.
+pub(crate) fn manifests(machines: &[String], declare: impl FnOnce(&mut Value)) -> Vec<Value> {
     let mut manifests = documents(CONNECTIONS).unwrap();
     for name in machines {
         let mut machine = documents(MACHINE).unwrap().remove(0);
@@ -166,8 +167,8 @@ fn manifests(machines: &[String]) -> Vec<Value> {
         manifests.push(machine);
     }
     let mut plan = documents(PLAN).unwrap().remove(0);
-    plan["spec"]["onItemFailure"] = json!("Continue");
     plan["spec"]["waves"] = json!([{ "name": "all", "items": machines, "maxConcurrent": machines.len() }]);
+    declare(&mut plan["spec"]);
     manifests.push(plan);
     manifests
 }

@@ -89,12 +89,7 @@ pub(super) fn window_changes(input: &PlanInput<'_>) -> Option<Timestamp> {
 pub(super) fn unapproved(input: &PlanInput<'_>, reached: DesiredPhase) -> Option<(DesiredPhase, String)> {
     in_order(&input.spec.approvals).into_iter().find_map(|approval| {
         let step = approval.step;
-        let (below, at) = match step {
-            ApprovalStep::Reprotect => (DesiredPhase::Assessed, DesiredPhase::Reprotected),
-            ApprovalStep::FailBack => (DesiredPhase::Reprotected, DesiredPhase::FailedBack),
-            ApprovalStep::Commit => (DesiredPhase::FailedBack, DesiredPhase::Committed),
-            ApprovalStep::Protect => (DesiredPhase::Committed, DesiredPhase::Protected),
-        };
+        let (below, at) = step.ends();
         let lacking = reached < at && input.spec.desired_phase >= at && !approved(input, &approval);
         lacking.then(|| {
             let others = if approval.forbid_requester { ", by others than who asked for the plan" } else { "" };

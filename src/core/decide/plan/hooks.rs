@@ -14,8 +14,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 pub(super) use self::record::next_look;
 use self::record::{
-    For, applies, brief, ends_of, holds, is_of, job_name, known, not_yet, observed, sentence, step_from, step_to,
-    still_counts, title,
+    For, applies, brief, holds, is_of, job_name, known, not_yet, observed, sentence, step_from, step_to, still_counts,
+    title,
 };
 use super::{
     PlanInput, cancel,
@@ -199,7 +199,7 @@ impl<'i, 'a> Hooks<'i, 'a> {
         machines: Vec<&Standing<'a>>,
     ) -> Option<Hold> {
         let first = self.input.spec.hooks.iter().find(|hook| applies(hook, HookTime::After, step, scope, target))?;
-        let (_, phase) = ends_of(step);
+        let (_, phase) = step.ends();
         // Somebody else led them further on: there is nothing to hold.
         if phase > self.input.spec.desired_phase || !machines.iter().any(|machine| machine.reached == phase) {
             return None;
@@ -235,7 +235,7 @@ impl<'i, 'a> Hooks<'i, 'a> {
     /// Whether waves that depend on this one wait for its hooks: those up to the phase at which it is verified.
     pub(super) fn pending(&self, wave: &Resolved<'_>) -> bool {
         let Some(step) = step_to(self.input.spec.desired_phase.min(DesiredPhase::FailedBack)) else { return false };
-        let (_, phase) = ends_of(step);
+        let (_, phase) = step.ends();
         let name = wave.wave.name.as_str();
         let held = |machine: &Standing<'_>| machine.reached == phase && self.after_item.contains_key(machine.name);
         self.after_wave.keys().any(|(of, after)| *of == name && *after == step) || wave.counting(self.input).any(held)
@@ -262,10 +262,10 @@ impl<'i, 'a> Hooks<'i, 'a> {
 
     /// How far one claim may lead from a phase: not past a step that hooks follow or come before.
     pub(super) fn stop_after(&self, reached: DesiredPhase) -> Option<DesiredPhase> {
-        let (_, phase) = ends_of(step_from(reached)?);
+        let (_, phase) = step_from(reached)?.ends();
         let between = |hook: &&Hook| match hook.when {
-            HookTime::After => ends_of(hook.step).1 == phase,
-            HookTime::Before => ends_of(hook.step).0 == phase,
+            HookTime::After => hook.step.ends().1 == phase,
+            HookTime::Before => hook.step.ends().0 == phase,
         };
         self.input.spec.hooks.iter().any(|hook| between(&hook)).then_some(phase)
     }

@@ -53,36 +53,14 @@ impl std::fmt::Display for For<'_> {
     }
 }
 
-/// Where a step begins, and where it leads.
-pub(super) const fn ends_of(step: ApprovalStep) -> (DesiredPhase, DesiredPhase) {
-    match step {
-        ApprovalStep::Reprotect => (DesiredPhase::Assessed, DesiredPhase::Reprotected),
-        ApprovalStep::FailBack => (DesiredPhase::Reprotected, DesiredPhase::FailedBack),
-        ApprovalStep::Commit => (DesiredPhase::FailedBack, DesiredPhase::Committed),
-        ApprovalStep::Protect => (DesiredPhase::Committed, DesiredPhase::Protected),
-    }
-}
-
 /// The step that leads to a phase.
-pub(super) const fn step_to(phase: DesiredPhase) -> Option<ApprovalStep> {
-    match phase {
-        DesiredPhase::Assessed => None,
-        DesiredPhase::Reprotected => Some(ApprovalStep::Reprotect),
-        DesiredPhase::FailedBack => Some(ApprovalStep::FailBack),
-        DesiredPhase::Committed => Some(ApprovalStep::Commit),
-        DesiredPhase::Protected => Some(ApprovalStep::Protect),
-    }
+pub(super) fn step_to(phase: DesiredPhase) -> Option<ApprovalStep> {
+    ApprovalStep::ALL.into_iter().find(|step| step.ends().1 == phase)
 }
 
 /// The step that begins at a phase.
-pub(super) const fn step_from(phase: DesiredPhase) -> Option<ApprovalStep> {
-    match phase {
-        DesiredPhase::Assessed => Some(ApprovalStep::Reprotect),
-        DesiredPhase::Reprotected => Some(ApprovalStep::FailBack),
-        DesiredPhase::FailedBack => Some(ApprovalStep::Commit),
-        DesiredPhase::Committed => Some(ApprovalStep::Protect),
-        DesiredPhase::Protected => None,
-    }
+pub(super) fn step_from(phase: DesiredPhase) -> Option<ApprovalStep> {
+    ApprovalStep::ALL.into_iter().find(|step| step.ends().0 == phase)
 }
 
 /// Whether a failed run holds: under another retry token it is begun anew.
@@ -167,7 +145,7 @@ pub(super) fn is_of(input: &PlanInput<'_>, hook: &Hook, target: For<'_>, row: &H
 /// it until another call for the step was made. That site recovery synchronises anew, or could not be read for a moment,
 /// is no such thing.
 pub(super) fn still_counts(machine: &Standing<'_>, hook: &Hook, row: &HookStatus) -> bool {
-    let (_, phase) = ends_of(hook.step);
+    let (_, phase) = hook.step.ends();
     if machine.operating || machine.unclear {
         return true;
     }
