@@ -166,8 +166,8 @@ pub(crate) async fn forward(client: reqwest::Client, url: String, request: Reque
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
     let path = parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
-    let mut headers = parts.headers;
-    headers.remove("host");
+    // With the host that was asked: links to further pages lead there.
+    let headers = parts.headers;
     let sent = client.request(parts.method, format!("{url}{path}")).headers(headers).body(body).send().await;
     // The site ends before the gate when a test is over.
     let Ok(answer) = sent else { return status(StatusCode::BAD_GATEWAY) };
