@@ -20,7 +20,7 @@ use crate::{
         checks,
         decide::{
             item::push_record,
-            plan::{PlanInput, permits},
+            plan::{PlanInput, permits, spec_hash},
         },
         facts::Machine,
         found,
@@ -200,6 +200,7 @@ async fn consent(context: &Context, key: &Key, intent: &OperationRecord, verb: V
         uid: &claim.plan_uid,
         generation: plan.metadata.generation,
         spec: &plan.spec,
+        spec_hash: &spec_hash(&plan.spec),
         status: &plan.status.clone().unwrap_or_default(),
         deleting: plan.metadata.deletion_timestamp.is_some(),
         abandon: None,

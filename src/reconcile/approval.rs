@@ -14,7 +14,7 @@ use crate::{
         conditions::{self, Draft},
         decide::{
             RESYNC, events,
-            plan::{Asked, why_invalid},
+            plan::{Asked, spec_hash, why_invalid},
         },
     },
     kube_io::feed::lookup,
@@ -32,7 +32,8 @@ pub(super) async fn reconcile(approval: Arc<FailbackApproval>, context: Arc<Cont
         Some(plan) => {
             let uid = plan.uid().unwrap_or_default();
             let requester = plan.annotations().get(REQUESTED_BY_ANNOTATION).map(String::as_str);
-            match why_invalid(&approval.spec, &Asked { uid: &uid, spec: &plan.spec, requester }, now) {
+            let asked = Asked { uid: &uid, spec: &plan.spec, spec_hash: &spec_hash(&plan.spec), requester };
+            match why_invalid(&approval.spec, &asked, now) {
                 Some((reason, message)) => Draft::new("Valid", false, reason, message),
                 None => {
                     let until = format!("It counts until {:.0}.", approval.spec.expires_at.0);

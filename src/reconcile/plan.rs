@@ -30,7 +30,7 @@ use crate::{
         decide::{
             RESYNC,
             events::EventDraft,
-            plan::{Declared, PlanDecision, PlanInput, decide, names_item},
+            plan::{Declared, PlanDecision, PlanInput, decide, names_item, spec_hash},
         },
         found::STATUS_LOST,
         jobs::JobsSeen,
@@ -134,6 +134,7 @@ fn decided(
         uid,
         generation: plan.metadata.generation,
         spec: &plan.spec,
+        spec_hash: &spec_hash(&plan.spec),
         status: before,
         deleting: plan.metadata.deletion_timestamp.is_some(),
         abandon: plan.annotations().get(ABANDON_ANNOTATION).map(String::as_str),

@@ -7,7 +7,6 @@ use failback::{
     api::{ApprovalStep, Claim, DesiredPhase, FailbackApprovalSpec, OnProbeFailure, Probe, VerificationSpec},
     core::{
         conditions,
-        decide::plan::{Asked, why_invalid},
         observed::Fact,
         probes::{ProbeFact, ProbeSeen},
         stage::Stage,
@@ -17,7 +16,7 @@ use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
 
-use crate::support::{PLAN, at, claim, decide_with, facts, plans::Case, spec, status};
+use crate::support::{at, claim, decide_with, facts, plans::Case, spec, status};
 
 type Spoil = fn(&mut Case);
 
@@ -131,8 +130,7 @@ fn what_is_wrong_with_an_approval_is_said_and_it_counts_for_nothing() {
         let mut case = case.clone();
         case.approve(ApprovalStep::Commit, "bob");
         spoil(&mut case.approvals[0]);
-        let asked = Asked { uid: PLAN, spec: &case.spec, requester: case.requester.as_deref() };
-        let why = why_invalid(&case.approvals[0], &asked, at(0));
+        let why = case.why_invalid(&case.approvals[0], at(0));
         let why = why.map_or_else(|| "valid".to_owned(), |(reason, text)| format!("{reason}: {}", text.escape_debug()));
         case.pass();
         let ready = conditions::find(&case.status.conditions, "Ready").unwrap();

@@ -2,12 +2,7 @@
 
 use failback::{
     api::{ApprovalStep, Claim, DesiredPhase, FailbackApprovalSpec, OperationOutcome, ReplicatedItemStatus},
-    core::{
-        action::Verb,
-        conditions,
-        decide::plan::{Asked, may_still, why_invalid},
-        stage::Stage,
-    },
+    core::{action::Verb, conditions, decide::plan::may_still, stage::Stage},
 };
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -109,8 +104,7 @@ fn approvals_hold_the_step_that_they_are_for() {
         let mut with = case.clone();
         with.approve(ApprovalStep::Commit, "bob");
         spoil(with.approvals.last_mut().unwrap());
-        let invalid =
-            why_invalid(with.approvals.last().unwrap(), &Asked { uid: PLAN, spec: &with.spec, requester: None }, at(0));
+        let invalid = with.why_invalid(with.approvals.last().unwrap(), at(0));
         let line = invalid.map_or_else(|| "valid".to_owned(), |(reason, text)| format!("{reason}: {text}"));
         told.push(format!("{}  approval {line}\n", with.tell(&format!("bob's is {why}"))));
         let up_to = with.items["a"].claim.as_ref().unwrap().up_to;
@@ -539,10 +533,7 @@ fn who_asked_for_a_plan_does_not_approve_it() {
     let mut case = Case::new("Protected", &[&[("a", Stage::FailedBack)]]);
     set(&mut case.spec.approvals, json!([{ "step": "Commit", "forbidRequester": true }]));
     case.approve(ApprovalStep::Commit, "ann");
-    let why = |case: &Case| {
-        let asked = Asked { uid: PLAN, spec: &case.spec, requester: case.requester.as_deref() };
-        why_invalid(&case.approvals[0], &asked, case.now).map(|row| row.0)
-    };
+    let why = |case: &Case| case.why_invalid(&case.approvals[0], case.now).map(|row| row.0);
     assert_eq!(why(&case), Some("RequesterUnknown"));
     case.requester = Some("ann".to_owned());
     assert_eq!(why(&case), Some("ByRequester"));

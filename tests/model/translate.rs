@@ -360,6 +360,7 @@ fn with_plan<T>(world: &World, state: &State, reversed: bool, ask: impl FnOnce(&
         uid: PLAN,
         generation: Some(1),
         spec: &spec,
+        spec_hash: &spec_hash(&spec),
         status: &FailbackPlanStatus::default(),
         deleting: state.plan.gate == Gate::Deleted,
         abandon: None,

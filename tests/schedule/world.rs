@@ -10,7 +10,7 @@ use failback::{
     core::{
         action::Verb,
         conditions::{self, Draft},
-        decide::plan::{Declared, PlanDecision, PlanInput, decide},
+        decide::plan::{Declared, PlanDecision, PlanInput, decide, spec_hash},
         schedule::load::{Limits, Load, Machine},
     },
 };
@@ -143,6 +143,7 @@ impl World {
             uid: &uids[plan],
             generation: Some(1),
             spec: &self.plans[plan].0,
+            spec_hash: &spec_hash(&self.plans[plan].0),
             status: &self.plans[plan].1,
             deleting: false,
             abandon: None,

@@ -10,7 +10,7 @@ use failback::{
     core::{
         action::Verb,
         conditions,
-        decide::plan::{Declared, PlanDecision, PlanInput, decide, permits, spec_hash},
+        decide::plan::{Asked, Declared, PlanDecision, PlanInput, decide, permits, spec_hash, why_invalid},
         jobs::JobsSeen,
         schedule::load::{Limits, Load, Machine},
         stage::Stage,
@@ -96,6 +96,7 @@ impl Case {
             uid: PLAN,
             generation: Some(1),
             spec: &self.spec,
+            spec_hash: &spec_hash(&self.spec),
             status: &self.status,
             deleting: self.deleting,
             abandon: self.abandon.as_deref(),
@@ -136,6 +137,12 @@ impl Case {
             expires_at: Time(at(600)),
             comment: String::new(),
         });
+    }
+
+    /// Why an approval does not count: reason and sentence.
+    pub fn why_invalid(&self, approval: &FailbackApprovalSpec, now: Timestamp) -> Option<(&'static str, String)> {
+        let (spec_hash, requester) = (&spec_hash(&self.spec), self.requester.as_deref());
+        why_invalid(approval, &Asked { uid: PLAN, spec: &self.spec, spec_hash, requester }, now)
     }
 
     /// Decides, records, and tells.

@@ -20,7 +20,7 @@ use crate::{
     },
     core::{
         action::Verb,
-        decide::plan::{Asked as PlanAsked, why_invalid},
+        decide::plan::{Asked as PlanAsked, spec_hash, why_invalid},
     },
     ports::SharedClock,
 };
@@ -108,7 +108,7 @@ impl Cluster {
         }
         let uid = plan.metadata.uid.as_deref().unwrap_or_default();
         let requester = plan.annotations().get(REQUESTED_BY_ANNOTATION).map(String::as_str);
-        let asked = PlanAsked { uid, spec, requester };
+        let asked = PlanAsked { uid, spec, spec_hash: &spec_hash(spec), requester };
         if spec.approvals.is_empty() {
             return Ok(gates);
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::{PlanInput, spec_hash};
+use super::PlanInput;
 use crate::{
     api::{Approval, ApprovalStep, DesiredPhase, FailbackApprovalSpec, FailbackPlanSpec},
     core::schedule::window::{self, Opening},
@@ -98,7 +98,7 @@ pub(super) fn unapproved(input: &PlanInput<'_>, reached: DesiredPhase) -> Option
                 step.as_str(),
                 approval.count,
                 input.uid,
-                spec_hash(input.spec),
+                input.spec_hash,
                 step.as_str()
             );
             (below, message)
@@ -123,7 +123,7 @@ pub(super) fn approvers<'a>(
     step: ApprovalStep,
     counts: impl Fn(&FailbackApprovalSpec) -> bool,
 ) -> BTreeSet<&'a str> {
-    let asked = Asked { uid: input.uid, spec: input.spec, requester: input.requester };
+    let asked = Asked { uid: input.uid, spec: input.spec, spec_hash: input.spec_hash, requester: input.requester };
     let valid = |approval: &&FailbackApprovalSpec| {
         approval.step == step && why_invalid(approval, &asked, input.now).is_none() && counts(approval)
     };
@@ -137,6 +137,8 @@ pub struct Asked<'a> {
     pub uid: &'a str,
     /// The plan.
     pub spec: &'a FailbackPlanSpec,
+    /// Its [`spec_hash`](super::spec_hash).
+    pub spec_hash: &'a str,
     /// Who asked for it, where that is known.
     pub requester: Option<&'a str>,
 }
@@ -151,7 +153,7 @@ pub fn why_invalid(
         let message = format!("spec.planUid is {}; the plan's UID is {}.", approval.plan_uid, plan.uid);
         return Some(("OtherPlan", message));
     }
-    let hash = spec_hash(plan.spec);
+    let hash = plan.spec_hash;
     if approval.spec_hash != hash {
         let message = format!("spec.specHash is {}; the plan's is {hash}: it was changed.", approval.spec_hash);
         return Some(("PlanChanged", message));

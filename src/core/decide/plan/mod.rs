@@ -60,6 +60,8 @@ pub struct PlanInput<'a> {
     pub generation: Option<i64>,
     /// What is declared.
     pub spec: &'a FailbackPlanSpec,
+    /// Its [`spec_hash`]: made once a pass, since the gates of each machine ask for it.
+    pub spec_hash: &'a str,
     /// What was recorded.
     pub status: &'a FailbackPlanStatus,
     /// `metadata.deletionTimestamp` is set.

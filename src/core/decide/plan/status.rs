@@ -6,7 +6,6 @@ use super::{
     PlanInput, deletion,
     gates::{self, ceiling, unapproved},
     issues::issues,
-    spec_hash,
     waves::{Resolved, Standing, is_verified},
 };
 use crate::{
@@ -61,7 +60,7 @@ pub(super) fn status(
         phase: lowest(standings),
         conditions: conditions::merge(&input.status.conditions, drafts, input.generation, input.now),
         waves: waves.iter().map(|wave| of_wave(wave, standings, run.started_at.is_some())).collect(),
-        spec_hash: Some(spec_hash(input.spec)),
+        spec_hash: Some(input.spec_hash.to_owned()),
         results: input.status.results.clone().or_else(|| results(input, standings, run.started_at.as_ref())),
         started_at: run.started_at,
         completed_at: run.completed_at,
