@@ -7,12 +7,12 @@ use serde::Serialize;
 
 use super::{MachinePreview, PreviewInput, WavePreview};
 use crate::{
-    api::{DesiredPhase, EstimateBasis, ReplicatedItemStatus, Window},
+    api::{EstimateBasis, ReplicatedItemStatus, Window},
     core::{
         action::Verb,
         estimate::{
             Step,
-            schedule::{self, Call, Never, Schedule, Terms, WaveWork, Work},
+            schedule::{self, Leg, Never, Schedule, Terms, WaveWork, Work},
         },
         schedule::{
             load::{self, Load},
@@ -48,7 +48,7 @@ pub struct PlanEstimate {
     pub critical_path: Vec<PathPart>,
 }
 
-/// A machine on the critical path.
+/// The part of a machine's way that is on the critical path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PathPart {
@@ -111,30 +111,49 @@ fn laid_out<'a>(input: &PreviewInput<'a>, waves: &'a [WavePreview]) -> Vec<WaveW
 }
 
 fn work<'a>(input: &PreviewInput<'a>, machine: &'a MachinePreview) -> Work<'a> {
-    let seconds = |up_to: Step| {
-        let steps = machine.steps.iter().filter(|step| step.step <= up_to);
-        steps.filter_map(|step| Some(step.time?.seconds)).sum::<i64>()
-    };
-    let gated = machine.steps.iter().filter(|step| !step.running);
-    let calls = gated.filter_map(|step| match step.step {
-        Step::FailBack => Some(Call { after: seconds(Step::SyncToVMware), verifies: true }),
-        Step::Commit => Some(Call { after: seconds(Step::Soak), verifies: false }),
-        Step::Reprotect | Step::SyncToVMware | Step::Soak | Step::Protect | Step::SyncToAzure => None,
-    });
+    let legs = legs(machine);
     let status = input.items.get(&machine.item);
-    let first = machine.steps.first();
-    let ours = status
-        .and_then(|status| status.claim.as_ref())
-        .filter(|claim| claim.plan_uid == input.uid && claim.held_by.is_empty());
-    let moving = ours.is_some_and(|claim| claim.up_to > DesiredPhase::Assessed);
+    let ours = status.and_then(|status| {
+        let claim = status.claim.as_ref()?;
+        Some(claim.plan_uid == input.uid && claim.held_by.is_empty() && load::granted(status, claim))
+    });
+    let runs = machine.steps.first().is_some_and(|step| step.running && step.step != Step::Soak);
+    // Its disks are attached until it is committed.
+    let attached = machine.steps.iter().any(|step| step.step <= Step::Commit);
     Work {
         name: &machine.item,
-        moving: moving && first.is_some() || first.is_some_and(|step| step.running),
-        verified_after: seconds(Step::FailBack),
-        seconds: seconds(Step::SyncToAzure),
-        calls: calls.collect(),
-        disks: status.filter(|_| machine.steps.iter().any(|step| step.step == Step::FailBack)).and_then(disks),
+        moving: !legs.is_empty() && (runs || ours == Some(true)),
+        legs,
+        disks: status.filter(|_| attached).and_then(disks),
     }
+}
+
+/// The steps that are left, from one resting point to the next: nothing lies between a commit and the protection after it.
+fn legs(machine: &MachinePreview) -> Vec<Leg> {
+    let step = |wanted: Step| machine.steps.iter().find(move |step| step.step == wanted);
+    let seconds = |wanted: Step| step(wanted).and_then(|step| Some(step.time?.seconds.max(0))).unwrap_or_default();
+    let called = |wanted: Step| step(wanted).is_some_and(|step| !step.running);
+    let any = |wanted: &[Step]| wanted.iter().any(|wanted| step(*wanted).is_some());
+    let replicates = any(&[Step::Reprotect, Step::SyncToVMware]).then(|| Leg {
+        seconds: seconds(Step::Reprotect) + seconds(Step::SyncToVMware),
+        verifies: step(Step::FailBack).is_none(),
+        ..Leg::default()
+    });
+    let home = step(Step::FailBack).map(|_| Leg {
+        seconds: seconds(Step::FailBack),
+        windowed: called(Step::FailBack),
+        together: called(Step::FailBack),
+        verifies: true,
+        ..Leg::default()
+    });
+    let committed = any(&[Step::Commit, Step::Protect, Step::SyncToAzure]).then(|| Leg {
+        rests: seconds(Step::Soak),
+        seconds: seconds(Step::Commit) + seconds(Step::Protect) + seconds(Step::SyncToAzure),
+        windowed: called(Step::Commit),
+        frees_disks: step(Step::Commit).map(|_| seconds(Step::Commit)),
+        ..Leg::default()
+    });
+    [replicates, home, committed].into_iter().flatten().collect()
 }
 
 fn disks(status: &ReplicatedItemStatus) -> Option<(&str, u32)> {
