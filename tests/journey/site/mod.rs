@@ -1,4 +1,4 @@
-//! A whole site comes home: 200 machines in six waves, two approvals, a window, a machine that fails in each step.
+//! A whole site comes home: six waves, two approvals, a window, hooks, probes, a machine that fails in each step.
 
 #[allow(unreachable_pub, reason = "shared with the test of schedules")]
 #[path = "../../support/list_schedule.rs"]
@@ -14,10 +14,10 @@ use std::{
 };
 
 use failback::{
-    api::{DesiredPhase, FailbackPlan, FailbackPlanStatus, ReplicatedItem, ReplicatedItemStatus},
+    api::{DesiredPhase, FailbackPlan, FailbackPlanStatus, HookOutcome, ReplicatedItem, ReplicatedItemStatus},
     core::{
         conditions, preview,
-        schedule::load::{CALLS_PER_VAULT, DISKS_PER_TARGET, STARTS_PER_HOST},
+        schedule::load::{CALLS_PER_VAULT, STARTS_PER_HOST},
     },
 };
 use jiff::{SignedDuration, Timestamp};
@@ -31,28 +31,32 @@ use tokio::{net::TcpListener, process::Command};
 use self::{
     record::{Record, STEPS, peaks, way},
     timeline::{Timeline, of_run},
-    world::{AT_ONCE, FAILING, Machine, WAVES, connections, items, machines, plan, scenario},
+    world::{FAILING, Machine, WAVES, at_once, connections, disks, items, machines, plan, scale, scenario},
 };
 use crate::{examples::example, stage::Stage};
 
 /// Simulated seconds in a second, on two cores that have nothing else to do: slow enough that the controller, in a
 /// test's build and beside both servers, is seldom what is waited for.
-const SPEED: f64 = 70.0;
+const SPEED: f64 = 100.0;
 
-/// The same on a machine that has other things to do: by how much of two cores this process is given for a second.
+/// The same for more machines, and where the cores have other things to do: by how much of two of them this process is
+/// given for a second.
 fn speed() -> f64 {
     let (began, before) = (Instant::now(), cpu_seconds());
     let spin = || while began.elapsed() < Duration::from_secs(1) {};
     std::thread::scope(|threads| drop([threads.spawn(spin), threads.spawn(spin)]));
     let share = (cpu_seconds() - before) / 2.0;
-    (SPEED * share).clamp(20.0, SPEED)
+    (SPEED * share).clamp(40.0, SPEED) / scale() as f64
 }
+
+/// In how many seconds on the wall the controller sees the end of a job on a machine that is quick enough to measure the
+/// makespan to a hundredth: each step takes several such reactions one after the other.
+const QUIET: f64 = 0.4;
 
 const WALL: Duration = Duration::from_secs(900);
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "ten minutes of two quiet cores; docs/reliability.md says what it has shown"]
-async fn two_hundred_machines_come_home_in_six_waves() {
+async fn a_whole_site_comes_home_in_six_waves() {
     let mut run = Run::prepare().await;
     let previewed = run.preview().await;
     let began = run.begin().await;
@@ -66,8 +70,10 @@ async fn two_hundred_machines_come_home_in_six_waves() {
     limits_held(&record);
     calls_as_previewed(&record, &previewed);
     assert!(!run.stage.both_ran(), "never both copies at once");
+    run.hooks_ran_once().await;
     run.table_is_quick().await;
-    insta::assert_snapshot!(of_run(&first, &record, &run.timeline));
+    let name = format!("{}_machines", machines().len());
+    insta::assert_snapshot!(name, of_run(&first, &record, &run.timeline));
     run.stage.end().await;
 }
 
@@ -214,23 +220,30 @@ impl Run {
         }
     }
 
-    /// The run took at most 3 % longer than what a list scheduler makes of the same limits and durations, as the
-    /// controller measured them: from each call until it saw the end. At this speed a moment on the wall is a minute, so
+    /// The run took at most 3 % longer than what a list scheduler makes of the same limits and durations (10 % where the
+    /// machine is too busy to tell), as the controller measured them: from each call until it saw the end. At this speed a moment on the wall is a minute, so
     /// the list scheduler is given one such moment after each step, before a place is taken again: as long as it took, on
     /// average, until the end of a job was seen. What is left is waiting without a reason.
     async fn nothing_waited_for_us(&self, record: &Record, began: Timestamp) {
         let statuses = self.statuses().await;
         let protected = statuses.values().filter_map(|status| conditions::find(&status.conditions, "Protected"));
         let last = protected.filter(|it| it.status == "True").map(|it| it.last_transition_time.0).max().unwrap();
+        let plan = self.plan().await;
+        let hooks = plan.status.unwrap_or_default().hooks;
+        let frozen = hooks.iter().find(|run| run.name == "freeze").and_then(|run| run.ended_at.as_ref()).unwrap().0;
         let since = |at: Timestamp| began.duration_until(at).as_secs().max(0);
-        let window = since(self.plan().await.spec.window.unwrap().start.unwrap().0);
+        let window = since(plan.spec.window.unwrap().start.unwrap().0);
         let limits = list_schedule::Limits {
-            waves: WAVES.iter().map(|wave| (wave.positions_before(), wave.at_once)).collect(),
-            plan: AT_ONCE,
+            waves: WAVES.iter().map(|wave| (wave.positions_before(), wave.at_once())).collect(),
+            plan: at_once(),
             calls: CALLS_PER_VAULT as usize,
             starts: STARTS_PER_HOST as usize,
-            disks: DISKS_PER_TARGET as usize,
-            opens: [0, window.max(since(self.timeline.approved("FailBack"))), since(self.timeline.approved("Commit"))],
+            disks: disks(),
+            opens: [
+                since(frozen),
+                window.max(since(self.timeline.approved("FailBack"))),
+                since(self.timeline.approved("Commit")),
+            ],
         };
         let ways: Vec<_> = machines().iter().map(|machine| way(machine, &statuses[&machine.name])).collect();
         let moment = record.seen_late(&statuses);
@@ -248,7 +261,18 @@ impl Run {
             took as f64 / self.speed,
             cpu_seconds(),
         );
-        assert!(took * 100 <= after_a_moment * 103, "{took} s; a list schedule takes {after_a_moment} s");
+        let most = if moment / self.speed < QUIET { 103 } else { 110 };
+        assert!(took * 100 <= after_a_moment * most, "{took} s; a list schedule takes {after_a_moment} s");
+    }
+
+    /// One Job before the first machine moved, and one after each wave.
+    async fn hooks_ran_once(&self) {
+        let records = self.plan().await.status.unwrap_or_default().hooks;
+        let mut ran: Vec<_> = records.iter().map(|run| (run.name.as_str(), run.wave.as_str(), run.outcome)).collect();
+        ran.sort_by_key(|(name, wave, _)| (*name, *wave));
+        let waves = WAVES.iter().map(|wave| ("tell", wave.name, HookOutcome::Succeeded));
+        let wanted: Vec<_> = std::iter::once(("freeze", "", HookOutcome::Succeeded)).chain(waves).collect();
+        assert_eq!(ran, wanted);
     }
 
     /// `kubectl get rpi`: the table of all machines.
@@ -262,7 +286,7 @@ impl Run {
         let began = Instant::now();
         let table: Value = serde_json::from_str(&self.stage.client.request_text(request()).await.unwrap()).unwrap();
         let took = began.elapsed();
-        println!("kubectl get rpi, 200 machines: {} ms", took.as_millis());
+        println!("kubectl get rpi, {} machines: {} ms", machines().len(), took.as_millis());
         assert_eq!(table["rows"].as_array().unwrap().len(), machines().len());
         assert!(took < Duration::from_secs(1), "{took:?}");
     }
@@ -292,21 +316,21 @@ fn limits_held(record: &Record) {
         peaks(machines.iter().map(|machine| (key(machine), weight(machine), spans(&machine.name))))
     };
     let one = |_: &Machine| 1;
-    let disks = of(&|m| m.target.clone(), &|m| m.disks, &|name| record.attached(name));
+    let attached = of(&|m| m.target.clone(), &|m| m.disks, &|name| record.attached(name));
     let calls = of(&|m| m.vault.to_owned(), &one, &|name| record.calls(name));
     let starts = of(&|m| m.host.clone(), &one, &|name| record.starts(name));
     let waves = of(&|m| WAVES[m.wave].name.to_owned(), &one, &|name| record.moves(name));
     let plan = of(&|_| "plan".to_owned(), &one, &|name| record.moves(name));
-    println!("peaks: {disks:?} {calls:?} {starts:?} {waves:?} {plan:?}");
-    let within = |peaks: &BTreeMap<String, usize>, most: u32| {
-        assert!(peaks.values().all(|peak| *peak <= most as usize), "{peaks:?} exceeds {most}");
+    println!("peaks: {attached:?} {calls:?} {starts:?} {waves:?} {plan:?}");
+    let within = |peaks: &BTreeMap<String, usize>, most: usize| {
+        assert!(peaks.values().all(|peak| *peak <= most), "{peaks:?} exceeds {most}");
     };
-    within(&disks, DISKS_PER_TARGET);
-    within(&calls, CALLS_PER_VAULT);
-    within(&starts, STARTS_PER_HOST);
-    within(&plan, AT_ONCE as u32);
+    within(&attached, disks());
+    within(&calls, CALLS_PER_VAULT as usize);
+    within(&starts, STARTS_PER_HOST as usize);
+    within(&plan, at_once());
     for wave in &WAVES {
-        assert!(waves[wave.name] <= wave.at_once, "{} exceeds {}", waves[wave.name], wave.at_once);
+        assert!(waves[wave.name] <= wave.at_once(), "{} exceeds {}", waves[wave.name], wave.at_once());
     }
 }
 

@@ -11,7 +11,8 @@ use super::{
 };
 
 /// Holds that a run passes in the same order each time. Others come and go as places come free.
-const GATES: [&str; 7] = [
+const GATES: [&str; 8] = [
+    "HookRunning",
     "WaveNotStarted",
     "RecoveryPointsMissing",
     "ApprovalRequired",

@@ -1,13 +1,19 @@
-//! The site and its plan: 200 machines in two vaults, on four hosts, in six waves that are no chain.
+//! The site and its plan: 50 machines in two vaults, in six waves that are no chain. `FAILBACK_LONG=1`: 200 machines, with
+//! four times as much of everything that is limited.
 
 use serde_json::{Value, json};
 
-/// A wave: name, machines, those before it, how many move at a time, disks of each second machine, master target.
+/// How many times the short run this one is.
+pub(super) fn scale() -> usize {
+    if std::env::var_os("FAILBACK_LONG").is_some() { 4 } else { 1 }
+}
+
+/// A wave, in the short run.
 pub(super) struct Wave {
     pub(super) name: &'static str,
-    pub(super) machines: usize,
+    machines: usize,
     pub(super) after: &'static [&'static str],
-    pub(super) at_once: usize,
+    at_once: usize,
     /// Disks of its machines, in turn.
     disks: [usize; 2],
     /// Which of the two master targets of each vault it comes home through.
@@ -15,6 +21,16 @@ pub(super) struct Wave {
 }
 
 impl Wave {
+    /// How many machines it has.
+    fn machines(&self) -> usize {
+        self.machines * scale()
+    }
+
+    /// How many of them move at a time.
+    pub(super) fn at_once(&self) -> usize {
+        self.at_once * scale()
+    }
+
     pub(super) fn positions_before(&self) -> Vec<usize> {
         self.after.iter().map(|name| WAVES.iter().position(|wave| wave.name == *name).unwrap()).collect()
     }
@@ -22,17 +38,27 @@ impl Wave {
 
 /// `b`, `c` and `d` share their master targets: `d` has to wait until enough of `c` is home.
 pub(super) const WAVES: [Wave; 6] = [
-    Wave { name: "a", machines: 10, after: &[], at_once: 10, disks: [1, 2], target: 2 },
-    Wave { name: "b", machines: 40, after: &["a"], at_once: 24, disks: [1, 1], target: 1 },
-    Wave { name: "c", machines: 50, after: &["a"], at_once: 30, disks: [1, 2], target: 1 },
-    Wave { name: "d", machines: 30, after: &["b"], at_once: 20, disks: [2, 2], target: 1 },
-    Wave { name: "e", machines: 40, after: &["b", "c"], at_once: 30, disks: [1, 1], target: 2 },
-    Wave { name: "f", machines: 30, after: &["d", "e"], at_once: 30, disks: [1, 2], target: 2 },
+    Wave { name: "a", machines: 2, after: &[], at_once: 2, disks: [1, 2], target: 2 },
+    Wave { name: "b", machines: 10, after: &["a"], at_once: 6, disks: [1, 1], target: 1 },
+    Wave { name: "c", machines: 12, after: &["a"], at_once: 8, disks: [1, 2], target: 1 },
+    Wave { name: "d", machines: 8, after: &["b"], at_once: 5, disks: [2, 2], target: 1 },
+    Wave { name: "e", machines: 10, after: &["b", "c"], at_once: 8, disks: [1, 1], target: 2 },
+    Wave { name: "f", machines: 8, after: &["d", "e"], at_once: 8, disks: [1, 2], target: 2 },
 ];
-pub(super) const AT_ONCE: usize = 60;
+
+/// How many machines of the plan move at a time.
+pub(super) fn at_once() -> usize {
+    15 * scale()
+}
+
+/// Disks that a master target carries.
+pub(super) fn disks() -> usize {
+    15 * scale()
+}
+
 /// A machine for each step that fails in it: wave, machine, step, how many times its job fails until a person is asked.
 pub(super) const FAILING: [(&str, &str, u32); 4] =
-    [("b-03", "Commit", 1), ("c-11", "FailBack", 1), ("d-07", "Reprotect", 5), ("e-21", "Protect", 5)];
+    [("b-03", "Commit", 1), ("c-11", "FailBack", 1), ("d-07", "Reprotect", 5), ("e-09", "Protect", 5)];
 /// Seconds from the end of a failback until VMware Tools run, and from the end of the synchronisation to Azure until
 /// there is a recovery point.
 const TOOLS: i64 = 60;
@@ -52,7 +78,7 @@ pub(super) struct Machine {
 
 pub(super) fn machines() -> Vec<Machine> {
     let of_wave = |(wave, spec): (usize, &'static Wave)| {
-        (1..=spec.machines).map(move |number| {
+        (1..=spec.machines()).map(move |number| {
             let vault = ["north", "south"][number % 2];
             Machine {
                 name: format!("{}-{number:02}", spec.name),
@@ -60,7 +86,7 @@ pub(super) fn machines() -> Vec<Machine> {
                 number,
                 vault,
                 target: format!("{vault}-{}", spec.target),
-                host: format!("esx0{}.example.com", 1 + number / 2 % 4),
+                host: format!("esx0{}.example.com", 1 + number / 2 % scale()),
                 disks: spec.disks[number / 2 % 2],
             }
         })
@@ -70,8 +96,9 @@ pub(super) fn machines() -> Vec<Machine> {
 
 /// The scenario of the simulated site.
 pub(super) fn scenario() -> Value {
-    let hosts: Vec<_> =
-        (1..=4).map(|number| json!({ "name": format!("esx0{number}.example.com"), "cluster": "cluster01" })).collect();
+    let hosts: Vec<_> = (1..=scale())
+        .map(|number| json!({ "name": format!("esx0{number}.example.com"), "cluster": "cluster01" }))
+        .collect();
     let fabric = |vault: &str| {
         let appliance = |number| json!({ "name": format!("{vault}-{number}"), "host": "esx01.example.com" });
         json!({ "name": format!("{vault}-fabric"), "vault": vault, "appliances": [appliance(1), appliance(2)] })
@@ -90,7 +117,7 @@ pub(super) fn scenario() -> Value {
         })
         .collect();
     json!({
-        "description": "a site of two hundred machines comes home",
+        "description": "a whole site comes home",
         "vcenters": [{
             "name": "vcenter.example.com", "hosts": hosts,
             "datastores": [{ "name": "bulk01", "capacity": "400TB", "free": "200TB" }],
@@ -140,6 +167,7 @@ pub(super) fn connections(example: &[Value]) -> Vec<Value> {
                     object["metadata"]["name"] = json!(name);
                     object["spec"]["appliance"] = json!(name);
                     object["spec"]["vaultRef"]["name"] = json!(vault);
+                    object["spec"]["maxDisks"] = json!(disks());
                     object
                 }));
             }
@@ -149,7 +177,7 @@ pub(super) fn connections(example: &[Value]) -> Vec<Value> {
     objects
 }
 
-/// The machines' objects. Each tenth one has a service that must answer on `port` before its commit.
+/// The machines' objects. Each fifth one has a service that must answer on `port` before its commit.
 pub(super) fn items(port: u16) -> Vec<Value> {
     let item = |machine: Machine| {
         let mut object = json!({
@@ -160,7 +188,7 @@ pub(super) fn items(port: u16) -> Vec<Value> {
                 "masterTargetRef": { "name": machine.target },
             },
         });
-        if machine.number.is_multiple_of(10) {
+        if machine.number.is_multiple_of(5) {
             let tcp = json!({ "host": "127.0.0.1", "port": port });
             object["spec"]["verification"] = json!({ "probes": [{ "name": "service", "tcp": tcp }] });
         }
@@ -169,14 +197,26 @@ pub(super) fn items(port: u16) -> Vec<Value> {
     machines().into_iter().map(item).collect()
 }
 
+/// A Job that takes some seconds.
+fn hook(name: &str, when: Value, seconds: u32) -> Value {
+    let container =
+        json!({ "name": name, "image": "registry.example.com/tell:1", "command": ["sleep", seconds.to_string()] });
+    let template =
+        json!({ "spec": { "template": { "spec": { "containers": [container], "restartPolicy": "Never" } } } });
+    let mut hook = when;
+    hook["name"] = json!(name);
+    hook["jobTemplate"] = template;
+    hook
+}
+
 /// The plan, which does nothing yet. Its last wave is found by label.
 pub(super) fn plan() -> Value {
     let wave = |wave: &Wave| {
-        let mut object = json!({ "name": wave.name, "maxConcurrent": wave.at_once, "dependsOn": wave.after });
+        let mut object = json!({ "name": wave.name, "maxConcurrent": wave.at_once(), "dependsOn": wave.after });
         if wave.name == "f" {
             object["selector"] = json!({ "matchLabels": { "wave": wave.name } });
         } else {
-            object["items"] = (1..=wave.machines).map(|number| json!(format!("{}-{number:02}", wave.name))).collect();
+            object["items"] = (1..=wave.machines()).map(|number| json!(format!("{}-{number:02}", wave.name))).collect();
         }
         object
     };
@@ -186,11 +226,15 @@ pub(super) fn plan() -> Value {
         "spec": {
             "desiredPhase": "Assessed",
             "waves": WAVES.iter().map(wave).collect::<Vec<_>>(),
-            "maxConcurrent": AT_ONCE,
+            "maxConcurrent": at_once(),
             "onItemFailure": "Quarantine",
             "failureBudget": FAILING.len(),
             "approvals": [{ "step": "FailBack" }, { "step": "Commit" }],
             "commit": { "policy": "Manual" },
+            "hooks": [
+                hook("freeze", json!({ "when": "Before", "step": "Reprotect" }), 120),
+                hook("tell", json!({ "when": "After", "step": "Protect", "scope": "Wave" }), 5),
+            ],
         },
     })
 }
