@@ -6,7 +6,7 @@ use failback::core::estimate::schedule::{Call, Never, Schedule, Terms, WaveWork,
 use proptest::prelude::*;
 
 fn work(name: &'static str, verified_after: i64, seconds: i64) -> Work<'static> {
-    Work { name, moving: false, verified_after, seconds, calls: Vec::new(), disks: None }
+    Work { name, moving: false, verified_after, seconds, calls: Vec::new(), disks: None, committed_after: None }
 }
 
 fn wave(name: &'static str, after: &[usize], limit: usize, machines: Vec<Work<'static>>) -> WaveWork<'static> {
@@ -85,20 +85,27 @@ fn who_comes_too_late_for_the_last_window_and_all_behind_it_never_end() {
 
 #[test]
 fn a_wave_begins_with_all_its_disks_and_gives_them_back_machine_by_machine() {
-    let with = |name, disks, verified| Work { disks: Some(("mt", disks)), ..work(name, verified, verified + 5) };
-    let waves = [
+    let with = |name, disks, verified| Work {
+        disks: Some(("mt", disks)),
+        committed_after: Some(verified + 2),
+        ..work(name, verified, verified + 5)
+    };
+    let mut waves = [
         wave("one", &[], 9, vec![with("a", 4, 10), with("b", 4, 20)]),
         wave("two", &[], 9, vec![with("c", 6, 10)]),
         wave("three", &[], 9, vec![work("d", 1, 1)]),
     ];
-    let of = |room: u32| {
+    let laid = |waves: &[WaveWork<'static>], room: u32| {
         let room = BTreeMap::from([("mt", room)]);
-        let laid = schedule(&waves, &Terms { room: Some(&room), ..Terms::default() });
+        let laid = schedule(waves, &Terms { room: Some(&room), ..Terms::default() });
         (told(&laid), laid.never.clone())
     };
+    let of = |room: u32| laid(&waves, room);
     assert_eq!(of(14).0, ["a 0-15", "b 0-25", "c 0-15", "d 0-1"]);
-    assert_eq!(of(10).0, ["a 0-15", "b 0-25", "d 0-1", "c 10-25"], "once a is home six fit beside four");
+    assert_eq!(of(10).0, ["a 0-15", "b 0-25", "d 0-1", "c 12-27"], "once a is committed six fit beside four");
     assert_eq!(of(5), (vec!["d 0-1".to_owned()], vec![("a", Never::Disks), ("b", Never::Disks), ("c", Never::Disks)]));
+    waves[0].machines.iter_mut().for_each(|work| work.committed_after = None);
+    assert_eq!(laid(&waves, 10).1, [("c", Never::Disks)], "what is not committed keeps its disks");
 }
 
 proptest! {

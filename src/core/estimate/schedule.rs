@@ -28,8 +28,10 @@ pub struct Work<'a> {
     pub seconds: i64,
     /// Its calls that need the window, in their order.
     pub calls: Vec<Call>,
-    /// Its disks, by the master target that they are attached to until it is home.
+    /// Its disks, by the master target that they are attached to until it is committed.
     pub disks: Option<(&'a str, u32)>,
+    /// Until it is committed; `None` where the plan does not go so far, and it keeps its disks.
+    pub committed_after: Option<i64>,
 }
 
 /// A call that is made only while the window is open.
@@ -80,6 +82,9 @@ pub struct Run<'a> {
     /// When the last of its calls is made that need the window.
     #[serde(skip)]
     pub last_call: Option<i64>,
+    /// When its disks get free.
+    #[serde(skip)]
+    frees: Option<i64>,
     #[serde(skip)]
     of: usize,
 }
@@ -132,7 +137,8 @@ pub fn schedule<'a>(waves: &[WaveWork<'a>], terms: &Terms<'_>) -> Schedule<'a> {
 /// What a run gives free when it comes to a point.
 #[derive(Clone, Copy)]
 enum Event<'a> {
-    Verified(usize, Option<(&'a str, u32)>),
+    Verified(usize),
+    Committed(&'a str, u32),
     Ended(usize),
 }
 
@@ -176,21 +182,21 @@ impl<'w, 'a> Site<'w, 'a> {
             last_call = Some(made);
         }
         let (verified, ends) = (now + work.verified_after.max(0) + before, now + work.seconds.max(0) + waits);
-        self.runs.push(Run { item: work.name, wave: wave.name, starts: now, verified, ends, last_call, of });
-        self.events.entry(verified).or_default().push(Event::Verified(of, work.disks));
+        let frees = work.disks.and(work.committed_after).map(|after| now + after.max(0) + waits);
+        self.runs.push(Run { item: work.name, wave: wave.name, starts: now, verified, ends, last_call, frees, of });
+        self.events.entry(verified).or_default().push(Event::Verified(of));
+        if let (Some(frees), Some((target, disks))) = (frees, work.disks) {
+            self.events.entry(frees).or_default().push(Event::Committed(target, disks));
+        }
         self.events.entry(ends).or_default().push(Event::Ended(of));
     }
 
     fn happen(&mut self, events: &[Event<'a>]) {
         for event in events {
             match event {
-                Event::Verified(of, disks) => {
-                    self.standing.get_mut(*of).into_iter().for_each(|wave| wave.verified += 1);
-                    if let Some((target, disks)) = disks
-                        && let Some(held) = self.held.get_mut(target)
-                    {
-                        *held = held.saturating_sub(*disks);
-                    }
+                Event::Verified(of) => self.standing.get_mut(*of).into_iter().for_each(|wave| wave.verified += 1),
+                Event::Committed(target, disks) => {
+                    self.held.get_mut(target).into_iter().for_each(|held| *held = held.saturating_sub(*disks));
                 }
                 Event::Ended(of) => self.standing.get_mut(*of).into_iter().for_each(|wave| wave.busy -= 1),
             }
@@ -263,7 +269,7 @@ fn critical<'a>(waves: &[WaveWork<'a>], runs: &[Run<'a>]) -> Vec<Run<'a>> {
         let frees = |run: &&Run<'_>| run.ends == first.starts && run.ends > run.starts;
         let in_wave = || runs.iter().filter(frees).find(|run| run.of == first.of);
         let in_plan = || runs.iter().find(frees);
-        let by_disks = || runs.iter().find(|run| run.verified == first.starts && run.verified > run.starts);
+        let by_disks = || runs.iter().find(|run| run.frees == Some(first.starts) && run.starts < first.starts);
         let Some(before) = by_gate.or_else(in_wave).or_else(in_plan).or_else(by_disks).cloned() else { break };
         path.insert(0, before);
     }

@@ -115,6 +115,7 @@ fn work<'a>(input: &PreviewInput<'a>, machine: &'a MachinePreview) -> Work<'a> {
         let steps = machine.steps.iter().filter(|step| step.step <= up_to);
         steps.filter_map(|step| Some(step.time?.seconds)).sum::<i64>()
     };
+    let ahead = |of: Step| machine.steps.iter().any(|step| step.step == of);
     let gated = machine.steps.iter().filter(|step| !step.running);
     let calls = gated.filter_map(|step| match step.step {
         Step::FailBack => Some(Call { after: seconds(Step::SyncToVMware), verifies: true }),
@@ -133,7 +134,8 @@ fn work<'a>(input: &PreviewInput<'a>, machine: &'a MachinePreview) -> Work<'a> {
         verified_after: seconds(Step::FailBack),
         seconds: seconds(Step::SyncToAzure),
         calls: calls.collect(),
-        disks: status.filter(|_| machine.steps.iter().any(|step| step.step == Step::FailBack)).and_then(disks),
+        disks: status.filter(|_| ahead(Step::FailBack) || ahead(Step::Commit)).and_then(disks),
+        committed_after: ahead(Step::Commit).then(|| seconds(Step::Commit)),
     }
 }
 
