@@ -204,7 +204,7 @@ fn nobody_younger_takes_the_disks_of_a_wave_that_waits_for_them() {
         ReplicatedItemStatus { disks: Some(15), ..status(Stage::FailedOver, Some(claim)) }
     };
     let mut case = Case::new("Reprotected", &[&[("a", Stage::FailedOver)]]);
-    all_have(&mut case, 10);
+    all_have(&mut case, 5);
     case.older = vec!["older".to_owned()];
     // Twenty are free for thirty: one of both waits for another thing beside.
     case.others = vec![attached(40), waiting("MasterTargetFull"), waiting("ApprovalRequired")];

@@ -228,3 +228,21 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 80, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Asserted whenever a plan is decided: [`World::settle`].
+    #[test]
+    fn at_a_crowded_master_target_no_older_wave_is_overtaken(world in any_world(false)) {
+        let limits = Limits { calls_per_vault: 20, starts_per_host: 8, disks_per_target: 12, ..Limits::default() };
+        let mut things = world.things;
+        for (index, thing) in things.values_mut().enumerate() {
+            // The oldest plan needs much, the others little at a time.
+            thing.disks = if thing.plan == 0 { 3 } else { 1 };
+            thing.target = "mt".to_owned();
+            thing.forbids = (index % 3 == 1).then_some((0, Some(60)));
+        }
+        run(World::new(limits, world.plans.into_iter().map(|(spec, _)| spec).collect(), things));
+    }
+}
