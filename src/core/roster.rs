@@ -6,7 +6,7 @@ use std::{
     ops::Bound,
 };
 
-use super::{action::Verb, conditions, journal};
+use super::{action::Verb, conditions, journal, schedule::load::is_attached};
 use crate::api::{DesiredPhase, ItemPhase, ReplicatedItemSpec, ReplicatedItemStatus};
 
 /// Namespace and name of an object.
@@ -58,24 +58,20 @@ impl Entry {
 }
 
 fn share(status: &ReplicatedItemStatus) -> Share {
-    use ItemPhase::{
-        Cancelling, Committed, Committing, FailedBack, FailedOver, FailingBack, Protected, Protecting, Reprotected,
-        Reprotecting, Unknown,
-    };
-    match status.phase {
-        Reprotecting | Reprotected | FailingBack | FailedBack | Cancelling => Share::Attached,
-        Committing | Committed | Protecting | Protected => Share::None,
-        FailedOver | Unknown => {
-            let called = |operation| journal::is_open(operation) && operation.verb == Verb::Reprotect.as_str();
-            let lets_start = status.claim.as_ref().is_some_and(|claim| claim.up_to > DesiredPhase::Assessed);
-            if status.operation.as_ref().is_some_and(called) {
-                Share::Attached
-            } else if lets_start && !conditions::is_true(&status.conditions, "Stalled") {
-                Share::Planned
-            } else {
-                Share::None
-            }
-        }
+    if is_attached(status.phase) {
+        return Share::Attached;
+    }
+    if !matches!(status.phase, ItemPhase::FailedOver | ItemPhase::Unknown) {
+        return Share::None;
+    }
+    let called = |operation| journal::is_open(operation) && operation.verb == Verb::Reprotect.as_str();
+    let lets_start = status.claim.as_ref().is_some_and(|claim| claim.up_to > DesiredPhase::Assessed);
+    if status.operation.as_ref().is_some_and(called) {
+        Share::Attached
+    } else if lets_start && !conditions::is_true(&status.conditions, "Stalled") {
+        Share::Planned
+    } else {
+        Share::None
     }
 }
 

@@ -106,7 +106,7 @@ pub enum WaitingOn {
 pub type ReasonRow = (&'static str, &'static str, &'static str, bool);
 
 /// Reasons for which a plan holds an item back.
-pub const HELD_REASONS: [&str; 22] = [
+pub const HELD_REASONS: [&str; 24] = [
     "Suspended",
     "ApprovalRequired",
     STATUS_LOST,
@@ -129,6 +129,8 @@ pub const HELD_REASONS: [&str; 22] = [
     "Quarantined",
     "HookRunning",
     "HookFailed",
+    "WaitingForChecks",
+    "WaitingForObservation",
 ];
 
 /// Every reason with its meaning and remedy; `docs/reasons.md` is generated from it.
@@ -145,7 +147,7 @@ pub const REASONS: [ReasonRow; 41] = [
     (
         "WaveNotStarted",
         "A wave that this one depends on is not verified yet.",
-        "None; see that wave's machines.",
+        "None; see that wave's machines, or name those that will not come in spec.skip.",
         false,
     ),
     (
@@ -184,7 +186,7 @@ pub const REASONS: [ReasonRow; 41] = [
     (
         "MasterTargetFull",
         "The master target carries as many disks as it can.",
-        "None; or send machines through another one with spec.masterTargetRef.",
+        "None, disks get free when machines that came home through it are committed; or send machines through another one with spec.masterTargetRef.",
         false,
     ),
     (
@@ -222,7 +224,7 @@ pub const REASONS: [ReasonRow; 41] = [
     ),
     (
         "WaitingForObservation",
-        "What must be known first has not been observed.",
+        "What must be known first has not been observed: of this machine, or the master target of another one of its wave.",
         "See the RecoveryVault's conditions, and the spelling of spec.machine.",
         false,
     ),
@@ -240,7 +242,7 @@ pub const REASONS: [ReasonRow; 41] = [
     ),
     (
         "WaitingForChecks",
-        "Checks that gate the next step have not passed.",
+        "Checks that gate the next step have not passed. The machine holds no place of its plan meanwhile.",
         "See the remedy of each check in status.checks.",
         false,
     ),

@@ -5,6 +5,7 @@ mod bad_input;
 mod found;
 mod hooks;
 mod matrix;
+mod places;
 mod plans;
 mod size;
 mod stories;

@@ -26,7 +26,7 @@ async fn a_master_target_that_takes_fewer_disks_holds_the_wave() {
         _ => {}
     })
     .await;
-    // A wave whose machines have no target yet begins without counting their disks; only their checks hold them then.
+    // Until it has a target, that is what its plan says.
     let target = || async { stage.items().get("web-01").await.unwrap().status.and_then(|status| status.target) };
     stage.wait(Duration::from_secs(30), target, Option::is_some).await.unwrap();
     stage.raise(DesiredPhase::Reprotected).await;

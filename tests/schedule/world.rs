@@ -4,17 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use failback::{
     api::{
-        DesiredPhase, FailbackPlanSpec, FailbackPlanStatus, ItemPhase, OperationOutcome, OperationRecord,
-        ReplicatedItemStatus, TargetStatus,
+        CheckResult, CheckStatus, Claim, DesiredPhase, FailbackPlanSpec, FailbackPlanStatus, ItemPhase,
+        OperationOutcome, OperationRecord, ReplicatedItemStatus, TargetStatus,
     },
     core::{
         action::Verb,
         conditions::{self, Draft},
         decide::plan::{Declared, PlanDecision, PlanInput, decide, spec_hash},
-        schedule::load::{Limits, Load, Machine},
+        schedule::load::{Limits, Load, Machine, begins},
     },
 };
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::support::{at, record};
 
@@ -30,6 +31,8 @@ pub struct Thing {
     pub sync: i64,
     /// The step that fails.
     pub fails: Option<usize>,
+    /// The step that a check forbids, until that minute or for ever.
+    pub forbids: Option<(usize, Option<i64>)>,
     pub reached: DesiredPhase,
     pub running: Option<(usize, Timestamp, Timestamp)>,
     pub failed: bool,
@@ -49,6 +52,7 @@ impl Thing {
             job,
             sync,
             fails: None,
+            forbids: None,
             reached: DesiredPhase::Assessed,
             running: None,
             failed: false,
@@ -65,12 +69,37 @@ impl Thing {
         self.running.is_some_and(|(_, job, _)| job > now)
     }
 
+    /// A check forbids its next step.
+    pub fn forbidden(&self, now: Timestamp) -> bool {
+        self.running.is_none()
+            && self
+                .forbids
+                .is_some_and(|(step, until)| step == self.step() && until.is_none_or(|minute| now < at(minute)))
+    }
+
+    /// Its disks are attached to the master target.
+    pub fn attached(&self) -> bool {
+        let replicates = matches!(self.reached, DesiredPhase::Reprotected | DesiredPhase::FailedBack);
+        replicates || self.running.is_some_and(|(step, ..)| step == 0)
+    }
+
     fn show(&mut self, now: Timestamp) {
         let since = |phase| self.reached >= phase;
+        let forbidden = self.forbidden(now);
+        let verified = since(DesiredPhase::FailedBack) && !(forbidden && self.step() == 2);
+        self.status.checks = vec![CheckStatus {
+            name: "AzureVmPresent".to_owned(),
+            result: if forbidden { CheckResult::Failed } else { CheckResult::Passed },
+            message: "It is as it is.".to_owned(),
+            remedy: String::new(),
+            waived: None,
+            gates: VERBS.get(self.step()).map(|verb| verb.as_str().to_owned()).into_iter().collect(),
+            observed_at: Time(now),
+        }];
         let drafts = vec![
             Draft::new("Reprotected", since(DesiredPhase::Reprotected), "World", "-"),
             Draft::new("FailedBack", since(DesiredPhase::FailedBack), "World", "-"),
-            Draft::new("Verified", since(DesiredPhase::FailedBack), "World", "-"),
+            Draft::new("Verified", verified, "World", "-"),
             Draft::new("Committed", since(DesiredPhase::Committed), "World", "-"),
             Draft::new("Protected", since(DesiredPhase::Protected), "World", "-"),
             Draft::new("Stalled", self.failed, "OperationFailed", "It failed."),
@@ -165,6 +194,7 @@ impl World {
             for plan in (0..self.plans.len()).rev() {
                 let decision = self.decide(plan);
                 changed |= !decision.claims.is_empty();
+                self.overtakes_nobody(plan, &decision.claims);
                 self.plans[plan].1 = decision.status;
                 for (name, claim) in decision.claims {
                     self.things.get_mut(&name).unwrap().status.claim = claim;
@@ -176,12 +206,50 @@ impl World {
         }
     }
 
+    /// A plan begins no wave at a master target that has too few disks left for a wave of an older plan, which waits.
+    fn overtakes_nobody(&self, plan: usize, claims: &[(String, Option<Claim>)]) {
+        let begun = |things: &[&Thing]| things.iter().any(|thing| thing.status.claim.as_ref().is_some_and(begins));
+        let lets_begin = |claim: &Option<Claim>| claim.as_ref().is_some_and(begins);
+        let mut waves: BTreeMap<(usize, &str), Vec<&Thing>> = BTreeMap::new();
+        for thing in self.things.values() {
+            waves.entry((thing.plan, &thing.wave)).or_default().push(thing);
+        }
+        let of = |target: &str, counts: &dyn Fn(&Thing) -> bool, things: &[&Thing]| -> u32 {
+            let counted = things.iter().filter(|thing| thing.target == target && counts(thing));
+            counted.map(|thing| thing.disks as u32).sum()
+        };
+        let held = |thing: &Thing, by: &str| thing.status.claim.as_ref().is_some_and(|claim| claim.held_by == by);
+        for (name, _) in claims.iter().filter(|(_, claim)| lets_begin(claim)) {
+            let thing = &self.things[name];
+            if begun(&waves[&(thing.plan, thing.wave.as_str())]) {
+                continue;
+            }
+            let in_use: u32 = waves
+                .values()
+                .map(|wave| {
+                    let spoken_for =
+                        |thing: &Thing| begun(wave) && thing.step() < 2 && !held(thing, "Quarantined") && !thing.failed;
+                    of(&thing.target, &|thing| thing.attached() || spoken_for(thing), wave)
+                })
+                .sum();
+            for ((older, wave), things) in waves.iter().filter(|((older, _), _)| *older < plan) {
+                let waits = !begun(things) && things.iter().any(|thing| held(thing, "MasterTargetFull"));
+                let needs = of(&thing.target, &|thing| !thing.attached() && !thing.failed, things);
+                assert!(
+                    !waits || needs == 0 || in_use + needs <= self.limits.disks_per_target,
+                    "plan {plan} begins {name} at {}, where wave {wave} of plan {older} needs {needs} beside {in_use}",
+                    thing.target
+                );
+            }
+        }
+    }
+
     /// Machines begin what their claims let them.
     pub fn begin(&mut self) {
         let now = self.now;
         for thing in self.things.values_mut() {
             let up_to = thing.status.claim.as_ref().map_or(DesiredPhase::Assessed, |claim| claim.up_to);
-            if thing.running.is_none() && !thing.failed && up_to > thing.reached {
+            if thing.running.is_none() && !thing.failed && up_to > thing.reached && !thing.forbidden(now) {
                 let step = thing.step();
                 let job = now + SignedDuration::from_mins(thing.job[step]);
                 let sync = if step == 0 { thing.sync } else { 0 };
@@ -191,11 +259,12 @@ impl World {
         }
     }
 
-    /// Time goes on to the next end of anything. False when nothing runs.
+    /// Time goes on to the next end of anything. False when nothing runs, and no check will pass.
     pub fn pass_time(&mut self) -> bool {
         let now = self.now;
-        let ends = self.things.values().filter_map(|thing| thing.running);
-        let Some(next) = ends.flat_map(|(_, job, end)| [job, end]).filter(|time| *time > now).min() else {
+        let ends = self.things.values().filter_map(|thing| thing.running).flat_map(|(_, job, end)| [job, end]);
+        let passes = self.things.values().filter_map(|thing| thing.forbids?.1).map(at);
+        let Some(next) = ends.chain(passes).filter(|time| *time > now).min() else {
             return false;
         };
         self.now = next;

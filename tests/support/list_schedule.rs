@@ -143,10 +143,10 @@ impl<'a> Site<'a> {
         used
     }
 
-    /// A machine of a wave that has begun has its disks until it is home, or until its reprotect failed for good. One
-    /// whose failback failed goes on replicating.
+    /// A machine of a wave that has begun has its disks until it is committed, or until its reprotect failed for good.
+    /// One whose failback failed goes on replicating.
     fn needs_disks(&self, way: &Way, state: &State) -> bool {
-        if aside(way, state) { state.done == 2 } else { state.done < 2 }
+        if aside(way, state) { state.done == 2 } else { state.done < 3 }
     }
 
     fn may_start(&self, index: usize, used: &Use<'_>) -> bool {

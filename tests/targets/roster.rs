@@ -45,8 +45,8 @@ fn entry(status: &ReplicatedItemStatus) -> Option<Entry> {
 fn disks_count_from_the_reprotect_until_the_commit() {
     let share = |status: &ReplicatedItemStatus| Entry::of("ns", &spec(), status).share;
     let attached: Vec<_> = PHASES.into_iter().filter(|phase| share(&status(*phase, 1)) == Share::Attached).collect();
-    use ItemPhase::{Cancelling, FailedBack, FailingBack, Reprotected, Reprotecting};
-    assert_eq!(attached, [Reprotecting, Reprotected, FailingBack, FailedBack, Cancelling]);
+    use ItemPhase::{Cancelling, Committing, FailedBack, FailingBack, Reprotected, Reprotecting};
+    assert_eq!(attached, [Reprotecting, Reprotected, FailingBack, FailedBack, Cancelling, Committing]);
     // No plan, however far it goes, lets what is home start again.
     let home = ReplicatedItemStatus { claim: Some(claim(DesiredPhase::Protected)), ..status(ItemPhase::Committed, 1) };
     assert_eq!(share(&home), Share::None);

@@ -119,6 +119,9 @@ pub const CHECKS: &[&Check] = &[
 /// The check on the declared probes: it has a reason of its own in the condition `Verified`.
 pub const PROBES_PASSED: &str = probes::PROBES_PASSED.name;
 
+/// The check on a master target's disks, which plans share out among their waves.
+pub const DISK_SLOTS: &str = master_target::MASTER_TARGET_DISK_SLOTS.name;
+
 /// Whether a plan may waive a check; `None` when there is none of that name.
 pub fn is_waivable(name: &str) -> Option<bool> {
     CHECKS.iter().find(|check| check.name == name).map(|check| check.waivable)

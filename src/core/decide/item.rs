@@ -66,7 +66,10 @@ impl ItemDecision {
                 WaitingOn::Plan | WaitingOn::Cancelled(_) | WaitingOn::UnsupportedProvider(_) => false,
                 // What is seen of the machine decides when these end.
                 WaitingOn::Held { reason, .. } => {
-                    matches!(*reason, "NotVerified" | "WaitingForSoak" | "StepEnding" | "HookRunning")
+                    matches!(
+                        *reason,
+                        "NotVerified" | "WaitingForSoak" | "StepEnding" | "HookRunning" | "WaitingForChecks"
+                    )
                 }
                 WaitingOn::Observation(_)
                 | WaitingOn::Transition(_)

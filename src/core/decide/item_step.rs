@@ -79,7 +79,7 @@ pub(super) fn idle(input: &ItemInput<'_>, item: Option<&Replication>, stage: Sta
         }
     }
     if stage.reached().is_some_and(|reached| reached >= claim.up_to) {
-        return match held(claim) {
+        return match held(claim, stage, checks) {
             // A hook may follow the last step as well.
             Some(on) if stage != Stage::ProtectedToAzure || on.is_of_hook() => wait(on),
             Some(_) | None => Idle::Next(Next::Done),
@@ -145,8 +145,17 @@ fn cancel(input: &ItemInput<'_>, item: &Replication, claim: &Claim, checks: &[Ch
     }
 }
 
-fn held(claim: &Claim) -> Option<WaitingOn> {
+fn held(claim: &Claim, stage: Stage, checks: &[CheckOutcome]) -> Option<WaitingOn> {
     let reason = HELD_REASONS.into_iter().find(|reason| *reason == claim.held_by)?;
+    if reason == "WaitingForChecks"
+        && let Some(step) = stage.next_verb()
+    {
+        // The plan knows the checks as they were recorded; here they are seen as they are.
+        let failing = failing(checks, step);
+        if !failing.is_empty() {
+            return Some(WaitingOn::Checks { step, failing });
+        }
+    }
     Some(WaitingOn::Held { reason, message: claim.held_message.clone() })
 }
 

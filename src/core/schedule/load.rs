@@ -1,14 +1,15 @@
 //! What all plans share: a master target's disks, a vault's calls, a host's power-ons. Counted from the machines
 //! themselves, so that nothing need be remembered.
 //!
-//! A slot is taken from the claim that lets a machine take its step until that step has ended; a slot for disks by the
-//! whole wave, from its first step until each of its machines is home. A wave is failed back only once all of its
-//! machines replicate: two waves that had each begun with half of the disks would wait for each other for ever.
+//! A slot is taken from the claim that lets a machine take its step until that step has ended, and given back while
+//! checks forbid the step; a slot for disks by the whole wave, from its first step until each of its machines is
+//! committed. A wave is failed back only once all of its machines replicate: two waves that had each begun with half of
+//! the disks would wait for each other for ever.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    api::{Claim, DesiredPhase, ItemPhase, MOST_DISKS, ReplicatedItemStatus},
+    api::{CheckResult, CheckStatus, Claim, DesiredPhase, ItemPhase, MOST_DISKS, ReplicatedItemStatus},
     core::{action::Verb, conditions, journal},
 };
 
@@ -20,6 +21,12 @@ pub const DISKS_PER_TARGET: u32 = MOST_DISKS.unsigned_abs();
 pub const CALLS_PER_VAULT: u32 = 20;
 /// Machines that are powered on at a time on one host: more start slower than one after the other.
 pub const STARTS_PER_HOST: u32 = 8;
+
+/// What a machine is held by while its master target has too few disks left.
+pub const MASTER_TARGET_FULL: &str = "MasterTargetFull";
+/// What a machine is held by while its master target, or that of another one of its wave, is not known.
+pub const WAITING_FOR_OBSERVATION: &str = "WaitingForObservation";
+const QUARANTINED: &str = "Quarantined";
 
 /// The limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,15 +110,22 @@ impl Load {
     /// Counts the machines. What machines of the `older` plans wait for is not given to a younger one, so that nothing
     /// is overtaken for ever.
     pub fn of<'a>(limits: Limits, machines: &[Machine<'a>], older: &BTreeSet<&str>) -> Self {
-        let begun: BTreeSet<(&str, &str)> =
-            machines.iter().filter_map(|machine| machine.claim).filter(|claim| begins(claim)).map(group).collect();
+        let claims = || machines.iter().filter_map(|machine| machine.claim);
+        let begun: BTreeSet<(&str, &str)> = claims().filter(|claim| begins(claim)).map(group).collect();
+        let queued = |claim: &Claim, reason: &str| claim.held_by == reason && older.contains(claim.plan_uid.as_str());
+        // A wave waits for the disks of all of its machines, whatever else each of them waits for.
+        let in_line: BTreeSet<(&str, &str)> =
+            claims().filter(|claim| queued(claim, MASTER_TARGET_FULL)).map(group).collect();
         let mut load = Self { disks: limits.undeclared.clone(), limits, ..Self::default() };
         for Machine { vault, status, claim } in machines {
             let claim = *claim;
-            let queued = |reason| claim.is_some_and(|c| c.held_by == reason && older.contains(c.plan_uid.as_str()));
-            let reserved = claim.is_some_and(|claim| begun.contains(&group(claim)) && awaits_disks(status, claim));
+            let queued = |reason| claim.is_some_and(|claim| queued(claim, reason));
+            let spoken_for = claim.is_some_and(|claim| {
+                begun.contains(&group(claim)) && has_disks(status, claim)
+                    || in_line.contains(&group(claim)) && awaits_disks(status, claim)
+            });
             if let Some(target) = target(status)
-                && (attached(status, claim) || reserved || queued("MasterTargetFull"))
+                && (attached(status, claim) || spoken_for)
             {
                 *load.disks.entry(target.to_owned()).or_default() += disks(status);
             }
@@ -204,9 +218,28 @@ pub fn phase_reached(status: &ReplicatedItemStatus) -> DesiredPhase {
 }
 
 /// Whether a claim lets the machine take a step that it has not ended yet. One that failed holds no slot: it starts
-/// anew, when a person has seen to it.
+/// anew, when a person has seen to it. Nor does one whose checks forbid the step: nobody knows for how long.
 pub fn granted(status: &ReplicatedItemStatus, claim: &Claim) -> bool {
-    claim.up_to > phase_reached(status) && !conditions::is_true(&status.conditions, "Stalled")
+    claim.up_to > phase_reached(status)
+        && !conditions::is_true(&status.conditions, "Stalled")
+        && blocking(status).next().is_none()
+}
+
+/// The checks that keep a machine at rest from its next call, as they were observed last.
+pub fn blocking(status: &ReplicatedItemStatus) -> impl Iterator<Item = &CheckStatus> {
+    let next = match (status.phase, phase_reached(status)) {
+        _ if status.operation.as_ref().is_some_and(journal::is_open) => None,
+        (ItemPhase::FailedOver, DesiredPhase::Assessed) => Some(Verb::Reprotect),
+        (ItemPhase::Reprotected, DesiredPhase::Reprotected) => Some(Verb::FailBack),
+        (ItemPhase::FailedBack, DesiredPhase::FailedBack) => Some(Verb::Commit),
+        (ItemPhase::Committed, DesiredPhase::Committed) => Some(Verb::Protect),
+        // Under way, or not seen: its checks are about something else.
+        (_, _) => None,
+    };
+    status.checks.iter().filter(move |check| {
+        let gates = next.is_some_and(|verb| check.gates.iter().any(|gate| gate == verb.as_str()));
+        gates && check.result != CheckResult::Passed && check.waived.is_none()
+    })
 }
 
 /// Whether a claim shows that its wave has begun.
@@ -237,20 +270,41 @@ fn open(status: &ReplicatedItemStatus, verb: Verb) -> bool {
     status.operation.as_ref().is_some_and(|record| journal::is_open(record) && record.verb == verb.as_str())
 }
 
-/// Whether its disks are attached to the master target, or are about to be.
-pub fn attached(status: &ReplicatedItemStatus, claim: Option<&Claim>) -> bool {
-    let replicates = matches!(
-        status.phase,
-        ItemPhase::Reprotecting | ItemPhase::Reprotected | ItemPhase::FailingBack | ItemPhase::Cancelling
-    );
-    let about_to =
-        claim.is_some_and(|claim| granted(status, claim) && phase_reached(status) < DesiredPhase::FailedBack);
-    replicates || open(status, Verb::Reprotect) || about_to
+/// Whether a machine in this phase has its disks attached to the master target. It has until it is committed: until
+/// then its failback can be undone, and it replicates through the same one again.
+pub const fn is_attached(phase: ItemPhase) -> bool {
+    matches!(
+        phase,
+        ItemPhase::Reprotecting
+            | ItemPhase::Reprotected
+            | ItemPhase::FailingBack
+            | ItemPhase::FailedBack
+            | ItemPhase::Cancelling
+            | ItemPhase::Committing
+    )
 }
 
-/// Whether a machine of a wave that has begun will attach its disks yet.
+/// Whether its disks are attached to the master target, or are about to be.
+pub fn attached(status: &ReplicatedItemStatus, claim: Option<&Claim>) -> bool {
+    let about_to =
+        claim.is_some_and(|claim| granted(status, claim) && phase_reached(status) < DesiredPhase::FailedBack);
+    is_attached(status.phase) || open(status, Verb::Reprotect) || about_to
+}
+
+/// Whether a machine will attach its disks yet, once it may.
 fn awaits_disks(status: &ReplicatedItemStatus, claim: &Claim) -> bool {
-    phase_reached(status) < DesiredPhase::FailedBack && claim.held_by != "Quarantined"
+    phase_reached(status) < DesiredPhase::FailedBack && claim.held_by != QUARANTINED
+}
+
+/// Whether a machine of a wave that has begun is one of those whose disks the wave took then.
+fn has_disks(status: &ReplicatedItemStatus, claim: &Claim) -> bool {
+    phase_reached(status) < DesiredPhase::FailedBack && !lacks_disks(claim)
+}
+
+/// Whether a claim shows that a machine has no share in the disks of its wave, also once that has begun: it was set aside
+/// or not known when the wave took them.
+pub fn lacks_disks(claim: &Claim) -> bool {
+    [MASTER_TARGET_FULL, "WaveTooLarge", WAITING_FOR_OBSERVATION, QUARANTINED].contains(&claim.held_by.as_str())
 }
 
 /// Whether a call for it is in flight, or about to be made.
@@ -264,7 +318,13 @@ fn calling(status: &ReplicatedItemStatus, claim: Option<&Claim>) -> bool {
             | ItemPhase::Protecting
     );
     status.operation.as_ref().is_some_and(journal::is_open)
-        || claim.is_some_and(|claim| granted(status, claim)) && !on_its_way
+        || claim.is_some_and(|claim| granted(status, claim)) && !on_its_way && !waits_for_retry(status)
+}
+
+/// Whether its call was refused, or the job failed, and it waits before the next attempt: for minutes, and as long as half
+/// an hour for its agent. Others use the vault meanwhile.
+fn waits_for_retry(status: &ReplicatedItemStatus) -> bool {
+    conditions::find(&status.conditions, "Ready").is_some_and(|ready| ready.reason == "WaitingForRetry")
 }
 
 /// Whether it is being powered on at home, or is about to be.

@@ -97,12 +97,12 @@ impl Record {
         failed.chain(whole.into_iter().flatten()).collect()
     }
 
-    /// When its disks were attached to its master target.
+    /// When its disks were attached to its master target: until it was committed.
     pub(super) fn attached(&self, machine: &str) -> Vec<(i64, i64)> {
         let failed = self.all(machine, "Reprotect").into_iter().filter(|job| job.failed.is_some());
         let whole = self.done(machine, "Reprotect").map(|job| {
-            let home = self.done(machine, "FailBack").map_or(i64::MAX, |job| job.ends);
-            (job.starts, home)
+            let committed = self.done(machine, "Commit").map_or(i64::MAX, |job| job.ends);
+            (job.starts, committed)
         });
         failed.map(|job| (job.starts, job.ends)).chain(whole).collect()
     }

@@ -43,7 +43,11 @@ pub(super) fn ceiling(input: &PlanInput<'_>, reached: DesiredPhase) -> Ceiling {
         let commit =
             approved(input, demanded.unwrap_or(&any)) && !input.spec.suspend && reached >= DesiredPhase::FailedBack;
         let up_to = if commit { DesiredPhase::Committed.min(desired) } else { nothing };
-        return Ceiling::new(up_to, "PlanDeleted", "The plan is being deleted; nothing new starts.");
+        let gate = Ceiling::new(up_to, "PlanDeleted", "The plan is being deleted; nothing new starts.");
+        return match closed(input, reached) {
+            Some(closed) => gate.or_lower(closed),
+            None => gate,
+        };
     }
     if input.spec.suspend {
         return Ceiling::new(nothing, "Suspended", "The plan is suspended; nothing new starts.");

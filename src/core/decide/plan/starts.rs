@@ -6,13 +6,13 @@ use super::{
     PlanInput, cancel, failures, found,
     gates::{Ceiling, ceiling},
     hooks::{Hold, Hooks},
-    waves::{Resolved, Standing, is_verified, unsettled},
+    waves::{Resolved, Standing, is_verified, stuck, unsettled},
 };
 use crate::{
-    api::{Cancelled, Claim, ClaimWaiver, DesiredPhase},
+    api::{Cancelled, CheckStatus, Claim, ClaimWaiver, DesiredPhase, HookOutcome},
     core::{
-        conditions,
-        schedule::load::{self, Full, Load},
+        checks, conditions,
+        schedule::load::{self, Full, Limits, Load, MASTER_TARGET_FULL, WAITING_FOR_OBSERVATION},
     },
 };
 
@@ -32,6 +32,9 @@ pub(super) fn standings<'a>(
     for (index, wave) in waves.iter().enumerate() {
         let mut starts = OfWave::new(input, wave, cancelled);
         starts.waits_for = unsettled(input, waves, hooks, index);
+        let before = || waves.iter().filter(|wave| starts.waits_for.contains(&wave.wave.name.as_str()));
+        let machines = || before().flat_map(|wave| wave.counting(input));
+        starts.waits_behind = stuck(machines().count(), machines().filter(|machine| !is_verified(machine)));
         starts.stopped = stops.as_deref();
         starts.invalid = invalid;
         for machine in &wave.machines {
@@ -67,10 +70,16 @@ struct OfWave<'i, 'a> {
     invalid: Option<&'i str>,
     stopped: Option<&'i str>,
     waits_for: Vec<&'a str>,
+    /// Which machines of these cannot go on, as a sentence.
+    waits_behind: String,
     recovery_points: bool,
+    /// Which machines without a recovery point cannot go on, as a sentence.
+    pointless: String,
+    /// It had begun before this pass.
+    had_begun: bool,
     begun: bool,
-    /// Why it cannot begin, once that was found out.
-    disks: Option<Hold>,
+    /// Whether it may begin, or why not, once that was found out.
+    disks: Option<Result<(), Hold>>,
     room: usize,
 }
 
@@ -84,7 +93,13 @@ impl<'i, 'a> OfWave<'i, 'a> {
             invalid: None,
             stopped: None,
             waits_for: Vec::new(),
+            waits_behind: String::new(),
             recovery_points: wave.has_recovery_points(input),
+            pointless: stuck(
+                wave.counting(input).count(),
+                wave.counting(input).filter(|machine| machine.reached < DesiredPhase::Reprotected),
+            ),
+            had_begun: wave.has_begun(),
             begun: wave.has_begun(),
             disks: None,
             room: usize::try_from(wave.wave.max_concurrent).unwrap_or(1).max(1).saturating_sub(moving),
@@ -113,7 +128,9 @@ impl<'i, 'a> OfWave<'i, 'a> {
         if let Some((held_by, message)) = hooks.after(machine) {
             held = Ceiling::new(machine.reached, held_by, message).or_lower(held);
         }
-        if held.up_to > machine.reached {
+        if let Some((held_by, message)) = self.late(machine, &mut room.load) {
+            held = Ceiling::new(machine.reached, held_by, message);
+        } else if held.up_to > machine.reached {
             if machine.failed {
                 held = self.failed(machine, held);
             } else if !machine.granted
@@ -163,7 +180,10 @@ impl<'i, 'a> OfWave<'i, 'a> {
             (DesiredPhase::Assessed | DesiredPhase::Reprotected, None) => Ceiling::new(
                 DesiredPhase::Reprotected,
                 "RecoveryPointsMissing",
-                format!("Wave \"{wave}\" is failed back once each of its machines has a recovery point."),
+                format!(
+                    "Wave \"{wave}\" is failed back once each of its machines has a recovery point.{}",
+                    self.pointless
+                ),
             ),
             (DesiredPhase::FailedBack, None) => self.commit(machine, hooks),
             (DesiredPhase::Committed | DesiredPhase::Protected, _) => Ceiling::new(DesiredPhase::Protected, "", ""),
@@ -204,7 +224,7 @@ impl<'i, 'a> OfWave<'i, 'a> {
             let waves = self.waits_for.join(", ");
             return Some((
                 "WaveNotStarted",
-                format!("Wave \"{name}\" waits until all of these are verified: {waves}."),
+                format!("Wave \"{name}\" waits until all of these are verified: {waves}.{}", self.waits_behind),
             ));
         }
         if let Some(stopped) = self.stopped {
@@ -212,6 +232,10 @@ impl<'i, 'a> OfWave<'i, 'a> {
         }
         if machine.operating {
             return Some(("StepEnding", "The step before has not ended yet.".to_owned()));
+        }
+        // The disks are asked for of all plans first: who waits for them is in line, and not overtaken.
+        if let Some(check) = blocking(machine).find(|check| check.name != checks::DISK_SLOTS) {
+            return Some(forbids(check));
         }
         if self.room == 0 {
             let most = self.wave.wave.max_concurrent;
@@ -225,6 +249,9 @@ impl<'i, 'a> OfWave<'i, 'a> {
             && let Some(hold) = self.hold_by_disks(machine, &mut room.load)
         {
             return Some(hold);
+        }
+        if let Some(check) = blocking(machine).next() {
+            return Some(forbids(check));
         }
         if let Err(Full { limit, of, .. }) = room.load.has_call(machine.vault) {
             let message =
@@ -240,47 +267,74 @@ impl<'i, 'a> OfWave<'i, 'a> {
                 format!("{limit} machines are being powered on at host \"{of}\", which is the most at a time.");
             return Some(("HostBusy", message));
         }
-        if let Some(hold) = hooks.before(machine) {
-            return Some(hold);
+        let hold = hooks.before(machine);
+        let prepares = || hooks.records(machine.name).iter().any(|row| row.outcome == HookOutcome::Running);
+        if hold.is_some() && !prepares() {
+            return hold;
         }
+        // What a hook of its own makes ready for the step has its places from then on.
         if let Some(host) = host {
             room.load.take_start(host);
         }
         room.load.take_call(machine.vault);
         room.plan -= 1;
         self.room -= 1;
-        self.begun = true;
-        None
+        self.begun |= hold.is_none();
+        hold
+    }
+
+    /// What holds a machine that came to its wave after that had begun: there was no such object, another plan had it, or
+    /// its master target was not known. Its disks are asked for whatever else holds it, since a claim that is held by
+    /// anything else shows that it has them.
+    fn late(&self, machine: &Standing<'a>, load: &mut Load) -> Option<Hold> {
+        let status = machine.status?;
+        let came_late = self.had_begun && machine.ours.is_none_or(load::lacks_disks);
+        let goes_on = machine.reached < DesiredPhase::FailedBack && !machine.failed && !machine.operating;
+        if !came_late || !goes_on || load::is_attached(status.phase) {
+            return None;
+        }
+        if let Some(hold) = no_target(machine).or_else(|| self.too_large(load.limits())) {
+            return Some(hold);
+        }
+        load.take_disks(&self.wave.disks(self.input, |other| other.name == machine.name)).err().map(full)
     }
 
     /// A wave begins only when the disks of all of its machines fit, and has them then.
     fn hold_by_disks(&mut self, machine: &Standing<'a>, load: &mut Load) -> Option<Hold> {
-        if self.begun {
-            let unattached = !machine.status.is_some_and(|status| load::attached(status, machine.ours));
-            if machine.ours.is_some() || !unattached {
-                return None;
-            }
-            // It came late: there was no such object, or another plan had it.
-            return load.take_disks(&self.wave.disks(self.input, |other| other.name == machine.name)).err().map(full);
+        if let Some(hold) = no_target(machine) {
+            return Some(hold);
+        }
+        if self.had_begun {
+            return None;
         }
         if self.disks.is_none() {
-            let limits = load.limits().clone();
-            let all = self.wave.disks(self.input, |_| true);
-            let too_large = all.iter().find(|(target, disks)| **disks > limits.disks(target));
-            if let Some((target, disks)) = too_large {
-                let (limit, wave) = (limits.disks(target), &self.wave.wave.name);
-                let message = format!(
-                    "Wave \"{wave}\" has {disks} disks for the master target {target}, which carries {limit}: split the wave, or send some of its machines through another one with spec.masterTargetRef."
-                );
-                self.disks = Some(("WaveTooLarge", message));
-            } else {
-                let missing =
-                    |machine: &Standing<'a>| !machine.status.is_some_and(|status| load::attached(status, machine.ours));
-                self.disks = load.take_disks(&self.wave.disks(self.input, missing)).err().map(full);
-                self.begun = self.disks.is_none();
-            }
+            let hold = self.begin(load);
+            self.disks = Some(hold.map_or(Ok(()), Err));
         }
-        self.disks.clone()
+        self.disks.clone().and_then(Result::err)
+    }
+
+    /// Takes the disks of the whole wave, or says what keeps it from beginning.
+    fn begin(&self, load: &mut Load) -> Option<Hold> {
+        let wave = &self.wave.wave.name;
+        if let Some(name) = self.wave.without_target(self.input) {
+            let message =
+                format!("Wave \"{wave}\" begins once it is known through which master target {name} comes home.");
+            return Some((WAITING_FOR_OBSERVATION, message));
+        }
+        let missing =
+            |machine: &Standing<'a>| !machine.status.is_some_and(|status| load::attached(status, machine.ours));
+        self.too_large(load.limits()).or_else(|| load.take_disks(&self.wave.disks(self.input, missing)).err().map(full))
+    }
+
+    fn too_large(&self, limits: &Limits) -> Option<Hold> {
+        let all = self.wave.disks(self.input, |_| true);
+        let (target, disks) = all.iter().find(|(target, disks)| **disks > limits.disks(target))?;
+        let (limit, wave) = (limits.disks(target), &self.wave.wave.name);
+        let message = format!(
+            "Wave \"{wave}\" has {disks} disks for the master target {target}, which carries {limit}: split the wave, or send some of its machines through another one with spec.masterTargetRef."
+        );
+        Some(("WaveTooLarge", message))
     }
 
     fn written(&self, machine: &Standing<'_>, held: Ceiling, cancel: Option<String>) -> Claim {
@@ -308,10 +362,28 @@ impl<'i, 'a> OfWave<'i, 'a> {
     }
 }
 
+/// The checks that forbid a machine its next step.
+fn blocking<'s>(machine: &Standing<'s>) -> impl Iterator<Item = &'s CheckStatus> {
+    machine.status.into_iter().flat_map(load::blocking)
+}
+
+fn forbids(check: &CheckStatus) -> Hold {
+    let CheckStatus { name, message, remedy, .. } = check;
+    ("WaitingForChecks", format!("Its checks forbid the next step. {name}: {message} {remedy}").trim_end().to_owned())
+}
+
+/// A machine whose disks cannot be counted takes no step that attaches them.
+fn no_target(machine: &Standing<'_>) -> Option<Hold> {
+    let status = machine.status?;
+    let unknown = load::target(status).is_none() && !load::attached(status, machine.ours);
+    unknown
+        .then(|| (WAITING_FOR_OBSERVATION, "It is not known yet through which master target it comes home.".to_owned()))
+}
+
 fn full(full: Full) -> Hold {
     let Full { of, limit, asked } = full;
     let message = format!(
         "The master target {of} carries {limit} disks at a time; the {asked} that are needed now do not fit beside those that are attached there or spoken for."
     );
-    ("MasterTargetFull", message)
+    (MASTER_TARGET_FULL, message)
 }

@@ -267,7 +267,15 @@ impl Seen<'_, '_> {
             );
             return summary(false, false, true, reason, &message);
         }
-        if ceiling(input, DesiredPhase::FailedBack).up_to >= DesiredPhase::Committed {
+        let gate = ceiling(input, DesiredPhase::FailedBack);
+        if gate.held_by == "WindowClosed" {
+            let message = format!(
+                "The plan is being deleted, and goes once these are committed: {blocking}. {} Or let it go as it is with the annotation failback.dev/abandon: {}.",
+                gate.message, input.uid
+            );
+            return summary(false, false, gate.message == gates::PAST, "WindowClosed", &message);
+        }
+        if gate.up_to >= DesiredPhase::Committed {
             let message = format!("The plan is being deleted, and goes once these are committed: {blocking}.");
             return summary(false, true, false, "CommitApproved", &message);
         }

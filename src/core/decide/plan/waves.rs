@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{PlanInput, failures, hooks::Hooks};
 use crate::{
-    api::{Claim, DesiredPhase, FailbackPlanSpec, FailbackPlanStatus, ReplicatedItemStatus, Wave},
+    api::{Claim, DesiredPhase, FailbackPlanSpec, FailbackPlanStatus, ItemPhase, ReplicatedItemStatus, Wave},
     core::{
         conditions,
         found::STATUS_LOST,
@@ -161,6 +161,20 @@ impl<'a> Resolved<'a> {
         self.counting(input).all(|machine| machine.reached >= DesiredPhase::Reprotected)
     }
 
+    /// A machine that will come home with the wave, and of which no master target is known yet. One that was never seen in
+    /// the vault is not waited for.
+    pub(super) fn without_target(&self, input: &PlanInput<'_>) -> Option<&'a str> {
+        let lacks = |machine: &&Standing<'a>| {
+            machine.claimed_by.is_none()
+                && machine.status.is_some_and(|status| {
+                    status.phase == ItemPhase::FailedOver
+                        && load::target(status).is_none()
+                        && !load::attached(status, machine.ours)
+                })
+        };
+        self.counting(input).find(lacks).map(|machine| machine.name)
+    }
+
     /// Whether one of its machines was let start.
     pub(super) fn has_begun(&self) -> bool {
         self.machines.iter().filter_map(|machine| machine.ours).any(begins)
@@ -203,6 +217,22 @@ pub(super) fn unsettled<'a>(
         .filter(|wave| named.contains(&wave.wave.name.as_str()) && (!wave.is_settled(input) || hooks.pending(wave)))
         .map(|wave| wave.wave.name.as_str())
         .collect()
+}
+
+/// Says which machines that others wait for do not go on by themselves. Only these: it is told in the claims of all that
+/// wait, which would be written anew for each machine that comes one step on.
+pub(super) fn stuck<'s, 'a: 's>(of: usize, missing: impl Iterator<Item = &'s Standing<'a>>) -> String {
+    let rests = |machine: &&Standing<'_>| {
+        machine.stalled
+            || machine.claimed_by.is_some()
+            || machine.status.is_none_or(|status| load::blocking(status).next().is_some())
+    };
+    let names: Vec<&str> = missing.filter(rests).map(|machine| machine.name).collect();
+    let first = names.iter().take(3).copied().collect::<Vec<_>>().join(", ");
+    match names.len() {
+        0 => String::new(),
+        all => format!(" {all} of {of} cannot go on: {first}{}", if all > 3 { ", ..." } else { "." }),
+    }
 }
 
 /// Whether a plan is about a machine: names it, or had found it when it started.
