@@ -53,6 +53,7 @@ fn list_schedule() -> i64 {
             disks: thing.disks as usize,
             host: thing.host,
             vault: "vault".to_owned(),
+            commit: thing.job[2],
             legs: vec![
                 Leg { call: thing.job[0], rest: thing.sync, settles: 0 },
                 Leg { call: thing.job[1], ..Leg::default() },

@@ -34,6 +34,8 @@ pub struct Way {
     pub host: String,
     /// Its vault.
     pub vault: String,
+    /// How long after the begin of its last leg it is committed: its disks are free then.
+    pub commit: i64,
     /// Its legs. One that fails has no more than those up to its failure.
     pub legs: Vec<Leg>,
     /// It fails in its last leg, and is set aside.
@@ -58,6 +60,8 @@ struct State {
     running: Option<(i64, i64)>,
     /// When the last leg has settled.
     settled: i64,
+    /// When its disks are free, once that is known.
+    freed: Option<i64>,
 }
 
 /// When the last machine ends.
@@ -116,6 +120,7 @@ impl<'a> Site<'a> {
                 let leg = way.legs[state.done];
                 let call = self.now + leg.call;
                 state.running = Some((call, call + leg.rest));
+                state.freed = (state.done == 2).then_some(self.now + way.commit);
                 self.ends = self.ends.max(call + leg.rest);
                 used.take(way, state.done, leg.call > 0);
             }
@@ -125,7 +130,7 @@ impl<'a> Site<'a> {
     fn next_moment(&self) -> Option<i64> {
         let of_machines = self.states.iter().flat_map(|state| {
             let (call, end) = state.running.unwrap_or_default();
-            [call, end, state.settled]
+            [call, end, state.settled, state.freed.unwrap_or_default()]
         });
         of_machines.chain(self.limits.opens).filter(|time| *time > self.now).min()
     }
@@ -146,7 +151,7 @@ impl<'a> Site<'a> {
     /// A machine of a wave that has begun has its disks until it is committed, or until its reprotect failed for good.
     /// One whose failback failed goes on replicating.
     fn needs_disks(&self, way: &Way, state: &State) -> bool {
-        if aside(way, state) { state.done == 2 } else { state.done < 3 }
+        if aside(way, state) { state.done == 2 } else { state.freed.is_none_or(|freed| self.now < freed) }
     }
 
     fn may_start(&self, index: usize, used: &Use<'_>) -> bool {

@@ -145,6 +145,7 @@ pub(super) fn way(machine: &Machine, status: &ReplicatedItemStatus) -> Way {
         legs.push(Leg { call: end - begun, rest: until("Protected", Some(end)), settles: 0 });
     }
     Way {
+        commit: begun("Commit").zip(ended("Commit")).map_or(0, |(begun, ended)| ended - begun),
         wave: machine.wave,
         target: machine.target.clone(),
         disks: machine.disks,
