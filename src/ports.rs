@@ -36,6 +36,10 @@ pub struct Submitted {
     pub job_id: Option<String>,
 }
 
+/// Asked immediately before each sending of a mutating call, on every attempt: waits for a token, a budget or a
+/// connection may have come before it. An error means that it must not be sent any more, and says why.
+pub type Permit<'a> = &'a (dyn Fn() -> Result<(), Failure> + Send + Sync);
+
 /// One Recovery Services vault, and the failed-over machines of its items.
 ///
 /// Reads may be retried inside; [`Self::submit`] sends at most once.
@@ -61,8 +65,8 @@ pub trait SiteRecovery: Send + Sync {
     async fn locks(&self, azure_vm_id: &str) -> Result<Listing<String>, Failure>;
     /// The failed-over machine, by ARM id. A definite 404 is [`AzureVm::Absent`], never an error.
     async fn azure_vm(&self, id: &str) -> Result<AzureVm, Failure>;
-    /// Sends a mutating call once. [`FailureClass::Lost`] when no answer came.
-    async fn submit(&self, item_id: &str, action: &Action) -> Result<Submitted, Failure>;
+    /// Sends a mutating call once, if it is permitted then. [`FailureClass::Lost`] when no answer came.
+    async fn submit(&self, item_id: &str, action: &Action, permit: Permit<'_>) -> Result<Submitted, Failure>;
 }
 
 /// What a vCenter's inventory tells while it is followed.
@@ -183,7 +187,7 @@ pub trait Connect: Send + Sync {
     }
 }
 
-/// Whether this process is the one that may act. Asked right before each mutating call.
+/// Whether this process is the one that may act. Asked right before each mutating call leaves, and before each claim.
 pub trait Leadership: Send + Sync {
     /// True only while the lease is certain to be ours.
     fn is_valid_now(&self) -> bool;

@@ -96,7 +96,7 @@ impl Fixture {
     async fn submit(&self, action: &Action) -> Job {
         let item = self.item().await;
         assert!(item.allows(&action.verb().operation(Generation::Modernized)), "{action:?}: {:?}", item.allowed);
-        let submitted = self.vault.submit(&item.id, action).await.unwrap();
+        let submitted = self.vault.submit(&item.id, action, &|| Ok(())).await.unwrap();
         self.vault.job(&submitted.job_id.unwrap()).await.unwrap()
     }
 
@@ -225,7 +225,7 @@ async fn a_lost_answer_is_found_at_the_item_and_in_the_job_list() {
     let home = Fixture::demo().await;
     let (item, reprotect) = (home.item().await, home.reprotect().await);
     home.inject(json!({"method": "POST", "path": "*/reProtect", "effect": {"type": "resetAfter"}}));
-    let failure = home.vault.submit(&item.id, &reprotect).await.unwrap_err();
+    let failure = home.vault.submit(&item.id, &reprotect, &|| Ok(())).await.unwrap_err();
     assert_eq!((failure.class, home.calls("reProtect")), (FailureClass::Lost, (1, 1)));
     let item = home.item().await;
     let job = item.scenario.as_ref().and_then(|scenario| scenario.job_id.clone()).unwrap();
@@ -234,7 +234,7 @@ async fn a_lost_answer_is_found_at_the_item_and_in_the_job_list() {
     assert!(listed.scenario == Scenario::Reprotect && listed.in_flight() && listed.concerns(&item), "{listed:?}");
 
     // A second call meets the first one's job.
-    let failure = home.vault.submit(&item.id, &reprotect).await.unwrap_err();
+    let failure = home.vault.submit(&item.id, &reprotect, &|| Ok(())).await.unwrap_err();
     assert_eq!(failure.class, FailureClass::Conflict, "{failure}");
 }
 
@@ -248,7 +248,7 @@ async fn an_answer_lost_before_the_effect_looks_the_same_and_left_nothing() {
         json!({"type": "html", "status": 200}),
     ] {
         home.inject(json!({"method": "POST", "path": "*/reProtect", "effect": effect}));
-        let failure = home.vault.submit(&item.id, &reprotect).await.unwrap_err();
+        let failure = home.vault.submit(&item.id, &reprotect, &|| Ok(())).await.unwrap_err();
         assert_eq!(failure.class, FailureClass::Lost, "{effect}: {failure}");
         assert_eq!(home.item().await.scenario, None);
     }
@@ -260,13 +260,13 @@ async fn what_azure_refuses_has_its_class() {
     let home = Fixture::demo().await;
     let (item, reprotect) = (home.item().await, home.reprotect().await);
     // Not allowed in this state.
-    let failure = home.vault.submit(&item.id, &Action::Cancel).await.unwrap_err();
+    let failure = home.vault.submit(&item.id, &Action::Cancel, &|| Ok(())).await.unwrap_err();
     assert!(matches!(failure.class, FailureClass::Invalid | FailureClass::Conflict), "{failure:?}");
     assert!(failure.code.is_some() && failure.remote == Remote::Arm, "{failure:?}");
     for (status, class) in [(403, FailureClass::Denied), (409, FailureClass::Conflict)] {
         let effect = json!({"type": "status", "status": status, "code": "Refused", "message": "No."});
         home.inject(json!({"method": "POST", "path": "*/reProtect", "effect": effect}));
-        assert_eq!(home.vault.submit(&item.id, &reprotect).await.unwrap_err().class, class);
+        assert_eq!(home.vault.submit(&item.id, &reprotect, &|| Ok(())).await.unwrap_err().class, class);
     }
     let absent = format!("{}x", item.id);
     assert_eq!(home.vault.item(&absent).await.unwrap_err().class, FailureClass::NotFound);
@@ -351,12 +351,12 @@ async fn the_classic_generation_is_read_too() {
     assert_eq!(fabric.generation, Some(Generation::Classic));
     assert!(fabric.targets.iter().any(|target| !target.datastores.is_empty()), "{:?}", fabric.targets);
     let fail_back = Action::FailBack { generation: Generation::Classic, point: RecoveryPoint::Latest };
-    let submitted = home.vault.submit(&item.id, &fail_back).await.unwrap();
+    let submitted = home.vault.submit(&item.id, &fail_back, &|| Ok(())).await.unwrap();
     let job = home.vault.job(&submitted.job_id.unwrap()).await.unwrap();
     assert_eq!(home.ended(&job).await.state, JobState::Succeeded);
     let item = home.item().await;
     assert_eq!(item.runs_in(), Some(RunsIn::VMware));
-    let job = home.vault.submit(&item.id, &Action::Commit).await.unwrap().job_id.unwrap();
+    let job = home.vault.submit(&item.id, &Action::Commit, &|| Ok(())).await.unwrap().job_id.unwrap();
     let job = home.vault.job(&job).await.unwrap();
     assert_eq!(home.ended(&job).await.state, JobState::Succeeded);
 }

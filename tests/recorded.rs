@@ -215,7 +215,7 @@ impl Followed {
         let headers = ["azure-asyncoperation", "location"].map(|name| (name, header(name))).to_vec();
         let kind = format!("POST {}", exchange.last_segment);
         self.server.on(&kind, [Reply::Text(202, headers, String::new())]);
-        let submitted = self.vault.submit(&guarded.expect.item_id, &guarded.action).await.unwrap();
+        let submitted = self.vault.submit(&guarded.expect.item_id, &guarded.action, &|| Ok(())).await.unwrap();
         let sent: Value = serde_json::from_str(&self.server.seen(&kind)[0].body).unwrap();
         assert_eq!(sent, exchange.sent, "the body of {}", exchange.last_segment);
         let id = submitted.job_id.unwrap();

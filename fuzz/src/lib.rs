@@ -117,7 +117,7 @@ pub fn arm(data: &[u8]) -> usize {
         let locks = vault.locks(VM).await.map(|listing| listing.entries).unwrap_or_default();
         let vm = vault.azure_vm(VM).await.ok();
         drop(vault.vault().await);
-        drop(vault.submit(&id, &Action::Cancel).await);
+        drop(vault.submit(&id, &Action::Cancel, &|| Ok(())).await);
         let count = items.len();
         for seen in items {
             let now = Still.now();

@@ -86,6 +86,10 @@ impl Default for HttpOptions {
     }
 }
 
+/// A mutating call leaves this soon after it was permitted, or not at all: the margin by which the lease's validity ends
+/// before the lease does.
+const SOON: Duration = Duration::from_secs(5);
+
 /// The transport over the network.
 pub(crate) struct Network {
     allow_plain_http: bool,
@@ -116,7 +120,10 @@ impl Network {
         let network = |system_proxy| -> reqwest::Result<Route> {
             Ok(Route {
                 reading: client(options, system_proxy).build()?,
-                mutating: client(options, system_proxy).pool_max_idle_per_host(0).build()?,
+                mutating: client(options, system_proxy)
+                    .pool_max_idle_per_host(0)
+                    .connect_timeout(options.connect_timeout.min(SOON))
+                    .build()?,
             })
         };
         let make = || -> reqwest::Result<Self> {

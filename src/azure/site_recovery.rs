@@ -24,7 +24,7 @@ use crate::{
         failure::{Failure, FailureClass, Remote},
         observed::{AzureVm, Fabric, Fact, Job, KnownVCenter, Policy, RecoveryPointSeen, Replication, Vault},
     },
-    ports::{Listing, SiteRecovery, Submitted},
+    ports::{Listing, Permit, SiteRecovery, Submitted},
 };
 
 /// The version of the RecoveryServices API that is spoken. Newer stable ones exist; the models of failback are the same
@@ -261,14 +261,14 @@ impl SiteRecovery for AzureVault {
         compute::azure_vm(&self.arm, &virtual_machine(id)?).await
     }
 
-    async fn submit(&self, item_id: &str, action: &Action) -> Result<Submitted, Failure> {
+    async fn submit(&self, item_id: &str, action: &Action, permit: Permit<'_>) -> Result<Submitted, Failure> {
         let item = self.own_item(item_id)?;
         if let Action::FailBack { point: RecoveryPoint::Custom(id), .. } = action {
             self.own_point(&item, id)?;
         }
         let request = bodies::request(action)?;
         let url = self.at(&item, Some(request.verb));
-        let submitted = self.arm.mutate(&url, request.body.as_ref()).await;
+        let submitted = self.arm.mutate(&url, request.body.as_ref(), permit).await;
         match &submitted {
             Ok(Submitted { job_id }) => {
                 tracing::info!(item = item_id, verb = request.verb, job_id, "accepted by Azure")

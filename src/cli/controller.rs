@@ -7,6 +7,7 @@ use kube::{
     Api, Client,
     config::{KubeConfigOptions, Kubeconfig},
 };
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{Failed, clock::WallClock, connect::Adapters, traces::Traces};
@@ -25,7 +26,8 @@ use crate::{
 
 /// Name of the lease.
 const LEASE: &str = "failback-controller";
-/// How long what is in flight may take to end after a signal.
+/// How long what is in flight may take to end after a signal. With the lease's release (5 s), the last scrape (2 s) and
+/// the last traces (4 s) it stays below the least `terminationGracePeriodSeconds` that the chart takes, 35.
 const GRACE: Duration = Duration::from_secs(20);
 
 pub(super) async fn run(flags: ControllerFlags) -> Result<(), Failed> {
@@ -114,22 +116,41 @@ async fn lead(
         },
     };
     let mut task = tokio::spawn(run_controllers(controllers, running.clone()));
-    let lost = tokio::select! {
-        () = elector.hold() => true,
+    let hold = elector.hold();
+    tokio::pin!(hold);
+    let mut lost = tokio::select! {
+        () = &mut hold => true,
         () = stop.cancelled() => false,
         ended = &mut task => return ended.map_err(|error| Failed::because(format!("the controllers ended: {error}"))),
     };
-    metrics.set_leader(false);
     running.cancel();
-    if tokio::time::timeout(GRACE, &mut task).await.is_err() {
-        tracing::warn!("what was in flight did not end in time; the journal knows it");
-        task.abort();
+    let drained = drained(task);
+    tokio::pin!(drained);
+    // Nobody else shall lead while a call of ours is open: the lease is renewed until nothing is in flight.
+    tokio::select! {
+        () = &mut drained => {}
+        () = &mut hold, if !lost => {
+            lost = true;
+            drained.await;
+        }
     }
+    metrics.set_leader(false);
     if lost {
         return Err(Failed::because("the lease was lost; this process ends, so that it makes no further call"));
     }
     elector.release().await;
     Ok(())
+}
+
+/// Waits for what is in flight, and ends it when it takes too long: nothing of it is left afterwards.
+async fn drained(mut task: JoinHandle<()>) {
+    if tokio::time::timeout(GRACE, &mut task).await.is_err() {
+        tracing::warn!("what was in flight did not end in time; the journal knows it");
+        task.abort();
+        if let Err(error) = task.await {
+            tracing::debug!(%error, "the controllers were ended");
+        }
+    }
 }
 
 /// Each namespace once: two watches of one would tell everything twice.

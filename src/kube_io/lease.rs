@@ -35,15 +35,19 @@ pub struct Timing {
     pub margin: Duration,
 }
 
+/// A process that was told to stop has only its grace period for giving the lease up.
+const LONGEST_CALL: Duration = Duration::from_secs(5);
+
 impl Timing {
     /// The other times in proportion to the lease's. Who waits sees the last renewal up to one `retry` late, and looks
     /// again up to one after the lease's end: 15 s make 18 s at most until another leads.
     pub const fn lasting(duration: Duration) -> Self {
+        let third = Duration::from_millis(duration.as_secs() * 1000 / 3);
         Self {
             duration,
             retry: Duration::from_millis(duration.as_secs() * 1000 / 10),
-            call: Duration::from_millis(duration.as_secs() * 1000 / 3),
-            margin: Duration::from_millis(duration.as_secs() * 1000 / 3),
+            call: if third.as_secs() < LONGEST_CALL.as_secs() { third } else { LONGEST_CALL },
+            margin: third,
         }
     }
 }

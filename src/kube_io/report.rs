@@ -1,7 +1,5 @@
 //! Events. A failed event never fails a reconcile, and never holds it up.
 
-use std::time::Duration;
-
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
     Client,
@@ -52,12 +50,8 @@ impl Events {
                 };
                 let (namespace, name) = (about.namespace.as_deref(), about.name.as_deref());
                 let span = trace::write("POST events", namespace.unwrap_or_default(), name.unwrap_or_default());
-                let published = in_span(span, recorder.publish(&event, &about));
-                let published = tokio::time::timeout(Duration::from_secs(10), published).await;
-                match published {
-                    Ok(Ok(())) => {}
-                    Ok(Err(error)) => tracing::warn!(%error, reason = draft.reason, "an event was not published"),
-                    Err(_) => tracing::warn!(reason = draft.reason, "an event was not published within 10 s"),
+                if let Err(error) = in_span(span, recorder.publish(&event, &about)).await {
+                    tracing::warn!(%error, reason = draft.reason, "an event was not published");
                 }
             }
         };

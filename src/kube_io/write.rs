@@ -1,6 +1,6 @@
 //! Writes to the API server: status by server-side apply, finalizers, and what went wrong.
 
-use std::{fmt::Debug, future::Future};
+use std::{fmt::Debug, future::Future, time::Duration};
 
 use kube::{
     Api, Resource, ResourceExt,
@@ -91,6 +91,15 @@ where
     Ok(Some(traced(&what, object, api.patch(&name, &params, &patch)).await?))
 }
 
+/// How long the API server is waited for. On a connection that is half open an answer never comes: whoever waits without
+/// an end holds a machine, or keeps a process from ending.
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// A call that is given up after [`LONGEST`]; whether a write took effect is then seen at the next look.
+pub async fn in_time<T>(call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, kube::Error> {
+    tokio::time::timeout(LONGEST, call).await.unwrap_or_else(|late| Err(kube::Error::Service(late.into())))
+}
+
 /// A write within a span.
 async fn traced<K: ResourceExt, T>(
     what: &str,
@@ -106,7 +115,7 @@ pub(super) async fn in_span<T>(
     span: Span,
     write: impl Future<Output = Result<T, kube::Error>>,
 ) -> Result<T, kube::Error> {
-    let written = write.instrument(span.clone()).await;
+    let written = in_time(write).instrument(span.clone()).await;
     match &written {
         Ok(_) => trace::ended(&span, "ok", None),
         Err(error) => {
@@ -127,5 +136,29 @@ const fn class(status: u16) -> FailureClass {
         409 => FailureClass::Conflict,
         400 | 422 => FailureClass::Invalid,
         _ => FailureClass::Transient,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+    use crate::api::ReplicatedItem;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_that_is_never_answered_is_given_up() {
+        let silent = tower::service_fn(|_: http::Request<kube::client::Body>| {
+            std::future::pending::<Result<http::Response<kube::client::Body>, Infallible>>()
+        });
+        let api: Api<ReplicatedItem> = Api::namespaced(kube::Client::new(silent, "default"), "default");
+        let item: ReplicatedItem = serde_json::from_value(json!({
+            "metadata": { "name": "web-01", "namespace": "default", "resourceVersion": "1" },
+            "spec": { "vaultRef": { "name": "v" }, "vcenterRef": { "name": "c" }, "machine": "web-01" }
+        }))
+        .unwrap();
+        let written = apply_status(&api, &item, MANAGER, &json!({}));
+        let written = tokio::time::timeout(LONGEST * 2, written).await.expect("it ends by itself");
+        assert!(matches!(written, Err(WriteError::Kube(_))), "{written:?}");
     }
 }

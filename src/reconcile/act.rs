@@ -32,13 +32,14 @@ use crate::{
         stage::Stage,
     },
     inventory::{Key, VaultInventory},
-    kube_io::write::WriteError,
-    ports::{Failure, FailureClass, Listing, Remote, SiteRecovery, trace},
+    kube_io::write::{WriteError, in_time},
+    ports::{Failure, FailureClass, Listing, Permit, Remote, SiteRecovery, trace},
 };
 
 /// The most that may pass between intent and call: well within the time after which another process, on looking, may
 /// conclude that no call was made.
 const LATEST: Duration = Duration::from_secs(45);
+const TOO_LATE: &str = "It took too long from the intent to the call; another process may have looked by now.";
 
 /// Carries out one guarded action, within a span that says what became of it.
 pub(super) async fn act(
@@ -73,15 +74,12 @@ async fn carry_out(
     let Some(written) = record(context, item, intended).await? else { return Ok(()) };
 
     let verb = guarded.action.verb();
-    let in_time =
+    let compared =
         tokio::time::timeout(LATEST.saturating_sub(began.elapsed()), compare(context, key, item, &guarded, &intent));
-    let result = match in_time.await {
-        Ok(Ok(())) => call(context, key, item, &guarded).await,
+    let result = match compared.await {
+        Ok(Ok(())) => call(context, key, item, &guarded, &|| permitted(context, began)).await,
         Ok(Err(failure)) => Err(failure),
-        Err(_) => {
-            let message = "It took too long from the intent to the call; another process may have looked by now.";
-            Err(Failure::new(Remote::Kubernetes, FailureClass::Conflict, message))
-        }
+        Err(_) => Err(refused(TOO_LATE)),
     };
     let outcome = match &result {
         Ok(_) => "submitted",
@@ -105,11 +103,24 @@ async fn carry_out(
 
 fn vault_of(context: &Context, key: &Key, item: &ReplicatedItem) -> Result<Arc<VaultInventory>, Failure> {
     let vault = Key { namespace: key.namespace.clone(), name: item.spec.vault_ref.name.clone() };
-    let missing = || Failure::new(Remote::Kubernetes, FailureClass::Conflict, "The vault is not connected.");
-    context.registry.vault(&vault).ok_or_else(missing)
+    context.registry.vault(&vault).ok_or_else(|| refused("The vault is not connected."))
 }
 
-/// Reads again, uncached, what the action depends on, and the consent to it.
+/// A reason of ours not to call.
+fn refused(message: impl Into<String>) -> Failure {
+    Failure::new(Remote::Kubernetes, FailureClass::Conflict, message)
+}
+
+/// Whether the call may leave now: what was compared is not too old, and no other process can lead.
+fn permitted(context: &Context, began: Instant) -> Result<(), Failure> {
+    if !context.leadership.is_valid_now() {
+        return Err(refused("This process no longer holds the lease."));
+    }
+    if began.elapsed() < LATEST { Ok(()) } else { Err(refused(TOO_LATE)) }
+}
+
+/// Reads again, uncached, what the action depends on, and then the consent to it: whoever withdraws it while Azure and
+/// vCenter are read is heard.
 async fn compare(
     context: &Context,
     key: &Key,
@@ -117,8 +128,6 @@ async fn compare(
     guarded: &Guarded,
     intent: &OperationRecord,
 ) -> Result<(), Failure> {
-    let refused = |message: String| Failure::new(Remote::Kubernetes, FailureClass::Conflict, message);
-    consent(context, key, intent, guarded.action.verb()).await.map_err(refused)?;
     let port = vault_of(context, key, item)?.port();
     let fresh_item = port.item(&guarded.expect.item_id).await.map_err(not_sent)?;
     let azure_vm = match &guarded.expect.azure_vm_id {
@@ -128,8 +137,7 @@ async fn compare(
     let home_vm = match &guarded.expect.home_vm {
         Some((moref, _)) => {
             let vcenter = Key { namespace: key.namespace.clone(), name: item.spec.vcenter_ref.name.clone() };
-            let vcenter =
-                context.registry.vcenter(&vcenter).ok_or_else(|| refused("vCenter is not connected.".to_owned()))?;
+            let vcenter = context.registry.vcenter(&vcenter).ok_or_else(|| refused("vCenter is not connected."))?;
             Some(vcenter.port().vm(moref).await.map_err(not_sent)?)
         }
         None => None,
@@ -140,7 +148,8 @@ async fn compare(
     };
     let fresh = Fresh { item: fresh_item, azure_vm, home_vm };
     guarded.check(&fresh).map_err(refused)?;
-    recheck(context, key, item, guarded.action.verb(), &fresh, last).map_err(refused)
+    recheck(context, key, item, guarded.action.verb(), &fresh, last).map_err(refused)?;
+    consent(context, key, intent, guarded.action.verb()).await.map_err(refused)
 }
 
 /// What is read besides before a commit, which cannot be taken back.
@@ -272,16 +281,10 @@ async fn call(
     key: &Key,
     item: &ReplicatedItem,
     guarded: &Guarded,
+    permit: Permit<'_>,
 ) -> Result<Option<String>, Failure> {
-    let vault = vault_of(context, key, item)?;
-    if !context.leadership.is_valid_now() {
-        return Err(Failure::new(
-            Remote::Kubernetes,
-            FailureClass::Conflict,
-            "This process no longer holds the lease.",
-        ));
-    }
-    vault.port().submit(&guarded.expect.item_id, &guarded.action).await.map(|submitted| submitted.job_id)
+    let port = vault_of(context, key, item)?.port();
+    port.submit(&guarded.expect.item_id, &guarded.action, permit).await.map(|submitted| submitted.job_id)
 }
 
 /// Writes the answer. The intent is on record already: if this write is lost, the answer is found again by looking.
@@ -303,7 +306,8 @@ async fn conclude(
             Err(error) if attempt == 4 => return Err(error),
             Err(_) => tokio::time::sleep(Duration::from_millis(100 << attempt)).await,
         }
-        item = context.api::<ReplicatedItem>(&key.namespace).get(&key.name).await.map_err(WriteError::from)?;
+        let api = context.api::<ReplicatedItem>(&key.namespace);
+        item = in_time(api.get(&key.name)).await.map_err(WriteError::from)?;
     }
     Ok(())
 }

@@ -23,7 +23,7 @@ use crate::{
     inventory::Key,
     kube_io::{
         feed::lookup,
-        write::{MANAGER, apply_status, hold},
+        write::{MANAGER, apply_status, hold, in_time},
     },
 };
 
@@ -89,7 +89,7 @@ async fn orphaned(context: &Context, key: &Key, status: &ReplicatedItemStatus) -
     if lookup(&context.stores.plans, &key.namespace, &claim.plan).is_some_and(|plan| is_it(&plan)) {
         return false;
     }
-    let found = context.api::<FailbackPlan>(&key.namespace).get_opt(&claim.plan).await;
+    let found = in_time(context.api::<FailbackPlan>(&key.namespace).get_opt(&claim.plan)).await;
     found.is_ok_and(|plan| plan.is_none_or(|plan| !is_it(&plan)))
 }
 

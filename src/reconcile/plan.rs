@@ -6,11 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kube::{
-    Resource, ResourceExt,
-    api::{Patch, PatchParams},
-    runtime::controller::Action,
-};
+use kube::{Resource, ResourceExt, runtime::controller::Action};
 use serde_json::json;
 
 use super::{
@@ -38,7 +34,7 @@ use crate::{
         schedule::load::Limits,
     },
     inventory::Key,
-    kube_io::write::{CLAIMS, WriteError, hold},
+    kube_io::write::{CLAIMS, WriteError, apply_status, hold, in_time},
 };
 
 pub(super) async fn reconcile(plan: Arc<FailbackPlan>, context: Arc<Context>) -> Result<Action, Error> {
@@ -88,7 +84,7 @@ pub(super) async fn reconcile(plan: Arc<FailbackPlan>, context: Arc<Context>) ->
         return Err(error.into());
     }
     if (release || status.completed_at.is_some()) && !again {
-        let current = api.get_opt(&key.name).await.map_err(WriteError::from)?;
+        let current = in_time(api.get_opt(&key.name)).await.map_err(WriteError::from)?;
         if let Some(current) = current.filter(|current| current.uid().as_deref() == Some(uid.as_str()))
             && hold(&api, &current, FINALIZER, false).await?.is_some()
             && release
@@ -221,24 +217,19 @@ fn approvals(context: &Context, key: &Key) -> Vec<FailbackApprovalSpec> {
         .collect()
 }
 
-/// Writes or releases a claim, under the version of the item that was decided on.
+/// Writes or releases a claim, under the version of the item that was decided on. A process that may not act hands out
+/// nothing either: another one counts by now what plans share.
 pub(super) async fn hand_out(
     context: &Context,
     key: &Key,
     item: &ReplicatedItem,
     claim: Option<&Claim>,
 ) -> Result<(), WriteError> {
+    if !context.leadership.is_valid_now() {
+        return Err(WriteError::Conflict);
+    }
     let status = claim.map_or_else(|| json!({}), |claim| json!({ "claim": claim }));
-    let body = json!({
-        "apiVersion": ReplicatedItem::api_version(&()),
-        "kind": ReplicatedItem::kind(&()),
-        "metadata": { "name": item.name_any(), "resourceVersion": item.resource_version() },
-        "status": status,
-    });
-    let api = context.api::<ReplicatedItem>(&key.namespace);
-    let params = PatchParams::apply(CLAIMS).force();
-    api.patch_status(&item.name_any(), &params, &Patch::Apply(&body)).await?;
-    Ok(())
+    apply_status(&context.api::<ReplicatedItem>(&key.namespace), item, CLAIMS, &status).await.map(drop)
 }
 
 /// What a plan's change of status tells.

@@ -57,7 +57,7 @@ async fn what_lies_around_a_classic_machine_is_read() {
     assert!(points.entries.windows(2).all(|pair| pair[0].time >= pair[1].time), "newest first");
     let foreign = points.entries[0].id.replace("/recoveryPoints/", "x/recoveryPoints/");
     let custom = |id: String| Action::FailBack { generation: Generation::Classic, point: RecoveryPoint::Custom(id) };
-    let refused = home.vault.submit(&item.id, &custom(foreign)).await.unwrap_err();
+    let refused = home.vault.submit(&item.id, &custom(foreign), &|| Ok(())).await.unwrap_err();
     assert!(refused.class == FailureClass::Invalid && home.calls("unplannedFailover").0 == 0, "{refused}");
-    home.vault.submit(&item.id, &custom(points.entries[0].id.clone())).await.unwrap();
+    home.vault.submit(&item.id, &custom(points.entries[0].id.clone()), &|| Ok(())).await.unwrap();
 }

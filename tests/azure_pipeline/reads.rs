@@ -110,7 +110,7 @@ async fn a_429_pauses_its_class_for_everyone_in_the_subscription() {
     assert_eq!(server.seen_by_arm().len(), before, "nothing was sent");
     assert_eq!(stranger.vault().await.unwrap_err().class, FailureClass::NotFound, "another subscription goes on");
     server.on("POST failoverCancel", [Reply::Text(202, vec![], String::new())]);
-    first.submit(ITEM, &Action::Cancel).await.unwrap();
+    first.submit(ITEM, &Action::Cancel, &|| Ok(())).await.unwrap();
     assert_eq!(*meter.throttled.lock().unwrap(), 1);
 }
 

@@ -65,7 +65,7 @@ async fn nothing_secret_is_told() {
     let config = config(&server.url, &server.url);
     let printed = format!("{config:?} {:?}", Credential::clone(&config.credential));
     let vault = AzureVault::new(config, &shared().0).unwrap();
-    let mut told = vec![printed, format!("{:?}", vault.submit(ITEM, &Action::Commit).await.unwrap())];
+    let mut told = vec![printed, format!("{:?}", vault.submit(ITEM, &Action::Commit, &|| Ok(())).await.unwrap())];
     told.push(format!("{:?}", vault.item(ITEM).await.unwrap_err()));
     told.push(format!("{:?}", vault.items().await.unwrap_err()));
     told.push(format!("{:?}", vault.jobs().await.unwrap_err()));

@@ -39,7 +39,7 @@ fn accepted() -> Reply {
 async fn submit(reply: Reply) -> (Result<Submitted, (FailureClass, String)>, usize) {
     let server = Server::start().await;
     server.on("POST plannedFailover", [reply]);
-    let outcome = vault_at(&server).submit(ITEM, &FAIL_BACK).await;
+    let outcome = vault_at(&server).submit(ITEM, &FAIL_BACK, &|| Ok(())).await;
     (outcome.map_err(|failure| (failure.class, failure.message)), server.seen("POST plannedFailover").len())
 }
 
@@ -53,7 +53,7 @@ async fn class(reply: Reply) -> FailureClass {
 async fn an_accepted_call_yields_the_job() {
     let server = Server::start().await;
     server.on("POST plannedFailover", [accepted()]);
-    let submitted = vault_at(&server).submit(ITEM, &FAIL_BACK).await;
+    let submitted = vault_at(&server).submit(ITEM, &FAIL_BACK, &|| Ok(())).await;
     assert_eq!(submitted, Ok(Submitted { job_id: Some(JOB.to_owned()) }));
     let seen = server.seen("POST plannedFailover").remove(0);
     assert_eq!(seen.target, format!("{ITEM}/plannedFailover?api-version=2025-08-01"));
@@ -69,7 +69,7 @@ async fn an_accepted_call_yields_the_job() {
 async fn a_verb_without_a_body_says_so() {
     let server = Server::start().await;
     server.on("POST failoverCommit", [accepted()]);
-    vault_at(&server).submit(ITEM, &Action::Commit).await.unwrap();
+    vault_at(&server).submit(ITEM, &Action::Commit, &|| Ok(())).await.unwrap();
     let seen = server.seen("POST failoverCommit").remove(0);
     assert_eq!((seen.body.as_str(), seen.header("content-length"), seen.header("content-type")), ("", "0", ""));
 }
@@ -137,7 +137,7 @@ async fn a_call_that_never_left_is_transient() {
     let nowhere = dead_end().await;
     let (shared, meter) = shared();
     let vault = AzureVault::new(config(&server.url, &nowhere), &shared).unwrap();
-    let failure = vault.submit(ITEM, &FAIL_BACK).await.unwrap_err();
+    let failure = vault.submit(ITEM, &FAIL_BACK, &|| Ok(())).await.unwrap_err();
     assert_eq!(failure.class, FailureClass::Transient);
     assert!(failure.has_code(codes::UNREACHABLE), "{failure:?}");
     assert!(failure.message.contains("cannot connect to 127.0.0.1"), "{failure}");
@@ -149,7 +149,7 @@ async fn a_call_that_never_left_is_transient() {
 async fn without_a_token_nothing_is_sent() {
     let server = Server::start().await;
     server.on("POST token", [Reply::Json(401, vec![], json!({"error": "invalid_client", "error_description": "no"}))]);
-    let failure = vault_at(&server).submit(ITEM, &FAIL_BACK).await.unwrap_err();
+    let failure = vault_at(&server).submit(ITEM, &FAIL_BACK, &|| Ok(())).await.unwrap_err();
     assert_eq!(failure.class, FailureClass::Unauthenticated);
     assert!(server.seen_by_arm().is_empty());
 }
@@ -158,7 +158,7 @@ async fn without_a_token_nothing_is_sent() {
 async fn a_rejected_token_costs_one_more() {
     let server = Server::start().await;
     server.on("POST plannedFailover", [status(401, "ExpiredAuthenticationToken"), accepted()]);
-    let submitted = vault_at(&server).submit(ITEM, &FAIL_BACK).await;
+    let submitted = vault_at(&server).submit(ITEM, &FAIL_BACK, &|| Ok(())).await;
     assert_eq!(submitted, Ok(Submitted { job_id: Some(JOB.to_owned()) }));
     let tokens: Vec<_> =
         server.seen("POST plannedFailover").iter().map(|seen| seen.header("authorization").to_owned()).collect();
@@ -176,7 +176,7 @@ async fn only_items_of_this_vault_are_touched() {
         ITEM.replace("replicationProtectedItems", "replicationMigrationItems"),
         String::new(),
     ] {
-        let failure = vault.submit(&foreign, &FAIL_BACK).await.unwrap_err();
+        let failure = vault.submit(&foreign, &FAIL_BACK, &|| Ok(())).await.unwrap_err();
         assert_eq!(failure.class, FailureClass::Invalid, "{foreign}");
     }
     assert!(server.seen_by_arm().is_empty());

@@ -27,7 +27,7 @@ use crate::{
         shared::AzureShared,
     },
     core::failure::{Failure, FailureClass, Remote, codes},
-    ports::{Secret, trace},
+    ports::{Permit, Secret, trace},
 };
 
 /// Attempts of a call that may be repeated.
@@ -55,15 +55,17 @@ struct Call<'a> {
     what: String,
     /// Sent as `x-ms-client-request-id`, the same for all attempts.
     id: String,
+    /// Asked before each sending of a call that changes something.
+    permit: Option<Permit<'a>>,
 }
 
 impl<'a> Call<'a> {
-    fn new(arm: &Arm, method: Method, url: &'a Url, body: Option<Bytes>) -> Self {
+    fn new(arm: &Arm, method: Method, url: &'a Url, body: Option<Bytes>, permit: Option<Permit<'a>>) -> Self {
         let class = if method == Method::GET { CallClass::Read } else { CallClass::Write };
         let what = format!("{method} {}", ending(url));
         let management = arm.endpoints.management.origin().ascii_serialization();
         let budget = arm.shared.budgets.of(&management, subscription(url));
-        Self { method, url, body, class, budget, what, id: uuid::Uuid::new_v4().to_string() }
+        Self { method, url, body, class, budget, what, id: uuid::Uuid::new_v4().to_string(), permit }
     }
 
     fn request(&self, token: &Secret) -> Result<Request<Bytes>, Failure> {
@@ -122,7 +124,7 @@ impl<'a> Call<'a> {
 }
 
 impl Arm {
-    /// One exchange. The outer failure means that nothing was sent: no budget, or no token.
+    /// One exchange. The outer failure means that nothing was sent: no budget, no token, or no permission any more.
     async fn exchange(
         &self,
         call: &Call<'_>,
@@ -163,6 +165,9 @@ impl Arm {
 
     async fn send(&self, call: &Call<'_>, token: &Secret) -> Result<Result<Answer, TransportFault>, Failure> {
         let request = call.request(token)?;
+        if let Some(permit) = call.permit {
+            permit()?;
+        }
         let begun = Instant::now();
         let answer = self.shared.transport.send(request).await;
         let took = begun.elapsed();

@@ -46,7 +46,7 @@ impl Arm {
     /// Reads a resource. Repeated on 5xx, 429 and trouble in the transport, as long as the waits together stay short;
     /// a longer pause becomes [`FailureClass::Throttled`].
     pub(crate) async fn read(&self, url: &Url) -> Result<Value, Failure> {
-        let call = Call::new(self, Method::GET, url, None);
+        let call = Call::new(self, Method::GET, url, None, None);
         let mut patience = Patience::new();
         let mut attempt = 1;
         loop {

@@ -17,13 +17,19 @@ use crate::{
         http::{Answer, Sent, TransportFault},
     },
     core::failure::{Failure, FailureClass},
-    ports::{Submitted, trace},
+    ports::{Permit, Submitted, trace},
 };
 
 impl Arm {
-    /// Sends a mutating call.
-    pub(crate) async fn mutate(&self, url: &Url, body: Option<&Value>) -> Result<Submitted, Failure> {
-        let call = Call::new(self, Method::POST, url, body.map(|body| Bytes::from(body.to_string())));
+    /// Sends a mutating call, for as long as it is permitted.
+    pub(crate) async fn mutate(
+        &self,
+        url: &Url,
+        body: Option<&Value>,
+        permit: Permit<'_>,
+    ) -> Result<Submitted, Failure> {
+        let body = body.map(|body| Bytes::from(body.to_string()));
+        let call = Call::new(self, Method::POST, url, body, Some(permit));
         let mut patience = Patience::new();
         let mut attempt = 1;
         loop {

@@ -23,7 +23,7 @@ use crate::{
         },
     },
     inventory::{Key, Wake},
-    ports::{Clock, Failure, FailureClass, Listing, Remote, SiteRecovery, Submitted},
+    ports::{Clock, Failure, FailureClass, Listing, Permit, Remote, SiteRecovery, Submitted},
 };
 
 /// A clock that stands until it is moved.
@@ -135,7 +135,7 @@ impl SiteRecovery for Port {
         Ok(AzureVm::Present { id: id.to_owned(), power: AzurePower::Running, disks: None })
     }
 
-    async fn submit(&self, _: &str, _: &Action) -> Result<Submitted, Failure> {
+    async fn submit(&self, _: &str, _: &Action, _: Permit<'_>) -> Result<Submitted, Failure> {
         Err(Failure::new(Remote::Arm, FailureClass::Denied, "Nothing is called here."))
     }
 }
