@@ -29,6 +29,17 @@ pub struct Listing<T> {
     pub odd: Vec<String>,
 }
 
+impl<T> Listing<T> {
+    /// The entries of a list in which none may be overlooked, or what is wrong with some of `these`.
+    pub fn whole(self, these: &str) -> Result<Vec<T>, String> {
+        const SHOWN: usize = 3;
+        match self.odd.get(..SHOWN).unwrap_or(&self.odd) {
+            [] => Ok(self.entries),
+            some => Err(format!("{these} cannot be understood ({}): {}.", self.odd.len(), some.join("; "))),
+        }
+    }
+}
+
 /// A mutating call that Azure accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Submitted {
@@ -292,4 +303,18 @@ impl Tally for NoMeter {
     fn reconciled(&self, _: &'static str, _: &'static str) {}
     fn operated(&self, _: &'static str, _: &'static str) {}
     fn standing(&self, _: &Standing) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Listing;
+
+    #[test]
+    fn a_list_with_gaps_is_no_list() {
+        let listing = |odd: &[&str]| Listing { entries: vec![1], odd: odd.iter().map(ToString::to_string).collect() };
+        assert_eq!(listing(&[]).whole("Jobs"), Ok(vec![1]));
+        assert_eq!(listing(&["a"]).whole("Jobs"), Err("Jobs cannot be understood (1): a.".to_owned()));
+        let many = listing(&["a", "b", "c", "d"]).whole("Jobs");
+        assert_eq!(many, Err("Jobs cannot be understood (4): a; b; c.".to_owned()));
+    }
 }

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use failback::{
     api::{
-        FailbackApproval, FailbackApprovalSpec, FailbackPlan, MasterTarget, RecoveryVault, ReplicatedItem,
-        ReplicatedItemStatus, VCenter,
+        FailbackApproval, FailbackApprovalSpec, FailbackPlan, JobTemplate, MasterTarget, Probe, RecoveryVault,
+        ReplicatedItem, ReplicatedItemStatus, VCenter,
     },
     azure::{Answer, AzureConfig, AzureShared, AzureVault, Cloud, Credential, Secret, Transport, TransportFault},
     core::{
@@ -21,7 +21,7 @@ use failback::{
             target::{self, TargetInput},
         },
         facts::ItemFacts,
-        jobs::JobsSeen,
+        jobs::{self, JobOrder, JobsSeen},
         observed::{Fact, Job, Replication},
         schedule::{cron::Cron, load::Load},
     },
@@ -29,6 +29,7 @@ use failback::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+use k8s_openapi::api as k8s;
 use serde::de::{Deserialize as _, DeserializeOwned};
 
 const VAULT: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.RecoveryServices/vaults/v";
@@ -50,8 +51,8 @@ impl Clock for Still {
 
 /// An endpoint that answers every call alike; the token endpoint by itself.
 struct Endpoint {
-    arm: Vec<u8>,
-    token: Vec<u8>,
+    arm: Bytes,
+    token: Bytes,
 }
 
 #[async_trait]
@@ -62,13 +63,17 @@ impl Transport for Endpoint {
     }
 }
 
+/// A head is no longer than this.
+const MOST_HEAD: usize = 64 << 10;
+
 /// `200`, header lines, an empty line and a body; or a body alone.
-fn answer(said: &[u8]) -> Answer {
-    let (head, body) = match said.windows(2).position(|pair| pair == b"\n\n") {
-        Some(at) if said.iter().take(3).all(u8::is_ascii_digit) => (&said[..at], &said[at + 2..]),
-        Some(_) | None => (&b"200"[..], said),
+fn answer(said: &Bytes) -> Answer {
+    let end = said.windows(2).take(MOST_HEAD).position(|pair| pair == b"\n\n");
+    let (head, body) = match end {
+        Some(at) if said.iter().take(3).all(u8::is_ascii_digit) => (said.slice(..at), said.slice(at + 2..)),
+        Some(_) | None => (Bytes::from_static(b"200"), said.clone()),
     };
-    let head = String::from_utf8_lossy(head);
+    let head = String::from_utf8_lossy(&head);
     let mut lines = head.lines();
     let status = lines.next().and_then(|line| line.trim().parse().ok()).unwrap_or(StatusCode::OK);
     let headers: HeaderMap = lines
@@ -78,12 +83,12 @@ fn answer(said: &[u8]) -> Answer {
             Some((HeaderName::from_bytes(name.trim().as_bytes()).ok()?, value))
         })
         .collect();
-    Answer { status, headers, body: Ok(Bytes::copy_from_slice(body)) }
+    Answer { status, headers, body: Ok(body) }
 }
 
 /// A vault behind such an endpoint, on a clock of tokio's that stands still: a pause that is asked for costs no time.
 fn with_vault<T>(arm: &[u8], token: &[u8], ask: impl AsyncFnOnce(AzureVault) -> T) -> T {
-    let endpoint = Endpoint { arm: arm.to_vec(), token: token.to_vec() };
+    let endpoint = Endpoint { arm: Bytes::copy_from_slice(arm), token: Bytes::copy_from_slice(token) };
     let shared = AzureShared::over(Arc::new(endpoint), Arc::new(Still), Arc::new(NoMeter));
     let config = AzureConfig {
         cloud: Cloud::Public,
@@ -144,7 +149,8 @@ pub fn token(data: &[u8]) {
 
 /// An answer of vCenter's SOAP endpoint to every kind of call: how many objects it shows.
 pub fn vcenter(data: &[u8]) -> usize {
-    failback::vcenter::parsers::read(data)
+    let Answer { status, headers, body } = answer(&Bytes::copy_from_slice(data));
+    failback::vcenter::parsers::read(status, &headers, &body.unwrap_or_default())
 }
 
 /// A certificate, a CA bundle, a thumbprint, an address: what a person pastes, and what a server presents.
@@ -160,6 +166,55 @@ pub fn scenario(data: &[u8]) {
         options.origin = Some(Still.now());
         drop(sim_site::Site::new(scenario, options));
     }
+}
+
+/// Faults of the simulated site.
+pub fn faults(data: &[u8]) {
+    const SCENARIO: &str = include_str!("../../examples/scenarios/one-machine.yaml");
+    let Ok(faults) = serde_yaml::from_slice::<Vec<sim_site::Fault>>(data) else { return };
+    let scenario = sim_site::Scenario::from_yaml(SCENARIO).expect("a scenario");
+    let site = sim_site::Site::new(scenario, sim_site::Options::at_speed(0.0)).expect("a site");
+    for fault in faults {
+        drop(site.try_inject(fault));
+    }
+    site.snapshot();
+}
+
+/// Jobs of the user's own, their pods, templates of them, all as YAML; the same as a log.
+pub fn jobs(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    assert!(jobs::tail(text).len() < 1 << 10, "it fits into an event");
+    let mut pods = Vec::new();
+    for document in serde_yaml::Deserializer::from_str(text) {
+        let Ok(object) = serde_json::Value::deserialize(document) else { break };
+        drop(read::<k8s::batch::v1::Job>(&object).map(|job| jobs::look(&job, None)));
+        pods.extend(read::<k8s::core::v1::Pod>(&object));
+        if let Some(template) = read::<JobTemplate>(&object).filter(|template| jobs::unfit(template).is_none()) {
+            jobs::body(&JobOrder {
+                name: "job",
+                namespace: "default",
+                template: &template,
+                owner: ["failback.dev/v1alpha1", "FailbackPlan", "plan", "uid"],
+                labels: &[],
+                environment: &jobs::Environment::from([("FAILBACK_PLAN", "plan".to_owned())]),
+                timeout_seconds: 600,
+                least_ttl: 3600,
+                ttl: None,
+            });
+        }
+    }
+    jobs::why_waiting(&pods);
+}
+
+/// A probe as YAML, an empty line, a line with the guest's address, and what it answers over HTTP.
+pub fn probe(data: &[u8]) {
+    let Some(at) = data.windows(2).position(|pair| pair == b"\n\n") else { return };
+    let Ok(probe) = serde_yaml::from_slice::<Probe>(&data[..at]) else { return };
+    let said = &data[at + 2..];
+    let line = said.iter().position(|byte| *byte == b'\n').unwrap_or(said.len());
+    let guest_ip = String::from_utf8_lossy(&said[..line]);
+    let Answer { status, body, .. } = answer(&Bytes::copy_from_slice(said.get(line + 1..).unwrap_or_default()));
+    failback::probe::read(&probe, &guest_ip, status.as_u16(), &body.unwrap_or_default());
 }
 
 /// Custom resources of all kinds as YAML, whatever their rules say, and what is decided about them.

@@ -13,7 +13,17 @@ use crate::{
 };
 
 /// Largest body that is read. A page of 100 items with 60 disks each stays below 10 MiB.
-pub(crate) const LARGEST_BODY: usize = 32 * 1024 * 1024;
+pub(crate) const LARGEST_BODY: usize = 16 << 20;
+
+/// Largest body of the token endpoint's, whose tokens have some 2 KB.
+pub(crate) const LARGEST_TOKEN: usize = 64 << 10;
+
+/// The most memory that a body may take once it is read. That page takes some 42 MiB.
+const LARGEST_TREE: usize = 64 << 20;
+
+/// An extension of a request: as much as is read of the answer's body, where that is not [`LARGEST_BODY`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Most(pub(crate) usize);
 
 /// An HTTP answer. Its body may have been lost or refused after the status line and headers had arrived.
 #[derive(Debug)]
@@ -29,12 +39,36 @@ pub struct Answer {
 /// Why an answer has no body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BodyFault {
-    /// It is larger than what is read (32 MiB).
-    #[error("the answer is larger than 32 MiB")]
-    TooLarge,
+    /// It is larger than the so many bytes that are read.
+    #[error("the answer is larger than {}", size(*.0))]
+    TooLarge(usize),
+    /// So many lists, objects and entries are in it that they would fill the memory.
+    #[error("the answer has too many entries to be kept")]
+    TooMany,
     /// The connection broke in the middle of it.
     #[error("the answer was cut off")]
     Cut,
+}
+
+fn size(bytes: usize) -> String {
+    if bytes < 1 << 20 { format!("{} KiB", bytes >> 10) } else { format!("{} MiB", bytes >> 20) }
+}
+
+/// A body of JSON that can be read without harm: three bytes of it can ask for two hundred of memory.
+///
+/// An object begins with room for eleven fields, a list with room for four entries, and while a list grows there are
+/// two of it.
+pub(crate) fn bearable(body: Bytes) -> Result<Bytes, BodyFault> {
+    let takes = |byte: &u8| match byte {
+        b'{' => 640,
+        b'[' | b',' => 128,
+        _ => 0,
+    };
+    if body.iter().map(takes).fold(body.len(), usize::saturating_add) <= LARGEST_TREE {
+        Ok(body)
+    } else {
+        Err(BodyFault::TooMany)
+    }
 }
 
 /// How far a request got that has no answer.
@@ -164,9 +198,10 @@ impl Transport for Network {
         }
         let route = if here { &self.here } else { &self.outside };
         let client = if request.method() == Method::GET { &route.reading } else { &route.mutating };
+        let most = request.extensions().get::<Most>().map_or(LARGEST_BODY, |most| most.0);
         let request = request.try_into().map_err(|error| refused(describe(error)))?;
         match client.execute(request).await {
-            Ok(response) => Ok(read(response).await),
+            Ok(response) => Ok(read(response, most).await),
             Err(error) => {
                 let sent = if error.is_connect() { Sent::Never } else { Sent::Perhaps };
                 let verb = if sent == Sent::Never { "cannot connect to" } else { "no answer from" };
@@ -182,18 +217,18 @@ fn is_metadata_service(url: &Url) -> bool {
     matches!(url.host(), Some(Host::Ipv4(ip)) if ip.octets() == [169, 254, 169, 254])
 }
 
-async fn read(response: reqwest::Response) -> Answer {
+async fn read(response: reqwest::Response, most: usize) -> Answer {
     let (status, headers) = (response.status(), response.headers().clone());
     let announced = response.content_length().unwrap_or(0);
-    let body = if announced > LARGEST_BODY as u64 { Err(BodyFault::TooLarge) } else { collect(response).await };
+    let body = if announced > most as u64 { Err(BodyFault::TooLarge(most)) } else { collect(response, most).await };
     Answer { status, headers, body }
 }
 
-async fn collect(mut response: reqwest::Response) -> Result<Bytes, BodyFault> {
+async fn collect(mut response: reqwest::Response, most: usize) -> Result<Bytes, BodyFault> {
     let mut body = BytesMut::new();
     while let Some(chunk) = response.chunk().await.map_err(|_| BodyFault::Cut)? {
-        if body.len() + chunk.len() > LARGEST_BODY {
-            return Err(BodyFault::TooLarge);
+        if body.len() + chunk.len() > most {
+            return Err(BodyFault::TooLarge(most));
         }
         body.extend_from_slice(&chunk);
     }

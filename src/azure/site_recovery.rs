@@ -182,17 +182,19 @@ impl SiteRecovery for AzureVault {
         observe::item::observe(body, true).map_err(|odd| unexpected(&odd.to_string()))
     }
 
-    /// Newest first; at most some 1,000, and not further back than the first page that holds only ended jobs of more
-    /// than 31 days ago. The service's filter is undocumented, so that none is used.
+    /// Newest first. A list that comes in this order, which is nowhere promised, is read up to some 1,000 jobs, and not
+    /// further back than the first page that holds only ended jobs of more than 31 days ago; any other to its end, since
+    /// a job that is not seen counts as none. The service's filter is undocumented, so that none is used.
     async fn jobs(&self) -> Result<Listing<Job>, Failure> {
         let since = self.arm.shared.clock.now().checked_sub(OLDEST_JOB).unwrap_or(Timestamp::UNIX_EPOCH);
         let is_old = |job: &Job| !job.in_flight() && job.started.is_some_and(|started| started < since);
         let enough = |listing: &Listing<Job>, before: usize| {
             let page = listing.entries.get(before..).unwrap_or_default();
-            listing.entries.len() >= MOST_JOBS || (!page.is_empty() && page.iter().all(is_old))
+            let many = listing.entries.len() >= MOST_JOBS;
+            (many || (!page.is_empty() && page.iter().all(is_old))) && newest_first(&listing.entries)
         };
         let mut listing = listing(&self.arm, self.below(["replicationJobs"]), enough, observe::job::observe).await?;
-        // The order is nowhere promised. Jobs that have not started yet are the newest.
+        // Jobs that have not started yet are the newest.
         listing.entries.sort_by_key(|job| std::cmp::Reverse(job.started.unwrap_or(Timestamp::MAX)));
         Ok(listing)
     }
@@ -302,6 +304,10 @@ async fn listing<T: Send>(
     })
     .await?;
     Ok(listing)
+}
+
+fn newest_first(jobs: &[Job]) -> bool {
+    jobs.iter().filter_map(|job| job.started).is_sorted_by(|one, next| one >= next)
 }
 
 fn virtual_machine(id: &str) -> Result<ArmId, Failure> {

@@ -15,7 +15,7 @@ use crate::{
         cloud::Endpoints,
         credentials::{Credential, Granted, TokenCache, TokenFetch, TokenSource},
         headers,
-        http::{Answer, BodyFault, Sent, TransportFault},
+        http::{Answer, LARGEST_TOKEN, Most, Sent, TransportFault},
         quote::{glimpse, identifier, quote},
         shared::AzureShared,
     },
@@ -97,6 +97,7 @@ impl TokenRequest {
             .uri(self.endpoints.token(tenant).as_str())
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .header(header::ACCEPT, "application/json")
+            .extension(Most(LARGEST_TOKEN))
             .body(Bytes::from(form))
             .map_err(|error| Failure::new(Remote::Entra, FailureClass::Invalid, error.to_string()))
     }
@@ -114,6 +115,7 @@ impl TokenRequest {
         }
         Request::get(url.as_str())
             .header("Metadata", "true")
+            .extension(Most(LARGEST_TOKEN))
             .body(Bytes::new())
             .map_err(|error| invalid(error.to_string()))
     }
@@ -134,7 +136,7 @@ impl TokenRequest {
             let class = if status.is_server_error() { FailureClass::Transient } else { FailureClass::Invalid };
             let seen = match &answer.body {
                 Ok(body) => glimpse(body),
-                Err(fault @ (BodyFault::Cut | BodyFault::TooLarge)) => fault.to_string(),
+                Err(fault) => fault.to_string(),
             };
             let message = format!("the token endpoint answered HTTP {}: {seen}", status.as_u16());
             return trouble(class, message).with_code(codes::UNREADABLE_ANSWER);

@@ -220,7 +220,8 @@ fn find_job(
     let generation = item.and_then(|item| item.generation).unwrap_or(Generation::Modernized);
     let is_ours = |job: &&Job| {
         job.scenario == verb.scenario(generation)
-            && job.started.is_some_and(|at| at + CLOCK_SKEW >= intended)
+            // One that is queued has no start yet.
+            && job.started.map_or(job.in_flight(), |at| at + CLOCK_SKEW >= intended)
             && !knows(history.iter(), job)
     };
     if let Some(job) = facts.jobs.value().and_then(|jobs| jobs.iter().find(is_ours)) {

@@ -15,25 +15,51 @@ use crate::{
 const MOST: usize = 64 * 1024;
 
 pub(super) async fn get(wanted: &HttpProbe, host: &str, address: SocketAddr) -> Result<ProbeSeen, ProbeSeen> {
-    let url = url(wanted, host)?;
-    let pattern = wanted.body_match.as_deref().map(Regex::new).transpose().map_err(inconclusive("bodyMatch"))?;
+    let (url, pattern) = (url(wanted, host)?, pattern(wanted)?);
     let answer = match client(wanted, host, address)?.get(url).send().await {
         Ok(answer) => answer,
         Err(error) => return Ok(ProbeSeen::Bad(format!("{address} did not answer: {}.", innermost(&error)))),
     };
     let status = answer.status().as_u16();
-    if i32::from(status) != wanted.expected_status {
-        return Ok(ProbeSeen::Bad(format!("{address} answered {status}; expected {}.", wanted.expected_status)));
+    if pattern.is_none() || i32::from(status) != wanted.expected_status {
+        return Ok(judge(wanted, pattern.as_ref(), address, status, &[]));
     }
-    let Some(pattern) = pattern else {
-        return Ok(ProbeSeen::Good(format!("{address} answered {status}.")));
-    };
     let body = beginning(answer).await.map_err(|error| ProbeSeen::Bad(format!("The body broke off: {error}.")))?;
-    Ok(if pattern.is_match(&body) {
-        ProbeSeen::Good(format!("{address} answered {status}, and the body matches."))
-    } else {
-        ProbeSeen::Bad(format!("{address} answered {status}, but the body does not match bodyMatch."))
-    })
+    Ok(judge(wanted, pattern.as_ref(), address, status, &body))
+}
+
+/// The same of an answer that is there already.
+pub(super) fn read(
+    wanted: &HttpProbe,
+    host: &str,
+    address: SocketAddr,
+    status: u16,
+    body: &[u8],
+) -> Result<ProbeSeen, ProbeSeen> {
+    drop(url(wanted, host)?);
+    drop(trusted(wanted)?);
+    let body = body.get(..MOST).unwrap_or(body);
+    Ok(judge(wanted, pattern(wanted)?.as_ref(), address, status, body))
+}
+
+fn judge(wanted: &HttpProbe, pattern: Option<&Regex>, address: SocketAddr, status: u16, body: &[u8]) -> ProbeSeen {
+    if i32::from(status) != wanted.expected_status {
+        return ProbeSeen::Bad(format!("{address} answered {status}; expected {}.", wanted.expected_status));
+    }
+    match pattern.map(|pattern| pattern.is_match(body)) {
+        None => ProbeSeen::Good(format!("{address} answered {status}.")),
+        Some(true) => ProbeSeen::Good(format!("{address} answered {status}, and the body matches.")),
+        Some(false) => ProbeSeen::Bad(format!("{address} answered {status}, but the body does not match bodyMatch.")),
+    }
+}
+
+fn pattern(wanted: &HttpProbe) -> Result<Option<Regex>, ProbeSeen> {
+    wanted.body_match.as_deref().map(Regex::new).transpose().map_err(inconclusive("bodyMatch"))
+}
+
+fn trusted(wanted: &HttpProbe) -> Result<Option<Vec<Certificate>>, ProbeSeen> {
+    let bundle = wanted.ca_bundle.as_deref().map(|pem| Certificate::from_pem_bundle(pem.as_bytes()));
+    bundle.transpose().map_err(inconclusive("caBundle"))
 }
 
 fn inconclusive<E: std::fmt::Display>(what: &'static str) -> impl Fn(E) -> ProbeSeen {
@@ -52,8 +78,7 @@ fn url(wanted: &HttpProbe, host: &str) -> Result<Url, ProbeSeen> {
 /// A client that knows one address only, so that nothing is resolved a second time.
 fn client(wanted: &HttpProbe, host: &str, address: SocketAddr) -> Result<Client, ProbeSeen> {
     let mut builder = Client::builder().redirect(Policy::none()).no_proxy().resolve(host, address);
-    if let Some(pem) = &wanted.ca_bundle {
-        let trusted = Certificate::from_pem_bundle(pem.as_bytes()).map_err(inconclusive("caBundle"))?;
+    if let Some(trusted) = trusted(wanted)? {
         builder = builder.tls_certs_only(trusted);
     }
     builder.build().map_err(inconclusive("The connection"))

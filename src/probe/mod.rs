@@ -47,6 +47,20 @@ impl Prober for NetworkProber {
     }
 }
 
+/// What a look would say if the guest had this address, and answered this over HTTP. Without a wire, for fuzzing.
+pub fn read(probe: &Probe, guest_ip: &str, status: u16, body: &[u8]) -> ProbeSeen {
+    let seen = match (&probe.guest_ip, &probe.http) {
+        (Some(wanted), _) => guest_address(wanted, guest_ip),
+        (None, Some(wanted)) => guest_ip.parse().map_err(|_| unreadable(guest_ip)).and_then(|ip| {
+            let address = SocketAddr::new(ip, u16::try_from(wanted.port).unwrap_or_default());
+            admitted(guest_ip, &[address], false)?;
+            http::read(wanted, guest_ip, address, status, body)
+        }),
+        (None, None) => Err(unreadable(guest_ip)),
+    };
+    seen.unwrap_or_else(|seen| seen)
+}
+
 /// What one look is about, once it is known where to look.
 enum Target<'a> {
     GuestIp(&'a GuestIpProbe, &'a str),
@@ -105,8 +119,11 @@ fn host<'a>(declared: Option<&'a str>, guest_ip: Option<&'a str>) -> Result<&'a 
     declared.or(guest_ip).ok_or_else(unknown)
 }
 
+fn unreadable(what: &str) -> ProbeSeen {
+    ProbeSeen::Inconclusive(format!("\"{what}\" is neither an address nor a network."))
+}
+
 fn guest_address(wanted: &GuestIpProbe, text: &str) -> Result<ProbeSeen, ProbeSeen> {
-    let unreadable = |what: &str| ProbeSeen::Inconclusive(format!("\"{what}\" is neither an address nor a network."));
     let seen: IpAddr = text.parse().map_err(|_| unreadable(text))?;
     for expected in &wanted.expected {
         if address::fits(seen, expected).ok_or_else(|| unreadable(expected))? {

@@ -161,21 +161,17 @@ struct LastLook {
 
 async fn last_look(port: &dyn SiteRecovery, guarded: &Guarded, item: &Replication) -> Result<LastLook, Failure> {
     let locks = match &guarded.expect.azure_vm_id {
-        Some(id) => Some(locks(port, id).await?),
+        Some(id) => Some(whole("Locks on the Azure VM", port.locks(id).await.map_err(not_sent)?)?),
         None => None,
     };
-    let jobs = port.jobs().await.map_err(not_sent)?.entries.into_iter().filter(|job| job.concerns(item)).collect();
-    Ok(LastLook { locks, jobs })
+    let jobs = whole("Jobs of the vault", port.jobs().await.map_err(not_sent)?)?;
+    Ok(LastLook { locks, jobs: jobs.into_iter().filter(|job| job.concerns(item)).collect() })
 }
 
-/// The locks that would leave a committed machine's copy in Azure. One that cannot be read is no reason to go on.
-async fn locks(port: &dyn SiteRecovery, azure_vm_id: &str) -> Result<Vec<String>, Failure> {
-    let Listing { entries, odd } = port.locks(azure_vm_id).await.map_err(not_sent)?;
-    if odd.is_empty() {
-        return Ok(entries);
-    }
-    let message = format!("Locks on the Azure VM cannot be understood: {}.", odd.join("; "));
-    Err(Failure::new(Remote::Arm, FailureClass::Conflict, message))
+/// What may forbid the commit: a lock that would leave the copy in Azure, a job that nobody knows of. One that cannot be
+/// read is no reason to go on.
+fn whole<T>(these: &str, listing: Listing<T>) -> Result<Vec<T>, Failure> {
+    listing.whole(these).map_err(|why| Failure::new(Remote::Arm, FailureClass::Conflict, why))
 }
 
 /// The intent, the plan and its approvals as they are now, not as the caches have them: the intent is on record, the plan

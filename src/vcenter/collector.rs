@@ -86,7 +86,7 @@ impl Collector {
         );
         let call = Call::new("WaitForUpdatesEx", &self.collector, arguments).within(longest + GRACE);
         match session.read_outside_limit(&self.live, &call).await {
-            Ok(answer) => Ok(Batch::read(answer)),
+            Ok(answer) => Batch::read(answer),
             // Our own `cancel`, seen from the other side.
             Err(error) if error.is_fault("RequestCanceled") => Ok(Batch::default()),
             Err(error) => Err(error),
@@ -129,14 +129,15 @@ impl Collector {
 }
 
 impl Batch {
-    pub(super) fn read(answer: Element) -> Self {
+    pub(super) fn read(answer: Element) -> Result<Self, VimError> {
         // No result means that nothing changed in the time that was given.
-        let Some(set) = answer.children.into_iter().find(|c| c.name == "returnval") else { return Self::default() };
+        let Some(set) = answer.children.into_iter().find(|c| c.name == "returnval") else { return Ok(Self::default()) };
         let version = set.text_at("version").map(str::to_owned);
         let truncated = set.child("truncated").and_then(Element::boolean).unwrap_or(false);
         let filters = set.children.into_iter().filter(|c| c.name == "filterSet");
-        let objects = filters.flat_map(|f| f.children).filter(|c| c.name == "objectSet");
-        Self { version, truncated, updates: objects.filter_map(update).collect() }
+        let objects: Vec<Element> = filters.flat_map(|f| f.children).filter(|c| c.name == "objectSet").collect();
+        properties::bounded(objects.len())?;
+        Ok(Self { version, truncated, updates: objects.into_iter().filter_map(update).collect() })
     }
 }
 

@@ -9,6 +9,9 @@ use super::{
 
 /// Objects per answer. A thousand machines with their devices at once took 111 MB here, pages of a hundred 11 MB.
 pub(super) const PAGE: usize = 100;
+/// An answer has as many objects as were asked for, or fewer. One with ten times as many is refused: each takes its place
+/// for good.
+const MOST_AT_ONCE: usize = 10 * PAGE;
 /// More pages than any vCenter has: it may hold 45,000 machines and 2,500 hosts.
 const MOST_PAGES: usize = 2000;
 
@@ -138,8 +141,16 @@ fn property_spec(wanted: &Wanted) -> String {
 }
 
 /// The objects of a page.
-pub(super) fn objects(page: Element) -> impl Iterator<Item = Object> {
-    page.children.into_iter().filter(|c| c.name == "objects").filter_map(Object::read)
+pub(super) fn objects(page: Element) -> Result<impl Iterator<Item = Object>, VimError> {
+    let objects: Vec<Element> = page.children.into_iter().filter(|c| c.name == "objects").collect();
+    bounded(objects.len())?;
+    Ok(objects.into_iter().filter_map(Object::read))
+}
+
+/// Whether an answer may have so many objects.
+pub(super) fn bounded(count: usize) -> Result<(), VimError> {
+    let too_many = || VimError::Unreadable(format!("it has {count} objects, and {PAGE} were asked for"));
+    (count <= MOST_AT_ONCE).then_some(()).ok_or_else(too_many)
 }
 
 /// Reads everything that a specification selects, page by page; each page is handed over before the next is read.
@@ -157,7 +168,7 @@ pub(super) async fn retrieve(
         // No result at all means that nothing was selected.
         let Some(page) = answer.children.into_iter().find(|c| c.name == "returnval") else { return Ok(()) };
         let token = page.text_at("token").map(str::to_owned);
-        objects(page).for_each(&mut each);
+        objects(page)?.for_each(&mut each);
         let Some(token) = token else { return Ok(()) };
         call = Call::new("ContinueRetrievePropertiesEx", collector, leaf("token", &token));
     }

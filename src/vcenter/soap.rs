@@ -19,8 +19,10 @@ use super::{
 };
 use crate::ports::{CallMeter, Remote, trace};
 
-/// Above what a page of 100 machines can reach by far.
-const MAX_ANSWER: usize = 128 << 20;
+/// Three times what a page of 100 machines takes, of which a vCenter of 10,000 sends a hundred.
+const MAX_ANSWER: usize = 32 << 20;
+/// Longest pause that is believed; a longer one is asked for again.
+const LONGEST_PAUSE: u64 = 3600;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The oldest version that site recovery supports; newer servers answer it as well.
 const SOAP_ACTION: &str = "\"urn:vim25/6.5\"";
@@ -109,17 +111,7 @@ impl Wire {
         let timeout = Duration::from_secs(30);
         let request = self.http.get(self.address.versions()).timeout(timeout);
         let (status, headers, body) = self.exchange(request, timeout).await?;
-        if status != StatusCode::OK {
-            return Err(no_soap(status, &headers, &body, false));
-        }
-        let versions = xml::parse(&body).map_err(|e| unreadable(&e.to_string(), &body, false))?;
-        let spoken =
-            versions.all("namespace").any(|n| n.text_at("name").is_some_and(|name| name.trim() == "urn:vim25"));
-        if versions.name == "namespaces" && spoken {
-            Ok(())
-        } else {
-            Err(unreadable("its list of API versions does not name urn:vim25", &body, false))
-        }
+        read_versions(status, &headers, &body)
     }
 
     /// Sends a call once and reads its answer or fault.
@@ -177,11 +169,25 @@ async fn read_body(mut response: Response, timeout: Duration) -> Result<BytesMut
     let mut body = BytesMut::new();
     while let Some(chunk) = response.chunk().await.map_err(|e| transport(&e, timeout))? {
         if body.len() + chunk.len() > MAX_ANSWER {
-            return Err(VimError::Unreadable(format!("it is longer than {} MB", MAX_ANSWER >> 20)));
+            return Err(VimError::Unreadable(format!("it is longer than {} MiB", MAX_ANSWER >> 20)));
         }
         body.extend_from_slice(&chunk);
     }
     Ok(body)
+}
+
+/// The list of API versions that any vCenter gives to anybody.
+pub(super) fn read_versions(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<(), VimError> {
+    if status != StatusCode::OK {
+        return Err(no_soap(status, headers, body, false));
+    }
+    let versions = xml::parse(body).map_err(|e| unreadable(&e.to_string(), body, false))?;
+    let spoken = versions.all("namespace").any(|n| n.text_at("name").is_some_and(|name| name.trim() == "urn:vim25"));
+    if versions.name == "namespaces" && spoken {
+        Ok(())
+    } else {
+        Err(unreadable("its list of API versions does not name urn:vim25", body, false))
+    }
 }
 
 /// Faults come with status 500, and some servers in between send them with 200.
@@ -232,7 +238,7 @@ fn fault(element: &Element) -> Fault {
 }
 
 /// The cookie up to its attributes. Older servers put the value in quotes, which belong to it.
-fn session_cookie(headers: &HeaderMap) -> Option<HeaderValue> {
+pub(super) fn session_cookie(headers: &HeaderMap) -> Option<HeaderValue> {
     let set = headers.get_all(header::SET_COOKIE).iter().filter_map(|v| v.to_str().ok());
     let pair = set.filter_map(|v| v.split(';').next()).map(str::trim).rfind(|pair| pair.starts_with(SESSION_COOKIE))?;
     let mut value = HeaderValue::from_str(pair).ok()?;
@@ -264,11 +270,12 @@ fn chain(error: &dyn Error) -> String {
 }
 
 fn no_soap(status: StatusCode, headers: &HeaderMap, body: &[u8], secret: bool) -> VimError {
-    let seconds = headers.get(header::RETRY_AFTER).and_then(|v| v.to_str().ok()).and_then(|v| v.trim().parse().ok());
+    let seconds: Option<u64> =
+        headers.get(header::RETRY_AFTER).and_then(|v| v.to_str().ok()).and_then(|v| v.trim().parse().ok());
     let hint = if secret { None } else { page_title(body) };
     VimError::Status {
         status: status.as_u16(),
-        retry_after: seconds.map(Duration::from_secs),
+        retry_after: seconds.map(|seconds| Duration::from_secs(seconds.min(LONGEST_PAUSE))),
         hint: hint.map(|title| format!(" ({title})")).unwrap_or_default(),
     }
 }

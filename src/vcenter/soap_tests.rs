@@ -1,5 +1,8 @@
 use super::*;
-use crate::core::failure::{Failure, FailureClass, codes};
+use crate::{
+    core::failure::{Failure, FailureClass, codes},
+    vcenter::{collector::Batch, properties},
+};
 
 const HTML: &str = "<html><head><title>502 Bad\n Gateway</title></head><body>user=svc password=secret</body></html>";
 
@@ -144,11 +147,13 @@ fn nothing_of_an_answer_to_a_login_is_quoted() {
 }
 
 #[test]
-fn an_overloaded_vcenter_is_left_alone_as_long_as_it_asks() {
-    let mut headers = HeaderMap::new();
-    headers.insert(header::RETRY_AFTER, HeaderValue::from_static("17"));
-    let class = answer("CurrentTime", 503, &headers, "").unwrap_err().class;
-    assert_eq!(class, FailureClass::Throttled { retry_after: Duration::from_secs(17) });
+fn an_overloaded_vcenter_is_left_alone_as_long_as_it_asks_and_at_most_an_hour() {
+    for (asked, seconds) in [("17", 17), ("3601", 3600), ("18446744073709551615", 3600)] {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static(asked));
+        let class = answer("CurrentTime", 503, &headers, "").unwrap_err().class;
+        assert_eq!(class, FailureClass::Throttled { retry_after: Duration::from_secs(seconds) }, "{asked}");
+    }
 }
 
 #[test]
@@ -165,6 +170,21 @@ fn the_cookie_is_kept_as_it_came() {
         assert_eq!(cookie.as_ref().map(|c| c.to_str().unwrap()), kept, "{set}");
         assert!(cookie.is_none_or(|c| c.is_sensitive()));
     }
+}
+
+#[test]
+fn an_answer_with_many_more_objects_than_were_asked_for_is_refused() {
+    let page = |count: usize| {
+        let object = "<objects><obj type=\"VirtualMachine\">vm-1</obj></objects>".repeat(count);
+        let updates = object.replace("objects", "objectSet").replace("</obj>", "</obj><kind>enter</kind>");
+        let parse = |text: String| xml::parse(text.as_bytes()).unwrap();
+        let objects = properties::objects(parse(format!("<returnval>{object}</returnval>")));
+        let set = format!("<R><returnval><filterSet>{updates}</filterSet></returnval></R>");
+        (objects.map(Iterator::count), Batch::read(parse(set)).map(|batch| batch.updates.len()))
+    };
+    assert_eq!(page(1000), (Ok(1000), Ok(1000)));
+    let refused = VimError::Unreadable("it has 1001 objects, and 100 were asked for".to_owned());
+    assert_eq!(page(1001), (Err(refused.clone()), Err(refused)));
 }
 
 #[test]

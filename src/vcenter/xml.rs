@@ -11,8 +11,10 @@ use quick_xml::{
 
 /// Snapshot trees and delta chains nest one level each; vSphere allows 32, linked clones more.
 const MAX_DEPTH: usize = 256;
-/// A page of 100 machines with all their devices holds some 200,000 elements.
-const MAX_ELEMENTS: usize = 2_000_000;
+/// A page of 100 machines with all their devices holds some 200,000 elements. In memory these take 64 MiB.
+const MAX_ELEMENTS: usize = 1 << 19;
+/// Of one element. vim25 itself uses fewer than ten.
+const MAX_ATTRIBUTES: usize = 32;
 
 /// Why a text is no document of ours.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -153,6 +155,8 @@ impl Tree {
         let mut element = self.open.pop().ok_or_else(|| XmlError::Malformed("an end tag without a start".into()))?;
         if !element.children.is_empty() {
             element.text = String::new();
+            // Most have one or two, and room for four.
+            element.children.shrink_to_fit();
         }
         match self.open.last_mut() {
             Some(parent) => parent.children.push(element),
@@ -177,7 +181,11 @@ impl Tree {
 
 fn element(start: &BytesStart<'_>) -> Result<Element, XmlError> {
     let mut element = Element { name: start.local_name().into_inner().to_owned(), ..Element::default() };
-    for attribute in start.attributes() {
+    // Each is compared with all before it.
+    for (count, attribute) in start.attributes().enumerate() {
+        if count >= MAX_ATTRIBUTES {
+            return Err(XmlError::Malformed(format!("an element with more than {MAX_ATTRIBUTES} attributes")));
+        }
         let attribute = attribute.map_err(|e| XmlError::Malformed(e.to_string()))?;
         let (name, prefix) = attribute.key.decompose();
         if name.into_inner() != "type" {

@@ -67,9 +67,13 @@ fn refuses_with_a_reason() {
 }
 
 #[test]
-fn too_many_elements_are_refused() {
+fn too_many_elements_and_attributes_are_refused() {
     let many = format!("<a>{}</a>", "<b/>".repeat(MAX_ELEMENTS));
     assert_eq!(parse(many.as_bytes()), Err(XmlError::TooLarge));
+    let attributes = |count: usize| (0..count).map(|at| format!(" a{at}=''")).collect::<String>();
+    assert!(parse(format!("<a{}/>", attributes(MAX_ATTRIBUTES)).as_bytes()).is_ok());
+    let error = parse(format!("<a{}/>", attributes(MAX_ATTRIBUTES + 1)).as_bytes()).unwrap_err();
+    assert!(matches!(&error, XmlError::Malformed(why) if why.contains("more than 32 attributes")), "{error}");
 }
 
 fn any_text() -> impl Strategy<Value = String> {

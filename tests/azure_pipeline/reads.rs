@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use failback::{
-    azure::{AzureConfig, AzureVault},
+    azure::{AzureConfig, AzureShared, AzureVault, HttpOptions},
     core::{
         action::Action,
         failure::codes,
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::{
-    FastClock, ITEM, config, dead_end,
+    FastClock, ITEM, Meter, WallClock, config, dead_end,
     server::{Reply, Server, ok, status, throttle},
     shared, shared_on, vault_at,
 };
@@ -191,10 +191,10 @@ async fn a_web_page_is_never_an_answer() {
 
 #[tokio::test]
 async fn an_answer_without_end_is_not_read() {
-    let (outcome, sent, _) = read([Reply::Huge(40 << 20)]).await;
+    let (outcome, sent, _) = read([Reply::Huge((16 << 20) + 1)]).await;
     let failure = outcome.unwrap_err();
     assert_eq!((failure.class, sent), (FailureClass::Invalid, 1));
-    assert!(failure.message.contains("larger than 32 MiB"), "{failure}");
+    assert!(failure.message.contains("larger than 16 MiB"), "{failure}");
 }
 
 #[tokio::test]
@@ -260,9 +260,48 @@ async fn a_list_that_cannot_be_read_to_its_end_is_a_failure() {
     server.on("GET page2", [status(403, "AuthorizationFailed")]);
     assert_eq!(vault.items().await.unwrap_err().class, FailureClass::Denied);
     server.on("GET page2", [ok(json!({"value": [], "nextLink": next("page2")}))]);
-    assert!(vault.items().await.unwrap_err().message.contains("continues at itself"));
+    assert!(vault.items().await.unwrap_err().message.contains("continues at a page that it came from"));
     server.on("GET replicationProtectedItems", [ok(json!({"items": []}))]);
     assert!(vault.items().await.unwrap_err().has_code(codes::UNREADABLE_ANSWER));
+}
+
+#[tokio::test]
+async fn a_list_that_leads_in_a_circle_is_left_at_once() {
+    let server = Server::start().await;
+    let next = |page: &str| format!("{}/subscriptions/s1/{page}", server.url);
+    let page = |name: &str| [ok(json!({"value": [item("a")], "nextLink": next(name)}))];
+    server.on("GET replicationProtectedItems", page("page2"));
+    server.on("GET page2", page("page3"));
+    server.on("GET page3", page("page2"));
+    let failure = vault_at(&server).items().await.unwrap_err();
+    assert!(failure.message.contains("continues at a page that it came from"), "{failure}");
+    assert_eq!((server.seen("GET page2").len(), server.seen("GET page3").len()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_list_has_a_size_as_a_whole() {
+    let server = Server::start().await;
+    let next = |page: usize| format!("{}/subscriptions/s1/page{page}", server.url);
+    let entry = json!({"id": "/x/a", "text": "x".repeat(13 << 20)});
+    let page = |at: usize| [ok(json!({"value": [entry], "nextLink": next(at)}))];
+    server.on("GET replicationPolicies", page(2));
+    (2..9).for_each(|at| server.on(&format!("GET page{at}"), page(at + 1)));
+    let config = config(&server.url, &server.url);
+    let shared = AzureShared::new(Arc::new(WallClock), Arc::<Meter>::default(), &HttpOptions::default()).unwrap();
+    let vault = AzureVault::new(config, &shared).unwrap();
+    let failure = vault.policies().await.unwrap_err();
+    assert!(failure.message.contains("more than 64 MiB"), "{failure}");
+    assert_eq!((server.seen("GET page5").len(), server.seen("GET page6").len()), (1, 0));
+    // Of short entries it is their number.
+    let many = vec![json!(1); 20_000];
+    server.on("GET replicationPolicies", [ok(json!({"value": many, "nextLink": next(2)}))]);
+    (2..9).for_each(|at| {
+        let page = json!({"value": many, "nextLink": next(at + 1)});
+        server.on(&format!("GET page{at}"), [ok(page)]);
+    });
+    let failure = vault.policies().await.unwrap_err();
+    assert!(failure.message.contains("50,000 entries"), "{failure}");
+    assert_eq!((server.seen("GET page3").len(), server.seen("GET page4").len()), (2, 1));
 }
 
 #[tokio::test]
@@ -275,20 +314,26 @@ async fn jobs_are_read_newest_first_and_not_without_end() {
     let now = jiff::Timestamp::now();
     let (today, old) = (now.to_string(), (now - jiff::SignedDuration::from_hours(32 * 24)).to_string());
     let next = |page: &str| format!("{}/subscriptions/s1/{page}", server.url);
-    server.on(
-        "GET replicationJobs",
-        [ok(json!({"value": [job(1, &old), job(2, &today), {"id": "/v/replicationJobs/3", "properties": {}}],
-            "nextLink": next("page2")}))],
-    );
+    let queued = json!({"id": "/v/replicationJobs/3", "properties": {}});
+    let first = |jobs: Value| server.on("GET replicationJobs", [ok(json!({"value": jobs, "nextLink": next("page2")}))]);
     server.on("GET page2", [ok(json!({"value": [job(4, &old)], "nextLink": next("page3")}))]);
-    let jobs = vault_at(&server).jobs().await.unwrap();
-    let ids: Vec<_> = jobs.entries.iter().map(|job| job.id.as_str()).collect();
-    assert_eq!(ids, ["3", "2", "1", "4"]);
+    server.on("GET page3", [ok(json!({"value": [job(5, &today)]}))]);
+    let read = async || {
+        let jobs = vault_at(&server).jobs().await.unwrap().entries;
+        jobs.into_iter().map(|job| job.id).collect::<Vec<_>>()
+    };
+    first(json!([job(2, &today), queued, job(1, &old)]));
+    assert_eq!(read().await, ["3", "2", "1", "4"]);
     assert!(server.seen("GET page3").is_empty(), "a page of old jobs is the last one");
-    let many: Vec<_> = (0..1000).map(|id| job(id, &today)).collect();
-    server.on("GET replicationJobs", [ok(json!({"value": many, "nextLink": next("page3")}))]);
-    assert_eq!(vault_at(&server).jobs().await.unwrap().entries.len(), 1000);
-    assert!(server.seen("GET page3").is_empty());
+    // In another order, as in the documented example, the newest may be the last.
+    first(json!([job(1, &old), job(2, &today), queued]));
+    assert_eq!(read().await, ["3", "2", "5", "1", "4"]);
+    let many = |first: &str| (0..1000).map(|id| job(id, if id == 0 { first } else { &today })).collect::<Value>();
+    first(many(&today));
+    assert_eq!(read().await.len(), 1000);
+    assert_eq!(server.seen("GET page2").len(), 2);
+    first(many(&old));
+    assert_eq!(read().await.len(), 1002);
 }
 
 #[tokio::test]

@@ -6,7 +6,8 @@ use failback::{
         action::Verb,
         failure::FailureClass,
         observed::{
-            AzurePower, AzureVm, Fact, Health, HealthError, JobState, OnPremisesVm, PlannedFailoverStatus, Scenario,
+            AzurePower, AzureVm, Fact, Health, HealthError, Job, JobState, OnPremisesVm, PlannedFailoverStatus,
+            Scenario,
         },
         stage::Stage,
     },
@@ -63,6 +64,18 @@ fn a_lost_answer_is_adopted() {
     run_job(&mut story.facts, job("j1", Verb::FailBack, JobState::InProgress, started));
     story.pass("the vault lists a job");
     insta::assert_snapshot!(story.told());
+}
+
+#[test]
+fn a_queued_job_that_has_no_start_yet_is_adopted() {
+    let mut story = story(Stage::ReadyToFailBack, to(DesiredPhase::FailedBack));
+    story.pass("ready");
+    story.answered(Err(FailureClass::Lost)).later(3, Stage::ReadyToFailBack);
+    let queued = job("j1", Verb::FailBack, JobState::NotStarted, story.now());
+    list_job(&mut story.facts, Job { started: None, ..queued });
+    assert!(!story.pass("the item does not show it"), "nothing is called again");
+    let record = story.status.operation.unwrap();
+    assert_eq!((record.outcome, record.job_id.as_deref()), (OperationOutcome::Submitted, Some("j1")));
 }
 
 #[test]

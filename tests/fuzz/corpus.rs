@@ -18,6 +18,48 @@ const EXAMPLE: [&str; 3] = [
     include_str!("../../examples/one-machine/plan.yaml"),
 ];
 
+/// What neither the site nor an example says.
+const WRITTEN: [(&str, &str, &str); 8] = [
+    (
+        "vcenter",
+        "versions",
+        "200\nset-cookie: vmware_soap_session=\"52a-b c\"; Path=/\n\n<namespaces version=\"1.0\"><namespace>\
+         <name>urn:vim25</name><version>8.0.3.0</version></namespace></namespaces>",
+    ),
+    ("vcenter", "overloaded", "503\nretry-after: 18446744073709551615\n\n<html><title>Busy</title></html>"),
+    (
+        "faults",
+        "two",
+        "- method: POST\n  path: '*/plannedFailover'\n  times: 2\n  effect: { type: jobFails, code: '8038', message: No host. }\n\
+         - effect: { type: world, change: { addLock: keep } }\n",
+    ),
+    (
+        "jobs",
+        "template",
+        "metadata: { labels: { app: smoke } }\nspec:\n  ttlSecondsAfterFinished: 60\n  template:\n    spec:\n      \
+         containers:\n        - { name: main, image: 'busybox:1', env: [{ name: A, value: b }] }\n",
+    ),
+    (
+        "jobs",
+        "job-and-pod",
+        "status: { conditions: [{ type: Failed, status: 'True', reason: BackoffLimitExceeded, message: No more. }] }\n---\n\
+         metadata: { creationTimestamp: 2026-01-01T00:00:00Z }\nstatus:\n  containerStatuses:\n    - name: main\n      \
+         image: 'x.invalid/y:1'\n      state: { waiting: { reason: ErrImagePull, message: not found } }\n",
+    ),
+    (
+        "jobs",
+        "log",
+        "begin\r\npassword=hunter2 Authorization: Bearer abc.def\nGET https://h/p?sig=AAA\n\u{1b}[31mend\n",
+    ),
+    (
+        "probe",
+        "page",
+        "name: page\nhttp: { scheme: https, port: 8443, path: /health, expectedStatus: 200, bodyMatch: '^(?i)ready\\s+\\w{2,8}$' }\n\n\
+         10.1.2.3\n200\ncontent-type: text/plain\n\nReady steady",
+    ),
+    ("probe", "address", "name: address\nguestIp: { expected: [10.0.0.0/8, 'fd00::/7', 192.0.2.1] }\n\n2001:db8::1\n"),
+];
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus")
 }
@@ -70,6 +112,9 @@ async fn the_corpus_is_written_when_asked_for() {
         write("cron", &number.to_string(), cron.as_bytes());
     }
     write("objects", "one-machine", EXAMPLE.join("\n---\n").as_bytes());
+    for (target, name, text) in WRITTEN {
+        write(target, name, text.as_bytes());
+    }
     write("scenario", "one-machine", SCENARIO.as_bytes());
     let certificate = rcgen::generate_simple_self_signed(["vcenter.example.com".to_owned()]).unwrap();
     write("trust", "certificate.der", certificate.cert.der());

@@ -23,7 +23,7 @@ use crate::{
         cloud::Endpoints,
         credentials::TokenSource,
         headers,
-        http::{Answer, Sent, TransportFault},
+        http::{Answer, Sent, TransportFault, bearable},
         shared::AzureShared,
     },
     core::failure::{Failure, FailureClass, Remote, codes},
@@ -170,6 +170,7 @@ impl Arm {
         }
         let begun = Instant::now();
         let answer = self.shared.transport.send(request).await;
+        let answer = answer.map(|answer| Answer { body: answer.body.and_then(bearable), ..answer });
         let took = begun.elapsed();
         let code = answer.as_ref().map_or(0, |answer| answer.status.as_u16());
         trace::answered(&Span::current(), code);

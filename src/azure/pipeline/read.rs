@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Method, StatusCode};
 use serde_json::Value;
 use tracing::Instrument;
@@ -19,7 +20,8 @@ use crate::{
 
 /// What an attempt came to.
 enum Attempt {
-    Done(Value),
+    /// What was read, and how many bytes it was.
+    Done(Value, usize),
     /// The same call would fail again.
     Failed(Failure),
     /// Worth another attempt, after the pause that the other side named, if it named one.
@@ -28,14 +30,14 @@ enum Attempt {
 
 const fn class(attempted: &Result<Attempt, Failure>) -> Option<FailureClass> {
     match attempted {
-        Ok(Attempt::Done(_)) => None,
+        Ok(Attempt::Done(..)) => None,
         Ok(Attempt::Failed(failure) | Attempt::Again(failure, _)) | Err(failure) => Some(failure.class),
     }
 }
 
 const fn outcome(attempted: &Result<Attempt, Failure>) -> &'static str {
     match attempted {
-        Ok(Attempt::Done(_)) => "ok",
+        Ok(Attempt::Done(..)) => "ok",
         Ok(Attempt::Failed(_)) => "failed",
         Ok(Attempt::Again(..)) => "worth another try",
         Err(_) => "not sent",
@@ -46,6 +48,11 @@ impl Arm {
     /// Reads a resource. Repeated on 5xx, 429 and trouble in the transport, as long as the waits together stay short;
     /// a longer pause becomes [`FailureClass::Throttled`].
     pub(crate) async fn read(&self, url: &Url) -> Result<Value, Failure> {
+        self.read_sized(url).await.map(|(body, _)| body)
+    }
+
+    /// The same, with the number of bytes that it was.
+    pub(crate) async fn read_sized(&self, url: &Url) -> Result<(Value, usize), Failure> {
         let call = Call::new(self, Method::GET, url, None, None);
         let mut patience = Patience::new();
         let mut attempt = 1;
@@ -54,7 +61,7 @@ impl Arm {
             let attempted = self.attempt(&call, &mut patience).instrument(span.clone()).await;
             trace::ended(&span, outcome(&attempted), class(&attempted));
             let (failure, pause) = match attempted? {
-                Attempt::Done(body) => return Ok(body),
+                Attempt::Done(body, size) => return Ok((body, size)),
                 Attempt::Failed(failure) => return Err(failure),
                 Attempt::Again(failure, pause) => (failure, pause),
             };
@@ -87,8 +94,9 @@ impl Arm {
         let status = answer.status;
         let pause = self.pause_of(answer);
         if status.is_success() {
-            return match answer.body.as_ref().ok().and_then(|body| serde_json::from_slice(body).ok()) {
-                Some(body) => Attempt::Done(body),
+            let read = |body: &Bytes| Some((serde_json::from_slice(body).ok()?, body.len()));
+            return match answer.body.as_ref().ok().and_then(read) {
+                Some((body, size)) => Attempt::Done(body, size),
                 // A cut body may be whole the next time; a web page will not turn into JSON.
                 None if answer.body == Err(BodyFault::Cut) => {
                     Attempt::Again(call.unreadable(FailureClass::Invalid, answer), None)

@@ -106,8 +106,15 @@ impl VaultInventory {
         if jobs_wanted {
             // As old as its first page.
             let at = self.clock.now();
-            let jobs = self.port.jobs().await?;
-            self.state().jobs = Fact::seen(jobs.entries, at);
+            // A job that is overlooked counts as none, so that no list is better than one with gaps.
+            let jobs = match self.port.jobs().await {
+                Ok(listing) => {
+                    listing.whole("Jobs of the vault").map_or_else(Fact::unknown, |jobs| Fact::seen(jobs, at))
+                }
+                Err(failure) if failure.class == FailureClass::Invalid => Fact::unknown(failure.message),
+                Err(failure) => return Err(failure),
+            };
+            self.state().jobs = jobs;
         }
         for some in full.chunks(AT_A_TIME) {
             // The first reading of a large vault takes long, and heartbeats must not look old by then.

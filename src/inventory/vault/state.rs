@@ -129,7 +129,7 @@ pub(super) struct Seen {
     pub(super) locks: Option<Vec<String>>,
     pub(super) points: Option<Vec<RecoveryPointSeen>>,
     pub(super) group: Vec<(Replication, Option<Vec<RecoveryPointSeen>>)>,
-    pub(super) jobs: Vec<Job>,
+    pub(super) jobs: Result<Vec<Job>, String>,
     pub(super) fabrics_version: u64,
 }
 
@@ -137,9 +137,10 @@ impl Seen {
     pub(super) fn of(state: &State, groups: &Groups<'_>, machine: &str) -> Self {
         let entry = find(state, machine).ok();
         let item = entry.map(Entry::best).cloned();
-        let jobs = match (&item, state.jobs.value()) {
-            (Some(item), Some(jobs)) => jobs_of(jobs, item),
-            (None, _) | (_, None) => Vec::new(),
+        let jobs = match (&item, state.jobs.known()) {
+            (Some(item), Ok(jobs)) => Ok(jobs_of(jobs, item)),
+            (_, Err(why)) => Err(why.to_owned()),
+            (None, Ok(_)) => Ok(Vec::new()),
         };
         let others = entry.map(|entry| groups.others(entry)).unwrap_or_default();
         Self {

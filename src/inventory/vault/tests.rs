@@ -45,6 +45,9 @@ struct Site {
     points: Vec<RecoveryPointSeen>,
     locks: Vec<String>,
     odd_lock: bool,
+    odd_job: bool,
+    /// The list of jobs is none.
+    no_jobs: bool,
     denied: bool,
     /// Every item is answered with a 500.
     broken: bool,
@@ -99,7 +102,12 @@ impl SiteRecovery for Port {
     }
 
     async fn jobs(&self) -> Result<Listing<Job>, Failure> {
-        Ok(listing(Vec::new()))
+        let site = self.site.lock().unwrap();
+        if site.no_jobs {
+            return Err(Failure::new(Remote::Arm, FailureClass::Invalid, "It does not end."));
+        }
+        let odd = site.odd_job.then(|| "/job: no properties".to_owned()).into_iter().collect();
+        Ok(Listing { entries: Vec::new(), odd })
     }
 
     async fn job(&self, _: &str) -> Result<Job, Failure> {
@@ -243,6 +251,25 @@ async fn a_lock_that_cannot_be_understood_is_not_no_lock() {
     bench.change(|site| site.odd_lock = true);
     bench.round(0).await;
     assert_eq!(bench.inventory.item("a").locks, Fact::unknown("/lock: an unknown level of lock"));
+}
+
+/// A job that is overlooked could be the one whose absence permits a call.
+#[tokio::test]
+async fn jobs_that_cannot_be_understood_are_not_no_jobs() {
+    let mut bench = Bench::of(vec![classic("a")]);
+    bench.inventory.watch(&key("a"), "a", Some("/vm"), true);
+    bench.round(0).await;
+    assert_eq!(bench.inventory.item("a").jobs.known(), Ok(&Vec::new()));
+    bench.change(|site| site.odd_job = true);
+    assert_eq!(bench.round(15).await, 1, "who waits for it is told");
+    let why = "Jobs of the vault cannot be understood (1): /job: no properties.";
+    assert_eq!(bench.inventory.item("a").jobs, Fact::unknown(why));
+    bench.change(|site| site.no_jobs = true);
+    assert_eq!(bench.round(15).await, 1, "and nothing else suffers from it");
+    assert_eq!(bench.inventory.item("a").jobs, Fact::unknown("It does not end."));
+    bench.change(|site| (site.odd_job, site.no_jobs) = (false, false));
+    assert_eq!(bench.round(15).await, 1);
+    assert_eq!(bench.inventory.item("a").jobs.known(), Ok(&Vec::new()));
 }
 
 #[tokio::test]
