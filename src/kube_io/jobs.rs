@@ -154,7 +154,7 @@ impl JobWatch {
                     "There is a Job of this name already that is not this one's: it lacks the label {OWNER_LABEL}. Rename or delete it."
                 )))
             }
-            Err(kube::Error::Api(status)) if matches!(status.code, 401 | 403) => {
+            Err(kube::Error::Api(status)) if status.code == 403 => {
                 Err(NotMade::Refused(with_rights(&status.message, "cannot create resource")))
             }
             Err(kube::Error::Api(status)) if matches!(status.code, 400 | 404 | 413 | 422) => {
@@ -240,7 +240,7 @@ fn with_rights(said: &str, missing: &str) -> String {
     if said.contains(missing) { format!("{}. {RIGHTS}", said.trim_end_matches('.')) } else { said.to_owned() }
 }
 
-/// What the API server said, when it said that we may not.
+/// What the API server said, when it said that we may not. A token that it does not take (401) is soon another one.
 fn forbidden(error: &watcher::Error) -> Option<String> {
     use watcher::Error::{InitialListFailed, NoResourceVersion, WatchError, WatchFailed, WatchStartFailed};
     let status = match error {
@@ -248,7 +248,7 @@ fn forbidden(error: &watcher::Error) -> Option<String> {
         WatchError(status) => status,
         InitialListFailed(_) | WatchStartFailed(_) | WatchFailed(_) | NoResourceVersion => return None,
     };
-    matches!(status.code, 401 | 403).then(|| status.message.clone())
+    (status.code == 403).then(|| status.message.clone())
 }
 
 #[cfg(test)]

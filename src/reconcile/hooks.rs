@@ -17,7 +17,7 @@ use crate::{
             events::EventDraft,
             plan::{HookRun, REFUSED_AGAIN},
         },
-        jobs::{self, HOOK_LABEL, JobOrder, JobsSeen},
+        jobs::{self, HOOK_LABEL, JobOrder, JobsSeen, Refusal},
     },
     inventory::Key,
     kube_io::{
@@ -45,8 +45,8 @@ struct Waiting {
 
 /// A Job that could not be made.
 #[derive(Clone, Debug)]
-struct Refusal {
-    why: String,
+struct Refused {
+    refusal: Refusal,
     at: Timestamp,
     generation: Option<i64>,
 }
@@ -55,7 +55,7 @@ struct Refusal {
 pub(super) struct Jobs {
     pub(super) watch: Arc<JobWatch>,
     waiting: Mutex<HashMap<String, Waiting>>,
-    refused: Mutex<HashMap<Key, Refusal>>,
+    refused: Mutex<HashMap<Key, Refused>>,
 }
 
 impl Jobs {
@@ -74,6 +74,7 @@ impl Jobs {
             Listing::Refused(why) => return JobsSeen::Unreadable(why),
             Listing::Done => {}
         }
+        self.forget(now);
         let mut seen = BTreeMap::new();
         let mut looks = MOST_LOOKS;
         for job in found {
@@ -85,7 +86,19 @@ impl Jobs {
         }
         let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         let of_here = refused.iter().filter(|(of, _)| of.namespace == key.namespace);
-        JobsSeen::Listed { jobs: seen, refused: of_here.map(|(of, no)| (of.name.clone(), no.why.clone())).collect() }
+        JobsSeen::Listed {
+            jobs: seen,
+            refused: of_here.map(|(of, no)| (of.name.clone(), no.refusal.clone())).collect(),
+        }
+    }
+
+    /// Jobs that are gone leave nothing behind: one that waits ends within a day by its timeout, and one that is still
+    /// refused is noted anew each minute.
+    fn forget(&self, now: Timestamp) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.retain(|_, known| known.since + SignedDuration::from_hours(24) > now);
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.retain(|_, known| known.at + SignedDuration::from_hours(1) > now);
     }
 
     /// What a Job waits for, none of whose pods runs.
@@ -118,11 +131,11 @@ impl Jobs {
         refused.get(job).is_some_and(|no| no.at + REFUSED_AGAIN > now && no.generation == plan.metadata.generation)
     }
 
-    fn note(&self, job: Key, refusal: Option<Refusal>) {
-        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        match refusal {
-            Some(refusal) => drop(refused.insert(job, refusal)),
-            None => drop(refused.remove(&job)),
+    fn note(&self, job: Key, refused: Option<Refused>) {
+        let mut known = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        match refused {
+            Some(refused) => drop(known.insert(job, refused)),
+            None => drop(known.remove(&job)),
         }
     }
 }
@@ -146,7 +159,10 @@ pub(super) async fn carry_out(
     items: &BTreeMap<String, Arc<ReplicatedItem>>,
     runs: Vec<HookRun>,
 ) -> Result<bool, WriteError> {
-    let refusal = |why| Some(Refusal { why, at: context.clock.now(), generation: plan.metadata.generation });
+    let refusal = |why, lasting| {
+        let refusal = Refusal { why, lasting };
+        Some(Refused { refusal, at: context.clock.now(), generation: plan.metadata.generation })
+    };
     let (mut refused, mut failed) = (false, None);
     for run in runs {
         let job = Key { namespace: key.namespace.clone(), name: run.job.clone() };
@@ -175,13 +191,13 @@ pub(super) async fn carry_out(
             }
             Err(NotMade::Refused(why)) => {
                 tracing::warn!(plan = %key.name, namespace = %key.namespace, hook = %run.hook, job = %run.job, why, "a hook's Job was refused");
-                context.stores.jobs.note(job, refusal(why));
+                context.stores.jobs.note(job, refusal(why, true));
                 refused = true;
             }
             Err(NotMade::Failed(error)) => {
                 if let kube::Error::Api(status) = error.as_ref() {
                     let why = format!("The API server answers {}: {}", status.code, status.message);
-                    context.stores.jobs.note(job, refusal(why));
+                    context.stores.jobs.note(job, refusal(why, false));
                 }
                 failed.get_or_insert(error);
             }

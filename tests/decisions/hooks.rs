@@ -8,7 +8,7 @@ use failback::{
         action::Verb,
         conditions,
         decide::plan::{HookRun, spec_hash},
-        jobs::{JobEnd, JobSeen, JobsSeen},
+        jobs::{JobEnd, JobSeen, JobsSeen, Refusal},
         stage::Stage,
     },
 };
@@ -57,6 +57,12 @@ fn show(case: &mut Case, job: &str, end: Option<JobEnd>) {
 fn end(case: &mut Case, end: &JobEnd) {
     let JobsSeen::Listed { jobs, .. } = &mut case.jobs else { panic!("not listed") };
     jobs.values_mut().filter(|job| job.end.is_none()).for_each(|job| job.end = Some(end.clone()));
+}
+
+/// No Job is there, and this one cannot be made.
+fn refusing(job: &str, lasting: bool) -> JobsSeen {
+    let refusal = Refusal { why: "No right.".to_owned(), lasting };
+    JobsSeen::Listed { jobs: BTreeMap::new(), refused: BTreeMap::from([(job.to_owned(), refusal)]) }
 }
 
 fn reason(case: &Case) -> String {
@@ -217,7 +223,7 @@ fn beside_a_hook_that_fails_nothing_is_estimated() {
     let mut case = case("FailedBack", &[&both], &[of_b]);
     let job = case.pass().runs.remove(0).job;
     assert!(case.pass().status.estimated_completion.is_some());
-    case.jobs = JobsSeen::Listed { jobs: BTreeMap::new(), refused: BTreeMap::from([(job, "No right.".to_owned())]) };
+    case.jobs = refusing(&job, true);
     assert!(case.pass().status.estimated_completion.is_none());
 }
 
@@ -260,8 +266,7 @@ fn a_machine_whose_hook_fails_is_one_that_needs_a_person() {
 fn a_job_that_cannot_be_made_is_tried_again() {
     let mut case = case("Reprotected", &[&TWO], &[hook("check", "Before Reprotect Plan")]);
     let job = case.pass().runs.remove(0).job;
-    case.jobs =
-        JobsSeen::Listed { jobs: BTreeMap::new(), refused: BTreeMap::from([(job.clone(), "No right.".to_owned())]) };
+    case.jobs = refusing(&job, true);
     let refused = case.pass();
     assert_eq!((refused.status.hooks[0].outcome, refused.runs.len()), (HookOutcome::Refused, 1));
     assert_eq!(reason(&case), "HookFailed Stalled");
@@ -275,6 +280,25 @@ fn a_job_that_cannot_be_made_is_tried_again() {
     case.pass();
     assert_eq!(reason(&case), "HookFailed Stalled");
     assert!(case.pass().runs.is_empty(), "what cannot be seen is not made");
+}
+
+#[test]
+fn a_hook_that_lets_go_on_does_so_for_a_lasting_refusal_and_not_for_a_moments() {
+    let mut check = hook("check", "Before Reprotect Plan");
+    check["onFailure"] = json!("Continue");
+    let mut case = case("Reprotected", &[&TWO], &[check]);
+    let job = case.pass().runs.remove(0).job;
+    case.jobs = refusing(&job, false);
+    let busy = case.pass();
+    assert_eq!((busy.status.hooks[0].outcome, busy.runs.len()), (HookOutcome::Refused, 1));
+    assert!(busy.recheck.is_some_and(|recheck| recheck <= at(60)));
+    assert_eq!(case.items["a"].claim.as_ref().unwrap().held_by, "HookFailed");
+    // The API server answers again: it runs as if nothing had been.
+    case.jobs = JobsSeen::Listed { jobs: BTreeMap::new(), refused: BTreeMap::new() };
+    assert_eq!(case.pass().runs[0].job, job);
+    case.jobs = refusing(&job, true);
+    assert_eq!(case.pass().status.hooks[0].outcome, HookOutcome::Failed);
+    assert_eq!(case.items["a"].claim.as_ref().unwrap().held_by, "");
 }
 
 #[test]

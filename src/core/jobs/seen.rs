@@ -40,8 +40,17 @@ pub enum JobsSeen {
         /// Those that are there.
         jobs: BTreeMap<String, JobSeen>,
         /// Those that could not be made a moment ago, and why.
-        refused: BTreeMap<String, String>,
+        refused: BTreeMap<String, Refusal>,
     },
+}
+
+/// Why a Job could not be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// What the API server said.
+    pub why: String,
+    /// It was refused for what it is. Otherwise the API server was busy or broken, and the same Job may be made later.
+    pub lasting: bool,
 }
 
 /// Reads a Job. `waits` tells what its pods wait for, where that was looked for.

@@ -79,13 +79,15 @@ pub(super) fn observed(input: &PlanInput<'_>, hook: &Hook, row: HookStatus) -> H
         ended_at: Some(Time(input.now)),
         ..row
     };
-    let refused = |why: &str, row: HookStatus| match hook.on_failure {
-        OnHookFailure::Hold => HookStatus { outcome: HookOutcome::Refused, message: short(why), ..row },
-        OnHookFailure::Continue => ended(HookOutcome::Failed, why, row),
+    let refused = |why: &str, lasting, row: HookStatus| match hook.on_failure {
+        OnHookFailure::Continue if lasting => ended(HookOutcome::Failed, why, row),
+        OnHookFailure::Continue | OnHookFailure::Hold => {
+            HookStatus { outcome: HookOutcome::Refused, message: short(why), ..row }
+        }
     };
     let (jobs, refusals) = match input.jobs {
         JobsSeen::NotYet => return row,
-        JobsSeen::Unreadable(why) if row.job_uid.is_none() => return refused(why, row),
+        JobsSeen::Unreadable(why) if row.job_uid.is_none() => return refused(why, true, row),
         JobsSeen::Unreadable(why) => return HookStatus { message: short(why), ..row },
         JobsSeen::Listed { jobs, refused } => (jobs, refused),
     };
@@ -112,7 +114,7 @@ pub(super) fn observed(input: &PlanInput<'_>, hook: &Hook, row: HookStatus) -> H
             row,
         ),
         None => match refusals.get(&row.job) {
-            Some(why) => refused(why, row),
+            Some(no) => refused(&no.why, no.lasting, row),
             None => row,
         },
     }
