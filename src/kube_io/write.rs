@@ -157,7 +157,8 @@ mod tests {
             "spec": { "vaultRef": { "name": "v" }, "vcenterRef": { "name": "c" }, "machine": "web-01" }
         }))
         .unwrap();
-        let written = apply_status(&api, &item, MANAGER, &json!({}));
+        let status = json!({});
+        let written = apply_status(&api, &item, MANAGER, &status);
         let written = tokio::time::timeout(LONGEST * 2, written).await.expect("it ends by itself");
         assert!(matches!(written, Err(WriteError::Kube(_))), "{written:?}");
     }
