@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use failback::api::{FailbackPlan, OperationOutcome, OperationRecord, ReplicatedItem};
+use failback::api::{OperationOutcome, OperationRecord, ReplicatedItem};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{
     Api,
@@ -153,31 +153,6 @@ async fn a_lease_that_ends_between_intent_and_call_stops_the_call() {
     assert!(world.gate.verbs().is_empty(), "{:?}", world.gate.verbs());
     world.rehearsal.api.faults().clear();
     is_followed(world).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn consent_that_is_withdrawn_between_intent_and_call_stops_the_call() {
-    let world = one_machine().await;
-    let one = world.replica("one", LEASE_SECONDS);
-    until_led_by(&world, "one", WALL).await;
-    delay(&world, "GET", "*/replicationProtectedItems/*", 1500, u32::MAX);
-    until_intended(&world).await;
-    patch::<FailbackPlan>(&world, "web", json!({ "spec": { "suspend": true } })).await;
-    let began = Instant::now();
-    let record = loop {
-        let record = operation(&world).await.unwrap();
-        if record.outcome != OperationOutcome::Intended {
-            break record;
-        }
-        assert!(began.elapsed() < WALL, "{record:?}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    };
-    assert_eq!(record.outcome, OperationOutcome::NotMade, "{record:?}");
-    let told = ["The plan is suspended", "The claim was changed"];
-    assert!(told.iter().any(|told| record.message.starts_with(told)), "{record:?}");
-    assert!(world.gate.verbs().is_empty(), "{:?}", world.gate.verbs());
-    drop(one);
-    world.end().await;
 }
 
 /// A world with one replica that has made its first call.
