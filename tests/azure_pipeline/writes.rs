@@ -1,20 +1,26 @@
 //! A mutating request is sent once.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use failback::{
-    azure::AzureVault,
+    azure::{Answer, AzureShared, AzureVault, Sent, Transport, TransportFault},
     core::{
         action::{Action, RecoveryPoint},
         failure::codes,
         observed::Generation,
     },
-    ports::{FailureClass, SiteRecovery, Submitted},
+    ports::{Failure, FailureClass, NoMeter, Remote, SiteRecovery, Submitted},
 };
 use serde_json::{Value, json};
 
 use crate::{
-    ITEM, config, dead_end,
+    ITEM, WallClock, config, dead_end,
     server::{Reply, Server, ok, status, throttle},
     shared, vault_at,
 };
@@ -143,6 +149,37 @@ async fn a_call_that_never_left_is_transient() {
     assert!(failure.message.contains("cannot connect to 127.0.0.1"), "{failure}");
     let attempts = meter.calls.lock().unwrap().iter().filter(|(_, code)| *code == 0).count();
     assert_eq!(attempts, 3, "nothing was sent, so that trying again is safe");
+}
+
+/// Grants tokens; nothing else can be connected to.
+#[derive(Default)]
+struct Unreachable(AtomicUsize);
+
+#[async_trait::async_trait]
+impl Transport for Unreachable {
+    async fn send(&self, request: http::Request<bytes::Bytes>) -> Result<Answer, TransportFault> {
+        if request.uri().path().ends_with("/token") {
+            let body = Ok(r#"{"access_token":"t","expires_in":3600}"#.into());
+            return Ok(Answer { status: http::StatusCode::OK, headers: http::HeaderMap::new(), body });
+        }
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Err(TransportFault { sent: Sent::Never, what: "cannot connect".to_owned() })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_permitted_any_more_is_not_sent_again() {
+    let (transport, asked) = (Arc::new(Unreachable::default()), AtomicUsize::new(0));
+    let shared = AzureShared::over(Arc::<Unreachable>::clone(&transport), Arc::new(WallClock), Arc::new(NoMeter));
+    let vault = AzureVault::new(config("https://a.example", "https://m.example"), &shared).unwrap();
+    let once = || match asked.fetch_add(1, Ordering::SeqCst) {
+        0 => Ok(()),
+        _ => Err(Failure::new(Remote::Kubernetes, FailureClass::Conflict, "The lease is over.")),
+    };
+    let failure = vault.submit(ITEM, &FAIL_BACK, &once).await.unwrap_err();
+    assert_eq!((failure.class, failure.message.as_str()), (FailureClass::Conflict, "The lease is over."));
+    assert_eq!(transport.0.load(Ordering::SeqCst), 1, "it was permitted once");
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
 }
 
 #[tokio::test]

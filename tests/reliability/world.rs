@@ -202,16 +202,16 @@ impl Controller {
         assert!(sent.success());
     }
 
-    /// Whether it ended by itself, and well, within this time.
-    pub(crate) fn ended(&mut self, within: Duration) -> bool {
+    /// The code with which it ended by itself within this time.
+    pub(crate) async fn code(&mut self, within: Duration) -> Option<i32> {
         let began = Instant::now();
         while began.elapsed() < within {
             if let Some(status) = self.0.try_wait().unwrap() {
-                return status.success();
+                return status.code();
             }
-            std::thread::sleep(Duration::from_millis(50));
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        false
+        None
     }
 }
 
