@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use failback::{
     api::{
         ApprovalStep, Claim, DesiredPhase, FailbackApprovalSpec, FailbackPlanSpec, FailbackPlanStatus, Found,
-        ItemPhase, OperationOutcome, OperationRecord, Reference, ReplicatedItemStatus,
+        ItemPhase, OperationOutcome, OperationRecord, Reference, ReplicatedItemStatus, TargetStatus,
     },
     core::{
         action::{Action, RecoveryPoint, ReprotectWith, Verb},
@@ -151,6 +151,9 @@ pub fn to_status(object: &Object, build: Build) -> ReplicatedItemStatus {
         history,
         unexplained: (object.unexplained && !presumes).then(|| "a failback".to_owned()),
         identity: support::identity(),
+        // It is decided in the pass that sees where the machine stands.
+        target: (object.phase != ItemPhase::Unknown)
+            .then(|| TargetStatus { appliance_id: "appliance-1".to_owned(), ..TargetStatus::default() }),
         ..ReplicatedItemStatus::default()
     }
 }
