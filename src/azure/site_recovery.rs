@@ -182,9 +182,9 @@ impl SiteRecovery for AzureVault {
         observe::item::observe(body, true).map_err(|odd| unexpected(&odd.to_string()))
     }
 
-    /// Newest first. A list that comes in this order, which is nowhere promised, is read up to some 1,000 jobs, and not
-    /// further back than the first page that holds only ended jobs of more than 31 days ago; any other to its end, since
-    /// a job that is not seen counts as none. The service's filter is undocumented, so that none is used.
+    /// Newest first. A list that comes in this order, which is nowhere promised, is read up to some 1,000 jobs, and
+    /// not further back than the first page that holds only ended jobs of more than 31 days ago; any other to its end,
+    /// since a job that is not seen counts as none. The service's filter is undocumented, so that none is used.
     async fn jobs(&self) -> Result<Listing<Job>, Failure> {
         let since = self.arm.shared.clock.now().checked_sub(OLDEST_JOB).unwrap_or(Timestamp::UNIX_EPOCH);
         let is_old = |job: &Job| !job.in_flight() && job.started.is_some_and(|started| started < since);

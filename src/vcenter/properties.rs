@@ -9,8 +9,8 @@ use super::{
 
 /// Objects per answer. A thousand machines with their devices at once took 111 MB here, pages of a hundred 11 MB.
 pub(super) const PAGE: usize = 100;
-/// An answer has as many objects as were asked for, or fewer. One with ten times as many is refused: each takes its place
-/// for good.
+/// An answer has as many objects as were asked for, or fewer. One with ten times as many is refused: each takes its
+/// place for good.
 const MOST_AT_ONCE: usize = 10 * PAGE;
 /// More pages than any vCenter has: it may hold 45,000 machines and 2,500 hosts.
 const MOST_PAGES: usize = 2000;

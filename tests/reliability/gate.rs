@@ -145,10 +145,10 @@ impl Watch {
     }
 }
 
-/// Writes to our own objects. Events and the lease change nothing that a decision is made from.
+/// Writes to our own objects, and Jobs of the user's. Events and the lease change nothing that a decision is made from.
 fn of_api(request: &Request) -> Option<String> {
     let path = request.uri().path();
-    let ours = path.contains("/failback.dev/") && *request.method() != Method::GET;
+    let ours = (path.contains("/failback.dev/") || path.ends_with("/jobs")) && *request.method() != Method::GET;
     let manager =
         request.uri().query().unwrap_or_default().split('&').find_map(|pair| pair.strip_prefix("fieldManager="));
     let (_, object) = path.rsplit_once("/namespaces/default/")?;

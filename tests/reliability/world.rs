@@ -87,12 +87,16 @@ impl World {
     /// The same with a controller that is started now, and again whenever it ends: on a machine that is too busy it may
     /// lose its short lease.
     pub(crate) async fn until_home_again(&self, wall: Duration) -> Result<(), String> {
-        let home = self.until_home(wall);
-        tokio::pin!(home);
+        self.again(self.until_home(wall)).await
+    }
+
+    /// Whatever is waited for, in the same way.
+    pub(crate) async fn again<T>(&self, wait: impl Future<Output = T>) -> T {
+        tokio::pin!(wait);
         let mut controller = self.controller();
         loop {
             tokio::select! {
-                home = &mut home => return home,
+                done = &mut wait => return done,
                 () = tokio::time::sleep(Duration::from_millis(500)) => {}
             }
             if !controller.runs() {
