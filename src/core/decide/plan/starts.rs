@@ -84,7 +84,7 @@ impl<'i, 'a> OfWave<'i, 'a> {
             invalid: None,
             stopped: None,
             waits_for: Vec::new(),
-            recovery_points: wave.has_recovery_points(input),
+            recovery_points: wave.has_recovery_points(input, cancelled),
             begun: wave.has_begun(),
             disks: None,
             room: usize::try_from(wave.wave.max_concurrent).unwrap_or(1).max(1).saturating_sub(moving),
@@ -153,8 +153,10 @@ impl<'i, 'a> OfWave<'i, 'a> {
         let undone =
             |at, why: &str| Ceiling::new(at, "Cancelled", format!("Its failback is undone, or not made: {why}"));
         match (machine.reached, undo) {
-            (DesiredPhase::Assessed | DesiredPhase::Reprotected, Some(why)) => undone(DesiredPhase::Reprotected, why),
-            (DesiredPhase::FailedBack, Some(why)) => undone(DesiredPhase::FailedBack, why),
+            // One that was not turned round yet is left in Azure as it is.
+            (at @ (DesiredPhase::Assessed | DesiredPhase::Reprotected | DesiredPhase::FailedBack), Some(why)) => {
+                undone(at, why)
+            }
             (DesiredPhase::Reprotected, None) if self.recovery_points => Ceiling::new(
                 DesiredPhase::FailedBack,
                 "NotVerified",
