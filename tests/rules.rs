@@ -378,9 +378,11 @@ async fn a_hook_says_what_it_runs_for() {
     let waves: Vec<Value> = (0..32).map(|number| json!({ "name": format!("w{number}"), "items": ["a"] })).collect();
     let named = |number: usize| with(&wave, "/name", json!(format!("h{number}")));
     let many = |count: usize| with(&hooks(json!((0..count).map(named).collect::<Vec<_>>())), "/waves", json!(waves));
-    cluster.apply(kind, &many(4)).await.unwrap();
-    let said = cluster.apply(kind, &many(5)).await.expect_err("too many rows");
-    assert!(said.contains("hooks of scope Wave times waves must not exceed 128"), "{said}");
+    cluster.apply(kind, &many(1)).await.unwrap();
+    let said = cluster.apply(kind, &many(2)).await.expect_err("too many rows");
+    assert!(said.contains("hooks of scope Plan, and of scope Wave times their waves, must not exceed 40"), "{said}");
+    let of_four = (0..10).map(|number| with(&named(number), "/waves", json!(["w0", "w1", "w2", "w3"])));
+    cluster.apply(kind, &with(&many(1), "/hooks", of_four.collect())).await.unwrap();
 }
 
 #[tokio::test]

@@ -81,8 +81,8 @@ impl DesiredPhase {
     .message("dependsOn names a wave that the plan does not have"))]
 #[x_kube(validation = Rule::new("!has(self.hooks) || self.hooks.all(h, !has(h.waves) || h.waves.all(w, self.waves.exists(o, o.name == w)))")
     .message("a hook names a wave that the plan does not have"))]
-#[x_kube(validation = Rule::new("!has(self.hooks) || self.hooks.filter(h, h.scope == 'Wave').size() * size(self.waves) <= 128")
-    .message("hooks of scope Wave times waves must not exceed 128"))]
+#[x_kube(validation = Rule::new("!has(self.hooks) || self.hooks.map(h, h.scope == 'Item' ? 0 : h.scope == 'Plan' ? 1 : has(h.waves) && size(h.waves) > 0 ? size(h.waves) : size(self.waves)).sum() <= 40")
+    .message("hooks of scope Plan, and of scope Wave times their waves, must not exceed 40"))]
 pub struct FailbackPlanSpec {
     /// How far to go.
     #[serde(default)]
@@ -131,7 +131,8 @@ pub struct FailbackPlanSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub waivers: Vec<Waiver>,
-    /// Failbacks to undo, where they are not committed.
+    /// Failbacks to undo, where they are not committed. A machine that was not failed back yet stays where it is: it is
+    /// neither reprotected nor failed back, and its wave goes on without it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub cancel: Vec<CancelRequest>,
@@ -141,9 +142,9 @@ pub struct FailbackPlanSpec {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub hooks: Vec<Hook>,
-    /// Change it to try failed items and hooks again. Any text.
+    /// Change it to try failed items and hooks again. Any short text.
     #[serde(default, skip_serializing_if = "String::is_empty")]
-    #[schemars(length(max = 128))]
+    #[schemars(length(max = 32))]
     pub retry_token: String,
     /// What happens when the plan is deleted half-way.
     #[serde(default)]

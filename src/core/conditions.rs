@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+use super::text::cut;
+
 /// A condition's status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Truth {
@@ -64,7 +66,7 @@ pub fn merge(before: &[Condition], drafts: Vec<Draft>, generation: Option<i64>, 
                 type_: draft.kind.to_owned(),
                 status: draft.status.as_str().to_owned(),
                 reason: draft.reason.to_owned(),
-                message: draft.message.chars().take(4000).collect(),
+                message: cut(&draft.message, 4000),
                 last_transition_time: since,
                 observed_generation: generation,
             }

@@ -37,6 +37,8 @@ pub struct Machine<'a> {
 pub struct ItemFacts {
     /// Its replicated item. `NotFound` in the vault is Unknown with that reason.
     pub replication: Fact<Replication>,
+    /// That its vault has not been read for a while: since when, and why. The same words as long as that lasts.
+    pub unread: Option<String>,
     /// The vault's jobs that concern it, newest first.
     pub jobs: Fact<Vec<Job>>,
     /// The failed-over machine.
@@ -131,6 +133,7 @@ impl ItemFacts {
     pub fn unknown(why: &str) -> Self {
         Self {
             replication: Fact::unknown(why),
+            unread: None,
             jobs: Fact::unknown(why),
             azure_vm: Fact::unknown(why),
             vcenter: Fact::unknown(why),

@@ -29,4 +29,5 @@ pub mod roster;
 pub mod schedule;
 pub mod stage;
 pub mod target;
+pub mod text;
 pub mod waiting;

@@ -16,6 +16,7 @@ use super::{
     estimate::{self, Measured, Step, StepEstimate, Timed},
     names,
     schedule::load::Load,
+    text::cut,
 };
 use crate::api::{
     Blocker, CallCount, CheckResult, DesiredPhase, FailbackPlan, FailbackPlanSpec, FailbackPlanStatus, Hook, HookScope,
@@ -156,8 +157,8 @@ pub fn preview(input: &PreviewInput<'_>) -> Preview {
             machines: items.into_iter().map(|item| machine(input, item, &measured)).collect(),
         })
         .collect();
-    let estimate = time::estimate(input, &waves);
-    let hooks = input.spec.hooks.iter().filter_map(|hook| of_hook(hook, &waves)).collect();
+    let hooks: Vec<_> = input.spec.hooks.iter().filter_map(|hook| of_hook(hook, &waves)).collect();
+    let estimate = PlanEstimate { hooks: hooks.iter().map(|hook| hook.jobs).sum(), ..time::estimate(input, &waves) };
     Preview { desired_phase: input.spec.desired_phase, waves, hooks, estimate }
 }
 
@@ -250,7 +251,7 @@ fn path(verb: Verb, generation: Option<&str>) -> &'static str {
         (Verb::FailBack, Some("Modernized")) => "plannedFailover",
         (Verb::FailBack, _) => "plannedFailover or unplannedFailover",
         (Verb::Commit, _) => "failoverCommit",
-        (Verb::Cancel, _) => "cancelFailover",
+        (Verb::Cancel, _) => "failoverCancel",
     }
 }
 
@@ -283,13 +284,7 @@ fn next_verb(status: &ReplicatedItemStatus) -> Option<Verb> {
 }
 
 fn blocker(item: &str, reason: &str, message: &str, remedy: &str) -> Blocker {
-    let short = |text: &str, most: usize| text.chars().take(most).collect::<String>();
-    Blocker {
-        item: item.to_owned(),
-        reason: short(reason, 64),
-        message: short(message, 160),
-        remedy: short(remedy, 160),
-    }
+    Blocker { item: item.to_owned(), reason: cut(reason, 64), message: cut(message, 160), remedy: cut(remedy, 160) }
 }
 
 impl Preview {
@@ -314,7 +309,7 @@ impl Preview {
             blockers: machines().flat_map(|machine| machine.blockers.iter().cloned()).take(10).collect(),
             estimated_seconds: known.map(|seconds| (seconds + 59) / 60 * 60),
             estimate_basis: self.estimate.basis.filter(|_| known.is_some()),
-            estimate_message: self.estimate.sentence(),
+            estimate_message: cut(&self.estimate.sentence(), 600),
         }
     }
 }

@@ -7,6 +7,14 @@ use jiff::Timestamp;
 
 use super::{action::Verb, found::STATUS_LOST};
 
+/// A remedy that not everybody has: the chart's policies ask for the verb once a plan has started.
+macro_rules! by_waiver {
+    ($remedy:literal) => {
+        concat!($remedy, " Of a started plan or a claimed machine, that takes the verb waive on failbackplans.")
+    };
+}
+pub(crate) use by_waiver;
+
 /// What is waited for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WaitingOn {
@@ -105,6 +113,9 @@ pub enum WaitingOn {
 /// A row of the documentation: reason, meaning, remedy, whether it stalls.
 pub type ReasonRow = (&'static str, &'static str, &'static str, bool);
 
+/// The reason of a machine that waits for what its vault shows, and the vault is not read.
+pub const VAULT_UNREADABLE: &str = "VaultUnreadable";
+
 /// Reasons for which a plan holds an item back.
 pub const HELD_REASONS: [&str; 24] = [
     "Suspended",
@@ -134,7 +145,7 @@ pub const HELD_REASONS: [&str; 24] = [
 ];
 
 /// Every reason with its meaning and remedy; `docs/reasons.md` is generated from it.
-pub const REASONS: [ReasonRow; 41] = [
+pub const REASONS: [ReasonRow; 42] = [
     ("NotClaimed", "No plan has claimed the item; it is only observed.", "Name it in a FailbackPlan.", false),
     ("Suspended", "The plan is suspended.", "Set spec.suspend to false.", false),
     ("ApprovalRequired", "The next step needs an approval.", "Create a FailbackApproval.", false),
@@ -173,7 +184,7 @@ pub const REASONS: [ReasonRow; 41] = [
     (
         "WindowClosed",
         "Failbacks and commits start inside the plan's window only.",
-        "None; the message says when it opens. Or change spec.window.",
+        by_waiver!("None; the message says when it opens. Or change spec.window."),
         false,
     ),
     (
@@ -219,7 +230,7 @@ pub const REASONS: [ReasonRow; 41] = [
     (
         "HookFailed",
         "A hook of the plan failed, or its Job could not be made.",
-        "See the Job and its log. Then change the plan's spec.retryToken to run the hook again, or take it out of spec.hooks. A Job that could not be made is tried again every minute.",
+        "See the Job and its log, correct its jobTemplate in spec.hooks, and change the plan's spec.retryToken to run the hook again; a Job that could not be made is tried again every minute by itself. Or take the hook out of spec.hooks: one that holds before a step of a started plan takes the verb waive on failbackplans.",
         true,
     ),
     (
@@ -252,6 +263,12 @@ pub const REASONS: [ReasonRow; 41] = [
         "Set the field that the message names.",
         false,
     ),
+    (
+        VAULT_UNREADABLE,
+        "The vault has not been read for a while, so that what the machine waits for cannot be seen.",
+        "See the RecoveryVault's conditions. It goes on by itself once the vault is read again.",
+        false,
+    ),
     ("WaitingForJob", "A site recovery job runs.", "None.", false),
     ("JobSuspended", "The site recovery job waits for a person.", "Resume or end the job in the portal.", true),
     (
@@ -265,7 +282,7 @@ pub const REASONS: [ReasonRow; 41] = [
     (
         "WaitingForSoak",
         "Verification must hold a while longer before the commit.",
-        "None, or lower spec.commit.soakSeconds.",
+        by_waiver!("None, or lower spec.commit.soakSeconds."),
         false,
     ),
     ("WaitingForRetry", "A call was refused or a job failed; it is tried again later.", "See the message.", false),
@@ -333,6 +350,20 @@ impl WaitingOn {
     /// Whether the plan holds the item back because of a hook.
     pub fn is_of_hook(&self) -> bool {
         matches!(self, Self::Held { reason: "HookRunning" | "HookFailed", .. })
+    }
+
+    /// Whether it ends by what the vault shows.
+    pub const fn is_for_vault(&self) -> bool {
+        matches!(
+            self,
+            Self::Observation(_)
+                | Self::Transition(_)
+                | Self::Job { .. }
+                | Self::AnotherOperation(_)
+                | Self::Settling(_)
+                | Self::Synchronisation { .. }
+                | Self::Outcome(_)
+        )
     }
 
     /// Whether only a person can move it on.

@@ -48,6 +48,7 @@ fn of_vault(context: &Context, vault: &VaultInventory, item: &ReplicatedItem) ->
     let group = group(context, vault, item, &view.replication);
     ItemFacts {
         replication: view.replication,
+        unread: vault.unread(),
         jobs: view.jobs,
         azure_vm: view.azure_vm,
         fabric: view.fabric,

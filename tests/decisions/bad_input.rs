@@ -4,7 +4,10 @@
 use std::fmt::Write as _;
 
 use failback::{
-    api::{ApprovalStep, Claim, DesiredPhase, FailbackApprovalSpec, OnProbeFailure, Probe, VerificationSpec},
+    api::{
+        ApprovalStep, Claim, DesiredPhase, FailbackApprovalSpec, OnProbeFailure, Probe, ReplicatedItemStatus,
+        VerificationSpec,
+    },
     core::{
         conditions,
         observed::Fact,
@@ -75,6 +78,14 @@ const WRONG: &[(&str, Spoil)] = &[
     ("names of other plans in waivers and cancel", |case| {
         set(&mut case.spec.waivers, json!([{ "check": "DatastoreIsVmfs", "reason": "CHG0042", "items": ["erp"] }]));
         set(&mut case.spec.cancel, json!([{ "items": ["crm"], "reason": "The application fails." }]));
+    }),
+    ("a misspelt machine of a hook", |case| {
+        let template =
+            json!({ "spec": { "template": { "spec": { "containers": [{ "name": "main", "image": "x" }] } } } });
+        set(
+            &mut case.spec.hooks,
+            json!([{ "name": "backup", "when": "Before", "step": "Commit", "scope": "Item", "items": ["db-1"], "jobTemplate": template }]),
+        );
     }),
     ("limits below one", |case| case.spec.max_concurrent = Some(-5)),
     ("a wave's limit below one", |case| case.spec.waves[0].max_concurrent = -1),
@@ -196,4 +207,29 @@ fn a_probe_that_can_never_tell_is_said_and_undoes_nothing() {
     assert!(case.status.cancelled.is_empty(), "a probe that cannot tell is no reason to undo a failback");
     let issue = case.status.issues.iter().find(|issue| issue.reason == "ProbesPassed").unwrap();
     assert!(issue.message.contains("VMware Tools"), "{}", issue.message);
+}
+
+#[test]
+fn a_job_whose_end_cannot_be_seen_is_told_with_why() {
+    let mut case = Case::new("Protected", &[&[("a", Stage::HomeCommitted)]]);
+    case.pass();
+    let spec = spec();
+    let mut seen = facts(Stage::SyncingToAzure, case.now);
+    let before = case.items["a"].clone();
+    let ready = |status: &ReplicatedItemStatus| conditions::find(&status.conditions, "Ready").unwrap().clone();
+    let waits = decide_with(&spec, &before, &seen, case.now).status;
+    assert_eq!(ready(&waits).reason, "WaitingForSynchronisation");
+    seen.unread = Some("The vault has not been read since 2026-11-26T03:00:00Z: no route to host".to_owned());
+    let unread = decide_with(&spec, &before, &seen, case.now).status;
+    let said = ready(&unread);
+    assert_eq!(said.reason, "VaultUnreadable");
+    assert!(said.message.starts_with(ready(&waits).message.as_str()) && said.message.ends_with("no route to host"));
+    let later = decide_with(&spec, &unread, &seen, case.now + SignedDuration::from_mins(9)).status;
+    assert_eq!(later, unread, "nothing is written while it lasts");
+    case.items.insert("a".to_owned(), unread);
+    let issues = case.pass().status.issues;
+    assert!(
+        issues.iter().any(|issue| issue.reason == "VaultUnreadable" && issue.message.contains("no route")),
+        "{issues:?}"
+    );
 }

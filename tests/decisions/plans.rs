@@ -513,6 +513,39 @@ fn failing_probes_undo_a_failback_where_the_plan_says_so() {
 }
 
 #[test]
+fn a_machine_that_is_cancelled_before_its_reprotect_stays_in_azure_and_its_wave_goes_on() {
+    let mut case = Case::new("FailedBack", &[&[("a", Stage::FailedOver), ("b", Stage::ReadyToFailBack)]]);
+    set(&mut case.spec.cancel, json!([{ "items": ["a"], "reason": "It stays." }]));
+    case.pass();
+    assert_eq!((up_to(&case, "a"), held_by(&case, "a")), (DesiredPhase::Assessed, "Cancelled"));
+    assert_eq!(up_to(&case, "b"), DesiredPhase::FailedBack, "its wave does not wait for a's recovery point");
+    case.move_to("b", Stage::FailedBack);
+    assert!(case.pass().status.results.is_some(), "what comes home has come");
+    case.spec.cancel.clear();
+    case.pass();
+    assert_eq!(up_to(&case, "a"), DesiredPhase::Reprotected);
+}
+
+#[test]
+fn failbacks_that_there_is_no_room_to_undo_are_told() {
+    let names: Vec<String> = (0..40).map(|number| format!("web-{number:02}")).collect();
+    let machines: Vec<(&str, Stage)> = names.iter().map(|name| (name.as_str(), Stage::FailedBack)).collect();
+    let mut case = Case::new("Committed", &[&machines]);
+    set(&mut case.spec.commit.on_probe_failure, json!("Cancel"));
+    case.pass();
+    for item in case.items.values_mut() {
+        let verified = item.conditions.iter_mut().find(|condition| condition.type_ == "Verified").unwrap();
+        (verified.status, verified.reason) = ("False".to_owned(), "ProbesFailed".to_owned());
+        verified.message = "web: no answer".to_owned();
+    }
+    let told = case.pass().status;
+    let issue = told.issues.iter().find(|issue| issue.reason == "CancelsFull").unwrap();
+    assert_eq!((told.cancelled.len(), issue.count, issue.items[0].as_str()), (32, 8, "web-32"));
+    set(&mut case.spec.cancel, json!([{ "reason": "All of it." }]));
+    assert!(case.pass().status.issues.iter().all(|issue| issue.reason != "CancelsFull"));
+}
+
+#[test]
 fn a_commit_waits_for_verification_and_soak() {
     let mut case = Case::new("Committed", &[&[("a", Stage::FailedBack)]]);
     case.spec.commit.soak_seconds = 7200;

@@ -10,6 +10,7 @@ use failback::{
         jobs::{JobEnd, JobSeen, JobsSeen},
         schedule::load::Limits,
         stage::Stage,
+        text::cut,
     },
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -27,7 +28,7 @@ fn large(name: impl Fn(usize, usize) -> String) -> Case {
     case.limits = Limits { disks_per_target: 10_000, ..Limits::default() };
     let wave = |wave: usize| {
         json!({
-            "name": format!("application-tier-{wave:02}"), "dependsOn": [],
+            "name": format!("application-tier-{wave:0>46}"), "dependsOn": [],
             "selector": { "matchLabels": { "wave": format!("w{wave}") } },
         })
     };
@@ -46,6 +47,12 @@ fn usual(wave: usize, number: usize) -> String {
         return format!("fra-legacy-{:08x}.corp.example.com", wave * 7919 + number * 104_729);
     }
     format!("fra-prd{wave}-{role}-{number:04}.corp.example.com")
+}
+
+/// The longest names that Kubernetes has, as many of them beside the ranges as there is room for.
+fn longest(wave: usize, number: usize) -> String {
+    let number = if number == PER_WAVE - 1 && wave < 28 { 100 } else { number };
+    format!("{:a>244}-w{wave:02}-{number:04}", "")
 }
 
 fn bytes(decision: &PlanDecision) -> usize {
@@ -85,6 +92,7 @@ fn fail_hooks(case: &mut Case, text: &str) -> usize {
         case.jobs = JobsSeen::Listed { jobs: jobs.clone(), refused: BTreeMap::new() };
         let decision = case.decide();
         case.status.hooks = decision.status.hooks;
+        assert!(jobs.len() <= 40);
         if decision.runs.is_empty() {
             break;
         }
@@ -101,13 +109,15 @@ fn fail_hooks(case: &mut Case, text: &str) -> usize {
 
 #[test]
 fn the_worst_of_everything_fits() {
-    let mut case = large(usual);
+    let mut case = large(longest);
     case.pass();
+    assert!(case.status.started_at.is_some());
     let names: Vec<String> = case.items.keys().cloned().collect();
-    let text = "The operation could not be completed, as the machine in question has said no. ".repeat(30);
+    let text = "操作無法完成，因為「該機器」拒絕。 \"C:\\\\disk\" 😀\n".repeat(90);
+    let token = "😀".repeat(32);
     for item in case.items.values_mut() {
         let check = |number: usize| CheckStatus {
-            name: format!("SomeCheckOfAnotherRelease{number:02}"),
+            name: format!("{number:02}SomeCheckOfAnotherRelease{text}"),
             result: CheckResult::Failed,
             message: text.clone(),
             remedy: text.clone(),
@@ -119,13 +129,11 @@ fn the_worst_of_everything_fits() {
         let failed = conditions::summary(false, false, true, "OperationFailed", &text);
         item.conditions = conditions::merge(&item.conditions, failed, Some(1), case.now);
     }
-    let cancelled = |item: &String| Cancelled {
-        item: item.clone(),
-        retry_token: "retry-20261126T123456.789Z".to_owned(),
-        reason: text.chars().take(200).collect(),
-    };
-    case.status.cancelled = names.iter().take(32).map(cancelled).collect();
-    case.spec.retry_token = "retry-20261126T123456.789Z".to_owned();
+    let cancelled =
+        |item: &String| Cancelled { item: item.clone(), retry_token: token.clone(), reason: cut(&text, 100) };
+    // As many as there is room for.
+    case.status.cancelled = names.iter().take(15).map(cancelled).collect();
+    case.spec.retry_token.clone_from(&token);
     let hooks = fail_hooks(&mut case, &text);
     assert_eq!(case.decide().status.hooks.len(), hooks);
     case.status.observed_generation = None;
@@ -139,7 +147,7 @@ fn the_worst_of_everything_fits() {
     let leaving = case.decide();
     assert!(bytes(&leaving) < MOST);
     let told = conditions::find(&leaving.status.conditions, "Ready").unwrap().message.clone();
-    assert!(told.contains("and 1996 more"), "{told}");
+    assert!(told.contains("and 2013 more"), "{told}");
 }
 
 #[test]

@@ -257,6 +257,7 @@ pub fn facts(stage: Stage, now: Timestamp) -> ItemFacts {
         VCenterAbout { instance_uuid: "vc-1".to_owned(), version: "8.0.3".to_owned(), full_name: String::new() };
     ItemFacts {
         replication: Fact::seen(replication(stage), now),
+        unread: None,
         jobs: Fact::seen(Vec::new(), now),
         azure_vm: Fact::seen(azure_vm(stage), now),
         vcenter: Fact::seen(about, now),

@@ -58,7 +58,7 @@ pub struct Issue {
     pub reason: String,
     /// How many machines have it.
     pub count: i32,
-    /// Some of them, at most five.
+    /// Some of them, at most five; fewer where their names are long.
     pub items: Vec<String>,
     /// The first machine's message.
     pub message: String,
@@ -73,7 +73,7 @@ pub struct Cancelled {
     /// The plan's retry token at that time: the machine is failed back again under another one.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub retry_token: String,
-    /// Why, in at most 200 characters.
+    /// Why, in at most 100 bytes.
     pub reason: String,
 }
 
@@ -129,13 +129,13 @@ pub struct FailbackPlanStatus {
     /// What the run has measured, once all machines were verified at home.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub results: Option<Results>,
-    /// Failbacks that were undone because probes failed, at most 32; they are not repeated under the same retry token.
+    /// Failbacks that were undone because probes failed, at most 32 in 5 KiB; they are not repeated under the same retry token.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub cancelled: Vec<Cancelled>,
     /// The last run of each hook of scope Plan or Wave. Those of scope Item are in the claim of their machine.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 144))]
+    #[schemars(length(max = 40))]
     pub hooks: Vec<HookStatus>,
     /// When the last machine should be where the plan wants it, if nothing new happens: by what was measured, the
     /// waves, the limits of the plan, the master targets' disks and the window. Absent while nothing moves, where a part

@@ -33,6 +33,10 @@ pub(super) fn render(name: &str, preview: &Preview, gates: &[String], style: Sty
         lines.push(format!("Hook {}: {}, {} Job(s)", hook.name, hook.runs, hook.jobs));
     }
     lines.extend(of_estimate(&preview.estimate));
+    // What other plans have in use is the controller's to know.
+    lines.push(
+        "Master targets that are full (MasterTargetFull) are not foretold here: the plan's status does.".to_owned(),
+    );
     lines.push(match totals.blocked {
         0 => style.paint(Tone::Good, "Nothing would stop it now."),
         blocked => style.paint(Tone::Bad, &format!("{blocked} machine(s) would be stopped now.")),
@@ -117,10 +121,9 @@ fn of_estimate(estimate: &PlanEstimate) -> Vec<String> {
     let mut lines = Vec::new();
     let basis = estimate.basis.map(of_basis).unwrap_or_default();
     match estimate.seconds {
-        Some(seconds) if estimate.consent.is_empty() => lines.push(format!("Estimate: {}{basis}", span(seconds))),
         Some(seconds) => {
-            let people = estimate.waits_for_people();
-            lines.push(format!("Estimate: {}{basis}, {people} not counted", span(seconds)));
+            let without = estimate.not_counted().map(|what| format!(", {what} not counted")).unwrap_or_default();
+            lines.push(format!("Estimate: {}{basis}{without}", span(seconds)));
         }
         None => {
             lines.push(format!("Estimate: not known; at least {}{basis}", span(estimate.at_least_seconds)));

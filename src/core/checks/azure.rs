@@ -7,6 +7,7 @@ use crate::core::{
     action::Verb,
     observed::{AzureDisk, AzurePower, AzureVm, Direction, Generation},
     stage::Stage,
+    waiting::by_waiver,
 };
 
 /// How long an agent may take to register after its machine booted (vendor documents: up to 15 minutes).
@@ -54,7 +55,9 @@ fn azure_vm<'a>(view: &View<'a>) -> Result<&'a AzureVm, Verdict> {
                     "The vault does not name the Azure VM, and there is none by the derived name \"{}\".",
                     vm_name(derived)
                 ),
-                "Set spec.azureVmId to the ARM id of the failed-over VM: site recovery renames it on a clash of names.",
+                by_waiver!(
+                    "Set spec.azureVmId to the ARM id of the failed-over VM: site recovery renames it on a clash of names."
+                ),
             ))
         }
         AzureVm::Absent | AzureVm::Present { .. } => Ok(seen),

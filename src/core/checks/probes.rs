@@ -1,7 +1,10 @@
 //! The check on the probes that are declared for a machine.
 
 use super::{Check, PRACTICE, Verdict, View};
-use crate::{api::CheckResult, core::action::Verb};
+use crate::{
+    api::CheckResult,
+    core::{action::Verb, waiting::by_waiver},
+};
 
 pub(super) const PROBES_PASSED: Check = Check {
     name: "ProbesPassed",
@@ -25,11 +28,13 @@ fn rule(view: &View<'_>) -> Verdict {
         Err(why) => return Verdict::unknown(why, WAIT),
     };
     if let Some(failed) = probes.iter().find(|probe| probe.result == CheckResult::Failed) {
-        let remedy = "Look at the service in the machine, or correct the probe in spec.verification.";
+        let remedy = by_waiver!("Look at the service in the machine, or correct the probe in spec.verification.");
         return Verdict::failed(failed.sentence(), remedy);
     }
     if let Some(stuck) = probes.iter().find(|probe| probe.is_inconclusive(view.now)) {
-        let remedy = "See that VMware Tools run in the guest, or name a host that can be reached in spec.verification: a probe that cannot tell does not pass.";
+        let remedy = by_waiver!(
+            "A probe that cannot tell does not pass. See that VMware Tools run in the guest, or name a host that can be reached in spec.verification."
+        );
         return Verdict::failed(format!("{} It cannot tell.", stuck.sentence()), remedy);
     }
     if let Some(open) = probes.iter().find(|probe| probe.result == CheckResult::Unknown) {

@@ -10,7 +10,7 @@ use crate::core::{
     observed::{AzureVm, Health, Replication},
     probes::ProbeFact,
     stage::Stage,
-    waiting::WaitingOn,
+    waiting::{VAULT_UNREADABLE, WaitingOn},
 };
 
 pub(super) fn drafts(machine: &Machine<'_>, checks: &[CheckOutcome], next: &Next) -> Vec<Draft> {
@@ -49,7 +49,10 @@ fn readiness(machine: &Machine<'_>, checks: &[CheckOutcome], next: &Next) -> Vec
         Next::Wait(on, _) => {
             let moving =
                 machine.status.claim.is_some() && !matches!(on, WaitingOn::Held { .. } | WaitingOn::Cancelled(_));
-            summary(false, moving, on.stalled(), on.reason(), &on.message())
+            match machine.facts.unread.as_ref().filter(|_| machine.status.claim.is_some() && on.is_for_vault()) {
+                Some(unread) => summary(false, moving, false, VAULT_UNREADABLE, &format!("{} {unread}", on.message())),
+                None => summary(false, moving, on.stalled(), on.reason(), &on.message()),
+            }
         }
     }
 }

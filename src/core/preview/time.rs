@@ -41,6 +41,8 @@ pub struct PlanEstimate {
     pub unknown_machines: usize,
     /// Steps that lie ahead and that people must consent to: how long that takes is not known.
     pub consent: Vec<&'static str>,
+    /// Jobs of hooks that lie ahead: how long they take is not known.
+    pub hooks: usize,
     /// That the window closes before everything that it is for has started.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub overrun: Option<String>,
@@ -85,6 +87,7 @@ pub(super) fn estimate(input: &PreviewInput<'_>, waves: &[WavePreview]) -> PlanE
         unknown_machines: unknown.len(),
         unknown: unknown.into_iter().take(20).collect(),
         consent: consent(input, waves),
+        hooks: 0,
         overrun: overrun(input, &schedule),
         critical_path: schedule.critical.iter().filter(|run| run.ends > run.starts).map(path_part).collect(),
     }
@@ -264,13 +267,21 @@ impl PlanEstimate {
             (Some(first), 1) => Some(first.clone()),
             (Some(first), many) => Some(format!("{first} And {} more.", many - 1)),
         };
-        let consent = (!self.consent.is_empty()).then(|| format!("Not counted: {}.", self.waits_for_people()));
-        let said: Vec<String> = [unknown, self.overrun.clone(), consent].into_iter().flatten().collect();
+        let uncounted = self.not_counted().map(|what| format!("Not counted: {what}."));
+        let said: Vec<String> = [unknown, self.overrun.clone(), uncounted].into_iter().flatten().collect();
         said.join(" ")
     }
 
+    /// What takes time that is not in the number.
+    pub fn not_counted(&self) -> Option<String> {
+        let people = (!self.consent.is_empty()).then(|| self.waits_for_people());
+        let hooks = (self.hooks > 0).then(|| format!("{} Job(s) of hooks", self.hooks));
+        let all: Vec<String> = people.into_iter().chain(hooks).collect();
+        (!all.is_empty()).then(|| all.join(", "))
+    }
+
     /// `the time until FailBack and Commit are approved`.
-    pub fn waits_for_people(&self) -> String {
+    fn waits_for_people(&self) -> String {
         format!(
             "the time until {} {} approved",
             self.consent.join(" and "),

@@ -18,12 +18,17 @@ use tokio::sync::Notify;
 use self::state::{Groups, Seen, State, Watcher, find, jobs_of};
 use super::{Key, LATE, Link, Wake, Waker, age, pause};
 use crate::{
-    core::observed::{AzurePower, AzureVm, Fabric, Fact, Job, Policy, RecoveryPointSeen, Replication, Vault},
+    core::{
+        observed::{AzurePower, AzureVm, Fabric, Fact, Job, Policy, RecoveryPointSeen, Replication, Vault},
+        text::cut,
+    },
     ports::{Failure, FailureClass, Reading, Remote, SharedClock, SiteRecovery},
 };
 
 /// How often machines in motion and the vault's jobs are read.
 const IN_MOTION: Duration = Duration::from_secs(15);
+/// A failure that is over by then is none that machines tell of.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// The least pause between two rounds on the wall, however fast a simulated clock runs.
 const LEAST: Duration = Duration::from_millis(50);
 
@@ -123,6 +128,22 @@ impl VaultInventory {
     pub fn reading(&self) -> Reading {
         let age = age(self.state().fresh_at, self.clock.now());
         Reading { remote: Remote::Arm, age, stale: age > LATE.max(self.interval * 3) }
+    }
+
+    /// Since when it could not be read, and why; nothing where it could a moment ago. The same words as long as that lasts.
+    pub fn unread(&self) -> Option<String> {
+        let stale = self.reading().stale;
+        let state = self.state();
+        let since = state.fresh_at;
+        match &state.link {
+            Link::Down(failure) if stale || age(since, self.clock.now()) > PATIENCE => {
+                Some(format!("The vault has not been read since {since:.0}: {}", cut(&failure.message, 300)))
+            }
+            Link::Connecting | Link::Up { .. } if stale => {
+                Some(format!("The vault has not been read since {since:.0}."))
+            }
+            Link::Connecting | Link::Up { .. } | Link::Down(_) => None,
+        }
     }
 
     /// Whether the machine in Azure was seen running.

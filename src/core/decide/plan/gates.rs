@@ -7,7 +7,10 @@ use jiff::Timestamp;
 use super::PlanInput;
 use crate::{
     api::{Approval, ApprovalStep, DesiredPhase, FailbackApprovalSpec, FailbackPlanSpec},
-    core::schedule::window::{self, Opening},
+    core::{
+        schedule::window::{self, Opening},
+        waiting::by_waiver,
+    },
 };
 
 /// How far a machine may go, and what holds it there.
@@ -79,7 +82,8 @@ pub(super) fn closed(input: &PlanInput<'_>, reached: DesiredPhase) -> Option<Cei
 }
 
 /// What is said of a window that was.
-pub(super) const PAST: &str = "spec.window.end has passed, and the window never opens again: set a later one.";
+pub(super) const PAST: &str =
+    by_waiver!("spec.window.end has passed, and the window never opens again: set a later one.");
 
 /// When the window opens or closes next.
 pub(super) fn window_changes(input: &PlanInput<'_>) -> Option<Timestamp> {

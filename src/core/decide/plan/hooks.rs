@@ -153,9 +153,10 @@ impl<'i, 'a> Hooks<'i, 'a> {
     fn follow(&mut self, waves: &[Resolved<'a>], cancelled: &[Cancelled]) {
         let input = self.input;
         let undone = |machine: &Standing<'_>| cancel::why(input, cancelled, machine.name).is_some();
-        // One whose failback is undone, or not made, comes no further than reprotected.
+        // One whose failback is undone, or not made, comes no further than it is, or than reprotected.
         let set_aside = |machine: &Standing<'_>, step| {
-            step != ApprovalStep::Reprotect && machine.reached <= DesiredPhase::FailedBack && undone(machine)
+            let stays = step != ApprovalStep::Reprotect || machine.reached == DesiredPhase::Assessed;
+            stays && machine.reached <= DesiredPhase::FailedBack && undone(machine)
         };
         for wave in waves {
             for machine in &wave.machines {

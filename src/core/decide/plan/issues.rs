@@ -5,22 +5,28 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    PlanInput,
+    PlanInput, cancel,
     waves::{Resolved, Standing},
 };
 use crate::{
-    api::{CheckResult, CheckStatus, DesiredPhase, Issue, OperationOutcome, OperationRecord},
+    api::{Cancelled, CheckResult, CheckStatus, DesiredPhase, Issue, OperationOutcome, OperationRecord},
     core::{
         action::Verb,
         conditions,
         nearest::did_you_mean,
         schedule::window::{self, Opening},
+        text::cut,
     },
 };
 
 const MOST_ROWS: usize = 20;
 const MOST_NAMES: usize = 5;
-const MOST_LETTERS: usize = 240;
+/// Bytes of the names of a row together, where there is more than one.
+const MOST_OF_NAMES: usize = 256;
+/// Bytes of a message.
+const MOST_TEXT: usize = 240;
+/// Bytes of a reason: a check may be another release's.
+const MOST_OF_REASON: usize = 64;
 
 /// Rows under construction, by reason.
 #[derive(Default)]
@@ -28,21 +34,34 @@ struct Rows(BTreeMap<String, Issue>);
 
 impl Rows {
     fn add(&mut self, reason: &str, item: &str, message: &str) {
-        let row = self.0.entry(reason.to_owned()).or_insert_with(|| Issue {
-            reason: reason.to_owned(),
+        let row = self.0.entry(cut(reason, MOST_OF_REASON)).or_insert_with_key(|reason| Issue {
+            reason: reason.clone(),
             count: 0,
             items: Vec::new(),
-            message: message.chars().take(MOST_LETTERS).collect(),
+            message: cut(message, MOST_TEXT),
         });
         row.count += 1;
-        if row.items.len() < MOST_NAMES {
+        let taken: usize = row.items.iter().map(String::len).sum();
+        if row.items.is_empty() || row.items.len() < MOST_NAMES && taken + item.len() <= MOST_OF_NAMES {
             row.items.push(item.to_owned());
         }
     }
 }
 
+/// A row of several machines at once.
+fn of_names<'n>(reason: &str, names: impl IntoIterator<Item = &'n str>, message: &str) -> Option<Issue> {
+    let mut rows = Rows::default();
+    names.into_iter().for_each(|name| rows.add(reason, name, message));
+    rows.0.into_values().next()
+}
+
 /// What stands in the way of machines that are not where the plan wants them, most frequent first.
-pub(super) fn issues(input: &PlanInput<'_>, waves: &[Resolved<'_>], standings: &[Standing<'_>]) -> Vec<Issue> {
+pub(super) fn issues(
+    input: &PlanInput<'_>,
+    waves: &[Resolved<'_>],
+    standings: &[Standing<'_>],
+    cancelled: &[Cancelled],
+) -> Vec<Issue> {
     let mut rows = Rows::default();
     for standing in standings {
         let Some(status) = standing.status else {
@@ -76,11 +95,15 @@ pub(super) fn issues(input: &PlanInput<'_>, waves: &[Resolved<'_>], standings: &
         .chain(overrun(input, standings))
         .chain(empty(input, waves))
         .chain(not_in_plan(input, waves))
+        .chain(of_names("CancelsFull", cancel::beyond(input, waves, cancelled), CANCELS_FULL))
         .collect();
     rows.sort_by_key(|row| std::cmp::Reverse(row.count));
     rows.truncate(MOST_ROWS);
     rows
 }
+
+/// What is said of failbacks that are to be undone, and are not.
+const CANCELS_FULL: &str = "Its probes fail, and the plan has no room to remember another failback that it undid: it stays failed back. Name it in spec.cancel to undo that.";
 
 /// Waves that no machine is in: nothing happens in them, and waves that depend on them do not wait.
 fn empty(input: &PlanInput<'_>, waves: &[Resolved<'_>]) -> Option<Issue> {
@@ -101,7 +124,7 @@ fn empty(input: &PlanInput<'_>, waves: &[Resolved<'_>]) -> Option<Issue> {
         reason: "WaveEmpty".to_owned(),
         count: i32::try_from(empty.len()).unwrap_or(i32::MAX),
         items: Vec::new(),
-        message: format!("Wave \"{}\" has no machine: {why}.{}", first.wave.name, and_more(empty.len())),
+        message: cut(&format!("Wave \"{}\" has no machine: {why}.{}", first.wave.name, and_more(empty.len())), 400),
     })
 }
 
@@ -115,16 +138,14 @@ fn not_in_plan(input: &PlanInput<'_>, waves: &[Resolved<'_>]) -> Option<Issue> {
     let skip = spec.skip.iter().map(|name| ("spec.skip", name));
     let waived = spec.waivers.iter().flat_map(|waiver| &waiver.items).map(|name| ("spec.waivers[].items", name));
     let cancelled = spec.cancel.iter().flat_map(|ask| &ask.items).map(|name| ("spec.cancel[].items", name));
-    let strange: Vec<_> =
-        skip.chain(waived).chain(cancelled).filter(|(_, name)| !members.contains(name.as_str())).collect();
+    let hooked = spec.hooks.iter().flat_map(|hook| &hook.items).map(|name| ("spec.hooks[].items", name));
+    let named = skip.chain(waived).chain(cancelled).chain(hooked);
+    let strange: Vec<_> = named.filter(|(_, name)| !members.contains(name.as_str())).collect();
     let (field, name) = strange.first()?;
     let meant = did_you_mean(name, members.iter().copied());
-    Some(Issue {
-        reason: "NotInPlan".to_owned(),
-        count: i32::try_from(strange.len()).unwrap_or(i32::MAX),
-        items: strange.iter().take(MOST_NAMES).map(|(_, name)| (*name).clone()).collect(),
-        message: format!("{field}: \"{name}\" is in no wave of the plan.{meant}{}", and_more(strange.len())),
-    })
+    let message = format!("{field}: \"{name}\" is in no wave of the plan.{meant}{}", and_more(strange.len()));
+    let names = strange.iter().map(|(_, name)| name.as_str());
+    of_names("NotInPlan", names, &message)
 }
 
 fn and_more(count: usize) -> String {
@@ -169,16 +190,13 @@ fn overrun(input: &PlanInput<'_>, standings: &[Standing<'_>]) -> Option<Issue> {
     let lanes = usize::try_from(input.spec.max_concurrent.unwrap_or(of_waves).min(of_waves)).ok()?.max(1);
     let rounds = i32::try_from(left.len().div_ceil(lanes)).ok()?;
     let last_start: Timestamp = input.now.checked_add(mean.checked_mul(rounds - 1)?).ok()?;
-    (rounds > 0 && last_start > closes).then(|| Issue {
-        reason: "WindowTooShort".to_owned(),
-        count: i32::try_from(left.len()).unwrap_or(i32::MAX),
-        items: left.iter().take(MOST_NAMES).map(|standing| standing.name.to_owned()).collect(),
-        message: format!(
-            "A failback took {} minute(s) on average; at {lanes} at a time, not all that are left start before the window closes at {}. The rest waits for the next one.",
-            mean.as_mins().max(1),
-            window::told(window, closes)
-        ),
-    })
+    let message = format!(
+        "A failback took {} minute(s) on average; at {lanes} at a time, not all that are left start before the window closes at {}. The rest waits for the next one.",
+        mean.as_mins().max(1),
+        window::told(window, closes)
+    );
+    let late = rounds > 0 && last_start > closes;
+    of_names("WindowTooShort", left.iter().map(|standing| standing.name), &message).filter(|_| late)
 }
 
 /// How long the failback of a machine took, from the intent to the end of its job.

@@ -94,7 +94,7 @@ impl<'i, 'a> OfWave<'i, 'a> {
             stopped: None,
             waits_for: Vec::new(),
             waits_behind: String::new(),
-            recovery_points: wave.has_recovery_points(input),
+            recovery_points: wave.has_recovery_points(input, cancelled),
             pointless: stuck(
                 wave.counting(input).count(),
                 wave.counting(input).filter(|machine| machine.reached < DesiredPhase::Reprotected),
@@ -170,8 +170,10 @@ impl<'i, 'a> OfWave<'i, 'a> {
         let undone =
             |at, why: &str| Ceiling::new(at, "Cancelled", format!("Its failback is undone, or not made: {why}"));
         match (machine.reached, undo) {
-            (DesiredPhase::Assessed | DesiredPhase::Reprotected, Some(why)) => undone(DesiredPhase::Reprotected, why),
-            (DesiredPhase::FailedBack, Some(why)) => undone(DesiredPhase::FailedBack, why),
+            // One that was not turned round yet is left in Azure as it is.
+            (at @ (DesiredPhase::Assessed | DesiredPhase::Reprotected | DesiredPhase::FailedBack), Some(why)) => {
+                undone(at, why)
+            }
             (DesiredPhase::Reprotected, None) if self.recovery_points => Ceiling::new(
                 DesiredPhase::FailedBack,
                 "NotVerified",

@@ -15,6 +15,7 @@ use crate::{
         found::STATUS_LOST,
         names,
         preview::{self, Going, PreviewInput},
+        text::cut,
         waiting::{self, HELD_REASONS},
     },
 };
@@ -30,6 +31,9 @@ pub(super) struct Run {
     pub(super) hooks_failed: Vec<String>,
 }
 
+/// Bytes of a condition's message: a machine's own may be longer, and it shows that itself.
+const MOST_TEXT: usize = 1500;
+
 pub(super) fn status(
     input: &PlanInput<'_>,
     waves: &[Resolved<'_>],
@@ -37,10 +41,11 @@ pub(super) fn status(
     invalid: Option<&str>,
     run: Run,
 ) -> FailbackPlanStatus {
-    let issues = issues(input, waves, standings);
+    let issues = issues(input, waves, standings, &run.cancelled);
     let counts = counts(standings);
     let seen = Seen { input, standings, invalid, counts: &counts, issues: &issues, hooks_failed: &run.hooks_failed };
-    let drafts = seen.drafts(run.completed_at.is_some());
+    let mut drafts = seen.drafts(run.completed_at.is_some());
+    drafts.iter_mut().for_each(|draft| draft.message = cut(&draft.message, MOST_TEXT));
     let found = waves.iter().filter_map(|wave| {
         let names = wave.found.as_ref()?.iter().map(|name| (*name).to_owned()).collect();
         Some((wave.wave.name.clone(), names))
@@ -55,7 +60,7 @@ pub(super) fn status(
     };
     let going = Going { moving: counts.moving > 0, held: is_held(input, standings) || !run.hooks_failed.is_empty() };
     let (estimated_completion, preview) = preview::for_status(&ahead, input.status, input.generation, going);
-    FailbackPlanStatus {
+    fitted(FailbackPlanStatus {
         observed_generation: input.generation,
         phase: lowest(standings),
         conditions: conditions::merge(&input.status.conditions, drafts, input.generation, input.now),
@@ -71,7 +76,24 @@ pub(super) fn status(
         issues,
         estimated_completion,
         preview,
+    })
+}
+
+/// The status within its size: names and sentences that only illustrate a count go, where there is no room for them.
+fn fitted(mut status: FailbackPlanStatus) -> FailbackPlanStatus {
+    const MOST: usize = 63 * 1024;
+    let shorter: [fn(&mut FailbackPlanStatus); 3] = [
+        |status| status.preview.iter_mut().for_each(|preview| preview.blockers.truncate(3)),
+        |status| status.issues.iter_mut().for_each(|issue| issue.items.truncate(1)),
+        |status| status.issues.iter_mut().for_each(|issue| issue.items.clear()),
+    ];
+    for shorten in shorter {
+        if serde_json::to_string(&status).is_ok_and(|text| text.len() <= MOST) {
+            break;
+        }
+        shorten(&mut status);
     }
+    status
 }
 
 /// Whether something that lies ahead waits for a person, or for another plan. A window opens by itself.
@@ -99,11 +121,17 @@ fn of_wave(wave: &Resolved<'_>, standings: &[Standing<'_>], started: bool) -> Wa
     }
 }
 
-/// What the run has measured, once all machines are verified at home.
+/// Whether the plan goes on without it: it is not to come home any more.
+fn is_set_aside(standing: &Standing<'_>) -> bool {
+    standing.claim.as_ref().is_some_and(|claim| matches!(claim.held_by.as_str(), "Quarantined" | "Cancelled"))
+}
+
+/// What the run has measured, once all machines that come home are verified at home.
 fn results(input: &PlanInput<'_>, standings: &[Standing<'_>], started_at: Option<&Time>) -> Option<Results> {
     let started = started_at?;
     let lost = |standing: &Standing<'_>| standing.status?.recovery_point.as_ref()?.loss_seconds;
-    (!standings.is_empty() && standings.iter().all(is_verified)).then(|| Results {
+    let mut home = standings.iter().filter(|standing| !is_set_aside(standing)).peekable();
+    (home.peek().is_some() && home.all(is_verified)).then(|| Results {
         verified_at: Time(input.now),
         rto_seconds: started.0.duration_until(input.now).as_secs(),
         loss_seconds: standings.iter().filter_map(lost).max(),
@@ -262,7 +290,7 @@ impl Seen<'_, '_> {
         let halfway = standings.iter().filter(|standing| deletion::is_half_way(standing));
         if let Some((reason, message)) = halfway.filter_map(hold).find(|(reason, _)| of_hook(reason)) {
             let message = format!(
-                "The plan is being deleted, and waits for {blocking}. {message} Take the hook out of spec.hooks and approve the commit of the changed plan, or let the plan go as it is with the annotation failback.dev/abandon: {}.",
+                "The plan is being deleted, and waits for {blocking}. {message} Take the hook out of spec.hooks (one that holds before a step takes the verb waive on failbackplans) and approve the commit of the changed plan, or let the plan go as it is with the annotation failback.dev/abandon: {}.",
                 input.uid
             );
             return summary(false, false, true, reason, &message);
@@ -290,8 +318,11 @@ impl Seen<'_, '_> {
 /// The first few names: a status has room for no list of all machines.
 fn some_of(names: &[&str]) -> String {
     const MOST: usize = 20;
-    let first = names.iter().take(MOST).copied().collect::<Vec<_>>().join(", ");
-    let more = names.len().saturating_sub(MOST);
+    const MOST_BYTES: usize = 900;
+    let mut left = MOST_BYTES;
+    let fits = |name: &&&str| left.checked_sub(name.len() + 2).map(|rest| left = rest).is_some();
+    let first: Vec<&str> = names.iter().take(MOST).take_while(fits).copied().collect();
+    let (first, more) = (first.join(", "), names.len() - first.len());
     if more == 0 { first } else { format!("{first}, and {more} more") }
 }
 

@@ -69,7 +69,7 @@ fn in_two_waves(waves: &[Resolved<'_>]) -> Option<String> {
 
 /// How many bytes of the status the machines found by label may take. With the most of everything else, the status of
 /// a plan stays below 64 KiB.
-const MOST_LISTED: usize = 24 * 1024;
+const MOST_LISTED: usize = 16 * 1024;
 
 /// Found by label are more machines than the status could keep: none may be left out without a word.
 fn too_many(input: &PlanInput<'_>, waves: &[Resolved<'_>]) -> Option<String> {

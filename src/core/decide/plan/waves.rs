@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{PlanInput, failures, hooks::Hooks};
+use super::{PlanInput, cancel, failures, hooks::Hooks};
 use crate::{
-    api::{Claim, DesiredPhase, FailbackPlanSpec, FailbackPlanStatus, ItemPhase, ReplicatedItemStatus, Wave},
+    api::{Cancelled, Claim, DesiredPhase, FailbackPlanSpec, FailbackPlanStatus, ItemPhase, ReplicatedItemStatus, Wave},
     core::{
         conditions,
         found::STATUS_LOST,
@@ -156,9 +156,10 @@ impl<'a> Resolved<'a> {
         })
     }
 
-    /// Whether all of its machines have a recovery point, or are home already.
-    pub(super) fn has_recovery_points(&self, input: &PlanInput<'_>) -> bool {
-        self.counting(input).all(|machine| machine.reached >= DesiredPhase::Reprotected)
+    /// Whether all of its machines have a recovery point, or are home already. Those that are to stay in Azure need none.
+    pub(super) fn has_recovery_points(&self, input: &PlanInput<'_>, cancelled: &[Cancelled]) -> bool {
+        let stays = |machine: &Standing<'_>| cancel::why(input, cancelled, machine.name).is_some();
+        self.counting(input).all(|machine| machine.reached >= DesiredPhase::Reprotected || stays(machine))
     }
 
     /// A machine that will come home with the wave, and of which no master target is known yet. One that was never seen in

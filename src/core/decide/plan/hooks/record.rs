@@ -12,7 +12,10 @@ use crate::{
         ApprovalStep, DesiredPhase, Hook, HookOutcome, HookScope, HookStatus, HookTime, OnHookFailure,
         OperationOutcome, OperationRecord,
     },
-    core::jobs::{self, JobEnd, JobSeen, JobsSeen},
+    core::{
+        jobs::{self, JobEnd, JobSeen, JobsSeen},
+        text::cut,
+    },
 };
 
 /// How often the pods of a Job are looked at, which no watch tells of.
@@ -125,7 +128,9 @@ pub(super) fn known(input: &PlanInput<'_>, row: &HookStatus) -> Option<HookStatu
     let hook = input.spec.hooks.iter().find(|hook| hook.name == row.name)?;
     let target = match hook.scope {
         HookScope::Plan if row.wave.is_empty() => For::Plan,
-        HookScope::Wave if input.spec.waves.iter().any(|wave| wave.name == row.wave) => For::Wave(&row.wave),
+        HookScope::Wave if hook.is_for_wave(&row.wave) && input.spec.waves.iter().any(|wave| wave.name == row.wave) => {
+            For::Wave(&row.wave)
+        }
         HookScope::Plan | HookScope::Wave | HookScope::Item => return None,
     };
     is_of(input, hook, target, row).then(|| observed(input, hook, row.clone()))
@@ -206,7 +211,7 @@ pub(super) fn not_yet(hook: &Hook, target: For<'_>, phase: DesiredPhase, missing
 
 /// A record of the plan: its status has room for the first words, and the conditions tell more.
 pub(super) fn brief(row: HookStatus) -> HookStatus {
-    HookStatus { message: row.message.chars().take(120).collect(), ..row }
+    HookStatus { message: cut(&row.message, 80), ..row }
 }
 
 /// When to look again at Jobs of which nobody tells: those whose pods wait, and those that could not be made.
@@ -220,5 +225,5 @@ pub(in super::super) fn next_look<'r>(rows: impl Iterator<Item = &'r HookStatus>
 }
 
 fn short(text: &str) -> String {
-    text.chars().take(500).collect()
+    cut(text, 500)
 }
