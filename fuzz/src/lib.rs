@@ -278,6 +278,7 @@ fn read<K: DeserializeOwned>(object: &serde_json::Value) -> Option<K> {
 fn unknown() -> ItemFacts {
     const WHY: &str = "It was not read.";
     ItemFacts {
+        unread: None,
         replication: Fact::unknown(WHY),
         jobs: Fact::unknown(WHY),
         azure_vm: Fact::unknown(WHY),

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{PlanInput, cancel, failures, hooks::Hooks};
 use crate::{
-    api::{Cancelled, Claim, DesiredPhase, FailbackPlanSpec, FailbackPlanStatus, ItemPhase, ReplicatedItemStatus, Wave},
+    api::{
+        Cancelled, Claim, DesiredPhase, FailbackPlanSpec, FailbackPlanStatus, ItemPhase, ReplicatedItemStatus, Wave,
+    },
     core::{
         conditions,
         found::STATUS_LOST,
