@@ -49,10 +49,6 @@ fn speed() -> f64 {
     (SPEED * share).clamp(40.0, SPEED) / scale() as f64
 }
 
-/// In how many seconds on the wall the controller sees the end of a job on a machine that is quick enough to measure the
-/// makespan to a hundredth: each step takes several such reactions one after the other.
-const QUIET: f64 = 0.4;
-
 const WALL: Duration = Duration::from_secs(900);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -220,10 +216,11 @@ impl Run {
         }
     }
 
-    /// The run took at most 3 % longer than what a list scheduler makes of the same limits and durations (10 % where the
-    /// machine is too busy to tell), as the controller measured them: from each call until it saw the end. At this speed a moment on the wall is a minute, so
-    /// the list scheduler is given one such moment after each step, before a place is taken again: as long as it took, on
-    /// average, until the end of a job was seen. What is left is waiting without a reason.
+    /// What a list scheduler makes of the same limits and durations, as the controller measured them (from each call until
+    /// it saw the end), is beaten by no more than reactions cost. At this speed a moment on the wall is a minute, so the list
+    /// scheduler is given one such moment after each step: as long as it took, on average, until the end of a job was seen.
+    /// The way from there to the next call is not given to it, and is most of what is left. That the decisions themselves
+    /// lose at most 3 % is shown where time is not measured: `tests/schedule/makespan.rs`.
     async fn nothing_waited_for_us(&self, record: &Record, began: Timestamp) {
         let statuses = self.statuses().await;
         let protected = statuses.values().filter_map(|status| conditions::find(&status.conditions, "Protected"));
@@ -261,8 +258,7 @@ impl Run {
             took as f64 / self.speed,
             cpu_seconds(),
         );
-        let most = if moment / self.speed < QUIET { 103 } else { 110 };
-        assert!(took * 100 <= after_a_moment * most, "{took} s; a list schedule takes {after_a_moment} s");
+        assert!(took * 100 <= after_a_moment * 110, "{took} s; a list schedule takes {after_a_moment} s");
     }
 
     /// One Job before the first machine moved, and one after each wave.
