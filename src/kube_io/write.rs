@@ -95,7 +95,7 @@ where
 /// an end holds a machine, or keeps a process from ending.
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// A call that is given up after [`LONGEST`]; whether a write took effect is then seen at the next look.
+/// A call that is given up after ten seconds; whether a write took effect is then seen at the next look.
 pub async fn in_time<T>(call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, kube::Error> {
     tokio::time::timeout(LONGEST, call).await.unwrap_or_else(|late| Err(kube::Error::Service(late.into())))
 }
