@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use failback::core::estimate::schedule::{Leg, Never, Schedule, Terms, WaveWork, Work, schedule};
+use failback::core::estimate::schedule::{Leg, Never, Run, Schedule, Terms, WaveWork, Work, schedule};
 use proptest::prelude::*;
 
 /// Two legs: until it is verified, and, with no rest between them, the others.
@@ -17,12 +17,16 @@ fn wave(name: &'static str, after: &[usize], limit: usize, machines: Vec<Work<'s
     WaveWork { name, after: after.to_vec(), limit, machines }
 }
 
+fn spans(runs: &[Run<'_>]) -> Vec<String> {
+    runs.iter().map(|run| format!("{} {}-{}", run.item, run.starts, run.ends)).collect()
+}
+
 fn told(schedule: &Schedule<'_>) -> Vec<String> {
-    schedule.runs.iter().map(|run| format!("{} {}-{}", run.item, run.starts, run.ends)).collect()
+    spans(&schedule.runs)
 }
 
 fn path(schedule: &Schedule<'_>) -> Vec<String> {
-    schedule.critical.iter().map(|run| format!("{} {}-{}", run.item, run.starts, run.ends)).collect()
+    spans(&schedule.critical)
 }
 
 #[test]

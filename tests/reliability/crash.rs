@@ -6,16 +6,10 @@
 
 use std::time::Duration;
 
-use failback::{
-    api::{FailbackPlan, HookOutcome, ItemPhase, ReplicatedItem},
-    rehearsal::Rehearsal,
-};
+use failback::api::{FailbackPlan, HookOutcome, ItemPhase, ReplicatedItem};
 use futures::{StreamExt, stream};
 use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
-use kube::{
-    Api,
-    api::{ListParams, Patch, PatchParams},
-};
+use kube::{Api, api::ListParams};
 use serde_json::{Value, json};
 
 use crate::{
@@ -66,9 +60,7 @@ fn is_verb((call, _): &Point) -> bool {
 /// These verbs and no others took effect, each once and in this order, and none was sent twice; but for one at whose
 /// sending the controller was killed before it arrived. Killed elsewhere, it may have had one on its way.
 fn each_once(world: &World, wanted: &[&str], killed_at_verb: Option<Side>) -> Result<(), String> {
-    let calls = world.rehearsal.site.calls();
-    let of_machine = calls.iter().filter(|call| call.effect && call.path.contains("replicationProtectedItems"));
-    let took: Vec<&str> = of_machine.map(|call| call.verb.as_str()).collect();
+    let took = world.took_effect("web-01");
     if took != wanted {
         return Err(format!("what took effect was {took:?}"));
     }
@@ -79,11 +71,6 @@ fn each_once(world: &World, wanted: &[&str], killed_at_verb: Option<Side>) -> Re
         None => once..=once + 1,
     };
     if expected.contains(&sent.len()) { Ok(()) } else { Err(format!("{} verbs were sent: {sent:#?}", sent.len())) }
-}
-
-async fn patch(rehearsal: &Rehearsal, spec: Value) {
-    let plans: Api<FailbackPlan> = Api::default_namespaced(rehearsal.client().await.unwrap());
-    plans.patch("web", &PatchParams::default(), &Patch::Merge(json!({ "spec": spec }))).await.unwrap();
 }
 
 /// Waits until the machine is in this phase.
@@ -102,11 +89,16 @@ async fn until(world: &World, phase: ItemPhase) {
 async fn killed_while_a_failback_is_undone_it_undoes_it_once() {
     for side in [Side::Before, Side::After] {
         let world = world().await;
-        patch(&world.rehearsal, json!({ "desiredPhase": "FailedBack" })).await;
+        world.patch::<FailbackPlan>("web", json!({ "spec": { "desiredPhase": "FailedBack" } })).await;
         world.gate.arm(("POST failoverCancel".to_owned(), 0), side);
         let undoing = async {
             until(&world, ItemPhase::FailedBack).await;
-            patch(&world.rehearsal, json!({ "cancel": [{ "reason": "the application does not start" }] })).await;
+            world
+                .patch::<FailbackPlan>(
+                    "web",
+                    json!({ "spec": { "cancel": [{ "reason": "the application does not start" }] } }),
+                )
+                .await;
             tokio::time::timeout(WALL, world.gate.struck()).await.unwrap();
         };
         // Its end drops the controller, and so kills it.
@@ -136,7 +128,7 @@ async fn killed_while_a_hook_is_made_it_runs_once() {
             "name": "note", "when": "Before", "step": "FailBack", "scope": "Plan",
             "jobTemplate": { "spec": { "template": { "spec": { "containers": [container] } } } },
         });
-        patch(&world.rehearsal, json!({ "hooks": [hook] })).await;
+        world.patch::<FailbackPlan>("web", json!({ "spec": { "hooks": [hook] } })).await;
         world.gate.arm(("POST jobs".to_owned(), 0), side);
         world.again(async { tokio::time::timeout(WALL, world.gate.struck()).await.unwrap() }).await;
         world.until_home_again(WALL).await.unwrap();

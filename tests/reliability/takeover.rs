@@ -5,11 +5,8 @@ use std::time::{Duration, Instant};
 
 use failback::api::{OperationOutcome, OperationRecord, ReplicatedItem};
 use k8s_openapi::api::coordination::v1::Lease;
-use kube::{
-    Api,
-    api::{Patch, PatchParams},
-};
-use serde_json::{Value, json};
+use kube::Api;
+use serde_json::json;
 use sim_apiserver::{Effect, Fault, Match};
 
 use crate::{
@@ -70,17 +67,6 @@ fn delay(world: &World, method: &str, path: &str, millis: u64, times: u32) {
     let effect = sim_site::Effect::Latency { millis };
     let fault = sim_site::Fault { method, path, soap: None, machine: None, skip: 0, times, effect };
     world.rehearsal.site.try_inject(fault).unwrap();
-}
-
-async fn patch<K>(world: &World, name: &str, change: Value)
-where
-    K: kube::Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
-        + Clone
-        + std::fmt::Debug
-        + serde::de::DeserializeOwned,
-{
-    let api: Api<K> = Api::default_namespaced(world.rehearsal.client().await.unwrap());
-    api.patch(name, &PatchParams::default(), &Patch::Merge(change)).await.unwrap();
 }
 
 /// Another process goes on, to the end; in all, each verb was sent once.
@@ -178,7 +164,7 @@ async fn a_process_that_lost_its_lease_ends_and_is_followed() {
     };
     let taken = async {
         let (world, one) = begun().await;
-        patch::<Lease>(&world, "failback-controller", json!({ "spec": { "holderIdentity": "somebody" } })).await;
+        world.patch::<Lease>("failback-controller", json!({ "spec": { "holderIdentity": "somebody" } })).await;
         ends_and_is_followed(world, one).await;
     };
     tokio::join!(refused, taken);

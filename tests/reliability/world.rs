@@ -1,6 +1,7 @@
 //! Servers in this process, and the controller in one of its own that can be killed.
 
 use std::{
+    fmt::Debug,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -11,7 +12,12 @@ use failback::{
     core::conditions,
     rehearsal::{Rehearsal, Setup, documents, pointed_at_site},
 };
-use kube::Api;
+use kube::{
+    Api, Resource,
+    api::{Patch, PatchParams},
+    core::NamespaceResourceScope,
+};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::gate::Gate;
@@ -108,16 +114,10 @@ impl World {
     /// Of each machine every verb took effect once, in order, and once more only after its job had failed by a fault;
     /// never did two of its jobs run at the same time, nor both copies.
     fn verdict(&self) -> Result<(), String> {
-        let calls = self.rehearsal.site.calls();
         let world = self.rehearsal.site.snapshot();
         let jobs = world["jobs"].as_array().unwrap();
         for machine in &self.machines {
-            let verbs: Vec<_> = calls
-                .iter()
-                .filter(|call| call.effect && call.path.contains("replicationProtectedItems"))
-                .filter(|call| call.target.as_deref() == Some(machine))
-                .map(|call| call.verb.as_str())
-                .collect();
+            let verbs = self.took_effect(machine);
             // Site recovery itself begins the end of an initial replication.
             let begun = |job: &&Value| job["target"] == json!(machine) && job["scenario"] != json!("IrCompletion");
             let of_machine: Vec<&Value> = jobs.iter().filter(begun).collect();
@@ -131,6 +131,24 @@ impl World {
         }
     }
 
+    /// The verbs that took effect on a machine, in their order.
+    pub(crate) fn took_effect(&self, machine: &str) -> Vec<String> {
+        let calls = self.rehearsal.site.calls().into_iter();
+        let of_machine = calls
+            .filter(|call| call.effect && call.path.contains("replicationProtectedItems"))
+            .filter(|call| call.target.as_deref() == Some(machine));
+        of_machine.map(|call| call.verb).collect()
+    }
+
+    /// A person changes an object.
+    pub(crate) async fn patch<K>(&self, name: &str, change: Value)
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+    {
+        let api: Api<K> = Api::default_namespaced(self.rehearsal.client().await.unwrap());
+        api.patch(name, &PatchParams::default(), &Patch::Merge(change)).await.unwrap();
+    }
+
     pub(crate) async fn end(self) {
         std::fs::remove_file(&self.kubeconfig).unwrap();
         self.rehearsal.end().await;
@@ -138,12 +156,16 @@ impl World {
 }
 
 /// Judges the verbs that took effect on a machine, each of which began one of its jobs.
-fn once_each(verbs: &[&str], jobs: &[&Value]) -> Result<(), String> {
+fn once_each(verbs: &[String], jobs: &[&Value]) -> Result<(), String> {
     if verbs.len() != jobs.len() {
         return Err(format!("{} jobs for {} calls: {jobs:#?}", jobs.len(), verbs.len()));
     }
-    let worked: Vec<&str> =
-        verbs.iter().zip(jobs).filter(|(_, job)| job["state"] != json!("Failed")).map(|(verb, _)| *verb).collect();
+    let worked: Vec<&str> = verbs
+        .iter()
+        .zip(jobs)
+        .filter(|(_, job)| job["state"] != json!("Failed"))
+        .map(|(verb, _)| verb.as_str())
+        .collect();
     if worked != CYCLE {
         return Err(format!("those that did not fail were {worked:?}"));
     }

@@ -106,12 +106,12 @@ impl Cluster {
         if let Some(window) = &spec.window {
             gates.push(told(window));
         }
-        let uid = plan.metadata.uid.as_deref().unwrap_or_default();
-        let requester = plan.annotations().get(REQUESTED_BY_ANNOTATION).map(String::as_str);
-        let asked = PlanAsked { uid, spec, spec_hash: &spec_hash(spec), requester };
         if spec.approvals.is_empty() {
             return Ok(gates);
         }
+        let uid = plan.metadata.uid.as_deref().unwrap_or_default();
+        let requester = plan.annotations().get(REQUESTED_BY_ANNOTATION).map(String::as_str);
+        let asked = PlanAsked { uid, spec, spec_hash: &spec_hash(spec), requester };
         let approvals: Vec<FailbackApproval> = if uid.is_empty() { Vec::new() } else { self.list(APPROVALS).await? };
         let now = self.clock.now();
         let ahead =

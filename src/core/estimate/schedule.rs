@@ -357,11 +357,12 @@ impl<'w, 'a> Site<'w, 'a> {
         };
         let gone = standing.gone.get(at.1).map(Vec::as_slice).unwrap_or_default();
         if let Some(leg) = work.legs.get(gone.len()) {
-            let at_the_window = leg.windowed && standing.ready.contains_key(&at.1);
-            return Err(match (at_the_window && !standing.too_many_disks, standing.too_many_disks) {
-                (true, _) => Never::Window,
-                (false, true) => Never::Disks,
-                (false, false) => Never::Behind,
+            return Err(if standing.too_many_disks {
+                Never::Disks
+            } else if leg.windowed && standing.ready.contains_key(&at.1) {
+                Never::Window
+            } else {
+                Never::Behind
             });
         }
         let legs = || work.legs.iter().zip(gone);

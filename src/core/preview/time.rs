@@ -116,16 +116,15 @@ fn laid_out<'a>(input: &PreviewInput<'a>, waves: &'a [WavePreview]) -> Vec<WaveW
 fn work<'a>(input: &PreviewInput<'a>, machine: &'a MachinePreview) -> Work<'a> {
     let legs = legs(machine);
     let status = input.items.get(&machine.item);
-    let ours = status.and_then(|status| {
-        let claim = status.claim.as_ref()?;
-        Some(claim.plan_uid == input.uid && claim.held_by.is_empty() && load::granted(status, claim))
+    let goes = status.zip(status.and_then(|status| status.claim.as_ref())).is_some_and(|(status, claim)| {
+        claim.plan_uid == input.uid && claim.held_by.is_empty() && load::granted(status, claim)
     });
     let runs = machine.steps.first().is_some_and(|step| step.running && step.step != Step::Soak);
     // Its disks are attached until it is committed.
     let attached = machine.steps.iter().any(|step| step.step <= Step::Commit);
     Work {
         name: &machine.item,
-        moving: !legs.is_empty() && (runs || ours == Some(true)),
+        moving: !legs.is_empty() && (runs || goes),
         legs,
         disks: status.filter(|_| attached).and_then(disks),
     }
