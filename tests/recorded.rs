@@ -190,6 +190,7 @@ impl Followed {
                 status: &self.status,
                 generation: Some(1),
                 facts: &self.facts,
+                leading_since: Timestamp::UNIX_EPOCH,
                 now: self.now,
             });
             match decision.next {

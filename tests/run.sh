@@ -23,6 +23,9 @@ cargo fmt --all --check
 step "api and core alone, without anything that could do I/O"
 cargo check --quiet --no-default-features
 
+step "the program as images have it, without simulators"
+cargo check --quiet --no-default-features --features operator,otlp --bin failback
+
 step "lints"
 cargo clippy --quiet --workspace --all-targets -- -D warnings
 

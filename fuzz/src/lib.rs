@@ -303,6 +303,7 @@ fn decide_item(item: &ReplicatedItem, facts: &ItemFacts) {
         status: &item.status.clone().unwrap_or_default(),
         generation: item.metadata.generation,
         facts,
+        leading_since: Still.now(),
         now: Still.now(),
     });
 }

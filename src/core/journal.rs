@@ -122,11 +122,15 @@ pub fn after_call(
 }
 
 /// Concludes from the record and from what is seen now.
+///
+/// `leading_since` is when this process began to act, by its own clock: an intent from before was dated by another one,
+/// which may be slow, and what its process sent last may have left a moment before.
 pub fn look(
     record: Option<&OperationRecord>,
     history: &[OperationRecord],
     facts: &ItemFacts,
     stage: Stage,
+    leading_since: Timestamp,
     now: Timestamp,
 ) -> Progress {
     let Some(record) = record.filter(|record| is_open(record)) else { return Progress::Idle };
@@ -144,9 +148,11 @@ pub fn look(
         let message = format!("It was called for the item {}, and the object names {} now.", record.item_id, item.id);
         return Progress::Open(verb, WaitingOn::OperationOutcomeUnknown { verb, message });
     }
+    let called = record.intended_at.0.max(leading_since);
+    let settled = seen_after(&facts.replication, called, SETTLE) && seen_after(&facts.jobs, called, SETTLE);
     match &record.job_id {
-        Some(job_id) => follow_job(record, verb, job_id, facts, stage, now),
-        None => find_job(record, verb, history, facts, stage, now),
+        Some(job_id) => follow_job(record, verb, job_id, facts, stage, settled, now),
+        None => find_job(record, verb, history, facts, stage, settled, now),
     }
 }
 
@@ -156,6 +162,7 @@ fn follow_job(
     job_id: &str,
     facts: &ItemFacts,
     stage: Stage,
+    settled: bool,
     now: Timestamp,
 ) -> Progress {
     let overdue = |message: String| Progress::Open(verb, WaitingOn::OperationOutcomeUnknown { verb, message });
@@ -165,8 +172,7 @@ fn follow_job(
     };
     let Some(job) = jobs.iter().find(|job| job.id.eq_ignore_ascii_case(job_id)) else {
         // An older list may not show it yet, and what shows may be left by a job that failed.
-        let listed = seen_after(&facts.jobs, record.intended_at.0, SETTLE);
-        if verb.took_effect(stage) && listed && seen_after(&facts.replication, record.intended_at.0, SETTLE) {
+        if verb.took_effect(stage) && settled {
             return ended(record, OperationOutcome::Succeeded, String::new(), now);
         }
         return if record.intended_at.0 + SEARCH < now {
@@ -206,13 +212,15 @@ fn follow_job(
     }
 }
 
-/// No job id: the process died between intent and answer, or the answer was lost.
+/// No job id: the process died between intent and answer, or the answer was lost. `settled`: what is seen is so much
+/// younger than the call that it shows whatever came of it.
 fn find_job(
     record: &OperationRecord,
     verb: Verb,
     history: &[OperationRecord],
     facts: &ItemFacts,
     stage: Stage,
+    settled: bool,
     now: Timestamp,
 ) -> Progress {
     let intended = record.intended_at.0;
@@ -233,13 +241,11 @@ fn find_job(
         }));
     }
     // Older readings may show the effect of an earlier run, and not yet its job.
-    let looked_late_enough =
-        seen_after(&facts.replication, intended, SETTLE) && seen_after(&facts.jobs, intended, SETTLE);
-    if verb.took_effect(stage) && looked_late_enough {
+    if verb.took_effect(stage) && settled {
         return ended(record, OperationOutcome::Succeeded, "Its effect shows; its job was not found.".to_owned(), now);
     }
     let nothing_runs = item.is_some_and(|item| item.complete && item.scenario.is_none());
-    if nothing_runs && looked_late_enough && stage == verb.starts_from() {
+    if nothing_runs && settled && stage == verb.starts_from() {
         let message = "No job was started: neither the item nor the vault's list of jobs shows one.".to_owned();
         return ended(record, OperationOutcome::NotMade, message, now);
     }

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use kube::{Api, Client, Resource, ResourceExt, core::NamespaceResourceScope, runtime::reflector::Store};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -55,6 +56,8 @@ pub struct Context {
     pub(super) clock: SharedClock,
     pub(super) registry: Registry,
     pub(super) leadership: Arc<dyn Leadership>,
+    /// Controllers run only while their process leads, so that it is when they began.
+    pub(super) leading_since: Timestamp,
     pub(super) events: Events,
     pub(super) stores: Stores,
     pub(super) tally: Arc<dyn Tally>,
@@ -75,6 +78,7 @@ impl Context {
         tally: Arc<dyn Tally>,
     ) -> Self {
         Self {
+            leading_since: clock.now(),
             client,
             clock,
             registry,

@@ -37,6 +37,7 @@ pub(super) async fn reconcile(item: Arc<ReplicatedItem>, context: Arc<Context>) 
         status: &before,
         generation: item.metadata.generation,
         facts: &facts,
+        leading_since: context.leading_since,
         now: context.clock.now(),
     });
     watch(&context, &key, &item, &decision);

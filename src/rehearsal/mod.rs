@@ -109,11 +109,18 @@ pub struct Variant {
     pub namespaces: Vec<String>,
     /// What counts.
     pub tally: Arc<dyn Tally>,
+    /// Whether it may act.
+    pub leadership: Arc<dyn Leadership>,
 }
 
 impl Default for Variant {
     fn default() -> Self {
-        Self { azure: AzureDefaults::default(), namespaces: Vec::new(), tally: Arc::new(NoMeter) }
+        Self {
+            azure: AzureDefaults::default(),
+            namespaces: Vec::new(),
+            tally: Arc::new(NoMeter),
+            leadership: Arc::new(Alone),
+        }
     }
 }
 
@@ -231,7 +238,7 @@ impl Rehearsal {
         client: Client,
         variant: Variant,
     ) -> Result<(CancellationToken, JoinHandle<()>), RehearsalError> {
-        let Variant { azure, namespaces, tally } = variant;
+        let Variant { azure, namespaces, tally, leadership } = variant;
         let stop = self.stop.child_token();
         let identities = Arc::new(ServiceAccounts::new(client.clone()));
         let adapters = Adapters::new(azure, identities, Arc::clone(&self.clock), Arc::new(NoMeter));
@@ -242,7 +249,7 @@ impl Rehearsal {
             // The guests of a simulated site do not exist; what stands for them listens here.
             prober: Arc::new(NetworkProber { allow_loopback: true }),
             clock: Arc::clone(&self.clock),
-            leadership: Arc::new(Alone),
+            leadership,
             tally,
             on_ready: Box::new(|| {}),
         };

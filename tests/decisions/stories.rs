@@ -4,7 +4,9 @@ use failback::{
     api::{Claim, DesiredPhase, LocationChoice, OperationOutcome, ReplicatedItemStatus},
     core::{
         action::Verb,
+        decide::item::{ItemInput, decide},
         failure::FailureClass,
+        journal::SETTLE,
         observed::{
             AzurePower, AzureVm, Fact, Health, HealthError, Job, JobState, OnPremisesVm, PlannedFailoverStatus,
             Scenario,
@@ -13,9 +15,11 @@ use failback::{
     },
 };
 
+use jiff::{SignedDuration, Timestamp};
+
 use crate::support::{
-    AZURE_VM, at, change_home, change_item, change_targets, claim, held, job, job_of, list_job, run_job, status,
-    story::Story,
+    AZURE_VM, at, change_home, change_item, change_targets, claim, facts, held, job, job_of, list_job, record, run_job,
+    spec, status, story::Story,
 };
 
 fn to(phase: DesiredPhase) -> Option<Claim> {
@@ -297,4 +301,26 @@ fn an_item_that_is_lost_and_found_is_placed_from_azure_alone() {
         told.push(story.told());
     }
     insta::assert_snapshot!(told.join("\n"));
+}
+
+/// Its clock may have been slow, and its last call may have left a moment before it was replaced.
+#[test]
+fn an_intent_of_another_process_is_judged_by_the_own_clock() {
+    let (began, stage) = (at(60), Stage::ReadyToFailBack);
+    let before = ReplicatedItemStatus {
+        operation: Some(record(Verb::FailBack, OperationOutcome::Intended, at(0))),
+        ..status(stage, to(DesiredPhase::FailedBack))
+    };
+    let outcome = |seen: Timestamp, leading_since: Timestamp| {
+        let facts = facts(stage, seen);
+        let spec = spec();
+        let input =
+            ItemInput { spec: &spec, status: &before, generation: Some(1), facts: &facts, leading_since, now: seen };
+        decide(&input).status.operation.map(|operation| operation.outcome)
+    };
+    let settled = began + SETTLE;
+    let almost = settled - SignedDuration::from_secs(1);
+    assert_eq!(outcome(almost, began), Some(OperationOutcome::Intended));
+    assert_eq!(outcome(settled, began), Some(OperationOutcome::NotMade));
+    assert_eq!(outcome(almost, at(0)), Some(OperationOutcome::NotMade), "its own is judged by its age");
 }

@@ -61,7 +61,7 @@ async fn forget_plan(stage: &Stage) {
     stage.until(WALL, "the plan's status is replaced", replace).await;
 }
 
-async fn retry(stage: &Stage, token: &str) {
+pub(crate) async fn retry(stage: &Stage, token: &str) {
     let patch = Patch::Merge(json!({ "spec": { "retryToken": token } }));
     stage.plans().patch("web", &PatchParams::default(), &patch).await.unwrap();
 }
@@ -216,9 +216,9 @@ async fn a_failback_that_was_undone_is_not_made_again_when_nobody_remembers() {
     stage.end().await;
 }
 
-/// The inventory reads locks each 45 seconds at best: what came since is seen right before the call.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_lock_that_comes_between_the_last_look_and_the_commit_stops_it() {
+/// A machine that came home with no record, verified, at a speed that leaves a reading fresh for long; its commit waits
+/// for a person's word.
+pub(crate) async fn before_a_commit() -> Stage {
     let scenario = SCENARIO.replace("state: FailedOverCommitted", "state: FailedBack");
     let committed = manifests(|object| {
         if object["kind"] == "FailbackPlan" {
@@ -234,6 +234,13 @@ async fn a_lock_that_comes_between_the_last_look_and_the_commit_stops_it() {
             conditions::is_true(&status.conditions, "Verified")
         })
         .await;
+    stage
+}
+
+/// The inventory reads locks each 45 seconds at best: what came since is seen right before the call.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_that_comes_between_the_last_look_and_the_commit_stops_it() {
+    let stage = before_a_commit().await;
     let change = serde_json::from_value(json!({ "addLock": "keep" })).unwrap();
     let effect = Effect::World { change: Box::new(change) };
     let fault = Fault { method: None, path: None, soap: None, machine: None, skip: 0, times: 1, effect };

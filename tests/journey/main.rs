@@ -4,12 +4,15 @@
 
 mod bad_input;
 mod cancel;
+mod consent;
 mod deletion;
 mod examples;
 mod hooks;
 mod identity;
 mod kubectl;
 mod limits;
+#[path = "../support/long.rs"]
+mod long;
 mod lost;
 mod namespaces;
 mod permissions;

@@ -19,7 +19,8 @@ use crate::{
         self, blank, claims, compare, decide, decided, entry, guarded, permitted, record, time, to_status, unnoticed,
     },
     world::{
-        Answer, AzureSide, Brought, Cache, Claimed, Entry, Gate, Hand, JobEnd, Machine, Object, State, Tick, Truth,
+        Answer, AzureSide, Brought, Cache, Claimed, Entry, Gate, Hand, JobEnd, Machine, Object, Seen, State, Tick,
+        Truth,
     },
 };
 
@@ -42,6 +43,15 @@ impl World {
                 state.processes[p].caches[m].jobs = Some((jobs, state.now));
             }
             Step::Decide(p, m) => self.decide(state, p, m)?,
+            Step::Compare(p) => {
+                let (m, Hand::Intended { entry, seen }) = state.processes[p].hand.clone()? else { return None };
+                let hand = if self.refuses(state, m, &entry, &seen) {
+                    Hand::Answered { entry, answer: Answer::Refused }
+                } else {
+                    Hand::Compared { entry }
+                };
+                state.processes[p].hand = Some((m, hand));
+            }
             Step::Call(p, fate) => self.call(state, p, fate)?,
             Step::Record(p) => self.record(state, p)?,
             Step::Crash(p) => {
@@ -50,6 +60,9 @@ impl World {
                 state.processes[p].hand = None;
                 for cache in &mut state.processes[p].caches {
                     (cache.item, cache.jobs) = (None, None);
+                }
+                if self.is_led() {
+                    state.list(p);
                 }
             }
             Step::JobEnds(m, j, end) => job_ends(state, m, j, end)?,
@@ -62,13 +75,12 @@ impl World {
                 ];
                 truth.stage = ways.into_iter().find(|(from, _)| *from == truth.stage)?.1;
             }
-            Step::Meddle(m, what) => meddle(state, m, what)?,
-            Step::PlanPass(reversed) => {
-                for (m, claim) in claims(self, state, reversed) {
-                    let boundless = |claim| Claimed { up_to: DesiredPhase::Protected, ..claim };
-                    state.machines[m].object.claim =
-                        if self.build == Build::Boundless { claim.map(boundless) } else { claim };
-                }
+            // Between the last look and the call nothing but Azure itself can keep somebody's job from running beside ours.
+            Step::Meddle(m, what) => (!self.late).then(|| meddle(state, m, what)).flatten()?,
+            Step::PlanPass(p, reversed) => self.plan(state, p, reversed),
+            Step::Lead(p) => {
+                state.leader = p;
+                state.list(p);
             }
             Step::Say(word) => say(state, word)?,
             Step::Lose(m) => self.forget(state, m, blank())?,
@@ -90,7 +102,11 @@ impl World {
             Step::Tick => {
                 // A process that is about to call does so before its lease could have run out, or not at all; and
                 // the answer of a call is awaited for less than a tick.
-                let busy = state.processes.iter().any(|process| process.hand.is_some());
+                let busy = state.processes.iter().any(|process| match process.hand {
+                    None => false,
+                    Some((_, Hand::Intended { .. } | Hand::Compared { .. })) => !self.late,
+                    Some((_, Hand::Answered { .. })) => true,
+                });
                 // Without an open or failed attempt, and without meddling, nothing waits for time.
                 let waits = |machine: &Machine| {
                     machine.object.operation.as_ref().is_some_and(|entry| entry.outcome != OperationOutcome::Succeeded)
@@ -157,56 +173,100 @@ impl World {
         thought
     }
 
-    /// The plan's consent, comparison and call, in the moment that the lease allows.
+    /// A process lets the plan decide, and writes the claims, each under the version of the object that it decided on.
+    /// What it has written it knows.
+    fn plan(&self, state: &mut State, p: usize, reversed: bool) {
+        let objects = if self.is_led() {
+            state.processes[p].caches.iter().map(|cache| cache.object.clone()).collect()
+        } else {
+            state.objects()
+        };
+        for (m, claim) in claims(self, objects.clone(), state, reversed) {
+            let boundless = |claim| Claimed { up_to: DesiredPhase::Protected, ..claim };
+            let claim = if self.build == Build::Boundless { claim.map(boundless) } else { claim };
+            if objects[m] == state.machines[m].object {
+                state.machines[m].object.claim = claim;
+                if self.is_led() {
+                    state.processes[p].caches[m].object.claim = claim;
+                }
+            }
+        }
+    }
+
+    /// What is asked before a call: the plan's consent, what item and machines show now, and whether there is news.
+    fn refuses(&self, state: &State, m: usize, entry: &Entry, seen: &Seen) -> bool {
+        let Machine { truth, object, .. } = &state.machines[m];
+        let asks = !matches!(self.build, Build::Trusting | Build::Boundless | Build::Presuming);
+        let on_record = object.operation.as_ref().is_some_and(|open| open.key() == entry.key());
+        let forgets = self.build == Build::Forgetful;
+        let refused = !forgets && !on_record || asks && !permitted(self, state, m, entry.verb);
+        let read = if self.build == Build::Blind { *seen } else { truth.seen() };
+        let looks = entry.verb == Verb::Commit && !matches!(self.build, Build::Blind | Build::Presuming);
+        refused
+            || compare(entry.verb, &read, self.permissive).is_err()
+            || looks && unnoticed(self, object, truth, state.now)
+    }
+
+    /// The call. Where everything is compared in the same moment, that comes first; where time may have passed since,
+    /// the permit is asked that every call needs to leave.
     fn call(&self, state: &mut State, p: usize, fate: Fate) -> Option<()> {
-        let (m, Hand::Intended { entry, seen }) = state.processes[p].hand.clone()? else { return None };
+        let (m, hand) = state.processes[p].hand.clone()?;
         if fate != Fate::Answered {
             state.mischief = state.mischief.checked_sub(1)?;
         }
-        let asks = !matches!(self.build, Build::Trusting | Build::Boundless | Build::Presuming);
-        let on_record = state.machines[m].object.operation.as_ref().is_some_and(|open| open.key() == entry.key());
-        let forgets = self.build == Build::Forgetful;
-        let refused = !forgets && !on_record || asks && !permitted(self, state, m, entry.verb);
-        let wrong = self.trespasses(state, m, entry.verb);
-        let Machine { truth, object, brought } = &mut state.machines[m];
-        let read = if self.build == Build::Blind { seen } else { truth.seen() };
-        let compared = compare(entry.verb, &read, self.permissive);
-        let looks = entry.verb == Verb::Commit && !matches!(self.build, Build::Blind | Build::Presuming);
-        let news = looks && unnoticed(self, object, truth, state.now);
-        let answer = if compared.is_err() || refused || news {
+        let (entry, refused) = match hand {
+            Hand::Intended { entry, seen } => {
+                let refused = self.refuses(state, m, &entry, &seen);
+                (entry, refused)
+            }
+            Hand::Compared { entry } => {
+                let refused = entry.intended != state.now && self.build != Build::Late;
+                (entry, refused)
+            }
+            Hand::Answered { .. } => return None,
+        };
+        let answer = if refused {
             (fate == Fate::Answered).then_some(Answer::Refused)?
         } else if fate == Fate::LostBefore {
             Answer::Lost
         } else {
-            let safe = truth.azure != AzureSide::Running && truth.home_on && !truth.half_failed;
-            let again = truth.jobs.iter().any(|job| job.key == Some(entry.key()));
-            let done = object.operation.iter().chain(&object.history).any(|old| {
-                (old.verb, old.token, old.outcome) == (entry.verb, entry.token, OperationOutcome::Succeeded)
-            });
-            match truth.begin_job(entry.verb, Some(entry.key()), state.now) {
+            match self.arrives(state, m, &entry) {
                 None => Answer::Refused,
-                Some(job) => {
-                    let [unasked, gate, many, order] = wrong;
-                    state.wrong.unasked_commit |= unasked;
-                    state.wrong.against_a_gate |= gate;
-                    state.wrong.too_many_at_a_time |= many;
-                    state.wrong.out_of_order |= order;
-                    if entry.verb == Verb::FailBack {
-                        *brought = Brought::ByPlan;
-                    }
-                    state.wrong.unsafe_commit |= entry.verb == Verb::Commit && !safe;
-                    // What was lost is not counted on.
-                    state.wrong.attempt_accepted_twice |= again && state.losses == self.losses;
-                    state.wrong.success_repeated |= done;
-                    state.wrong.beyond_the_plan |= state.plan.desired < entry.verb.leads_to();
-                    let running = truth.jobs.iter().filter(|job| job.state == JobEnd::Runs).count();
-                    state.wrong.two_jobs |= running > 1;
-                    if fate == Fate::LostAfter { Answer::Lost } else { Answer::Accepted(job) }
-                }
+                Some(_) if fate == Fate::LostAfter => Answer::Lost,
+                Some(job) => Answer::Accepted(job),
             }
         };
         state.processes[p].hand = Some((m, Hand::Answered { entry, answer }));
         Some(())
+    }
+
+    /// A call arrives. When Azure accepts it, it is judged.
+    fn arrives(&self, state: &mut State, m: usize, entry: &Entry) -> Option<u8> {
+        let [unasked, gate, many, order] = self.trespasses(state, m, entry.verb);
+        let Machine { truth, object, brought } = &mut state.machines[m];
+        let safe = truth.azure != AzureSide::Running && truth.home_on && !truth.half_failed;
+        let again = truth.jobs.iter().any(|job| job.key == Some(entry.key()));
+        let done =
+            object.operation.iter().chain(&object.history).any(|old| {
+                (old.verb, old.token, old.outcome) == (entry.verb, entry.token, OperationOutcome::Succeeded)
+            });
+        let job = truth.begin_job(entry.verb, Some(entry.key()), state.now)?;
+        if entry.verb == Verb::FailBack {
+            *brought = Brought::ByPlan;
+        }
+        let running = truth.jobs.iter().filter(|job| job.state == JobEnd::Runs).count();
+        let wrong = &mut state.wrong;
+        wrong.unasked_commit |= unasked;
+        wrong.against_a_gate |= gate;
+        wrong.too_many_at_a_time |= many;
+        wrong.out_of_order |= order;
+        wrong.unsafe_commit |= entry.verb == Verb::Commit && !safe;
+        // What was lost is not counted on.
+        wrong.attempt_accepted_twice |= again && state.losses == self.losses;
+        wrong.success_repeated |= done;
+        wrong.beyond_the_plan |= state.plan.desired < entry.verb.leads_to();
+        wrong.two_jobs |= running > 1;
+        Some(job)
     }
 
     /// What a call would do that the plan does not allow now: a commit without a word, a step against its gates, one

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs, unreachable_pub, reason = "tests")]
 
 mod acts;
+#[path = "../support/long.rs"]
+mod long;
 mod steps;
 #[path = "../support/mod.rs"]
 mod support;
@@ -14,6 +16,7 @@ use std::{collections::BTreeSet, time::Instant};
 use failback::{api::DesiredPhase, core::stage::Stage};
 use stateright::{Checker, HasDiscoveries, Model};
 
+use long::long;
 use steps::{Build, World};
 
 const LEGS: [(Stage, DesiredPhase); 4] = [
@@ -30,11 +33,6 @@ const RETRIED: &str = "a person lets a failed step be tried again";
 const WORD: &str = "a person's word lets it go on";
 /// What should be seen. Everything else that is discovered must never be.
 const POSSIBLE: [&str; 5] = [END, FOUND, AGAIN, RETRIED, WORD];
-
-/// Whether the deep explorations are asked for, which take minutes each.
-fn long() -> bool {
-    std::env::var_os("FAILBACK_LONG").is_some_and(|set| set == "1")
-}
 
 /// One step of the journey.
 fn leg(build: Build, (begin, to): (Stage, DesiredPhase), processes: usize) -> World {
@@ -193,6 +191,10 @@ fn leg_of_two(build: Build, (begin, to): (Stage, DesiredPhase)) -> World {
     World { desired: to, most_desired: to, ..World::of_two(build, begin) }
 }
 
+fn leg_of_two_by_two(build: Build, (begin, to): (Stage, DesiredPhase)) -> World {
+    World { desired: to, most_desired: to, ..World::of_two_by_two(build, begin) }
+}
+
 /// From a machine that came home to its commit, with its status lost, or an old one back, at any time.
 fn lossy(build: Build, begin: Stage) -> World {
     let world = leg(build, (begin, DesiredPhase::Committed), 1);
@@ -216,6 +218,37 @@ fn two_machines_in_two_waves() {
         let world = World { waves: true, mischief: 0, ..leg_of_two(Build::AsItIs, at) };
         holds(&format!("{at:?}, two waves"), world, &[END]);
     }
+}
+
+#[test]
+fn two_machines_and_two_controllers_that_see_objects_late() {
+    for at in LEGS {
+        let mischief = u8::from(long());
+        for waves in [false, true] {
+            let world = World { waves, mischief, ..leg_of_two_by_two(Build::AsItIs, at) };
+            holds(&format!("{at:?}, two machines, two controllers, waves: {waves}"), world, &[END]);
+        }
+    }
+}
+
+#[test]
+fn a_call_that_leaves_late() {
+    for at in LEGS {
+        let world = World { torn: false, late: true, mischief: u8::from(long()), ..leg(Build::AsItIs, at, 2) };
+        holds(&format!("{at:?}, late calls"), world, &[END, AGAIN]);
+    }
+}
+
+#[test]
+fn without_a_limit_between_intent_and_call_two_jobs_run() {
+    let world = World { torn: false, late: true, mischief: 0, ..leg(Build::Late, LEGS[1], 2) };
+    breaks("sends late", world, "at most one job runs on a machine");
+}
+
+#[test]
+fn without_a_lease_on_its_claims_two_machines_move_at_a_time() {
+    let world = World { mischief: 0, ..leg_of_two_by_two(Build::Leaderless, LEGS[1]) };
+    breaks("hands out claims without the lease", world, "one machine of a wave at a time");
 }
 
 #[test]

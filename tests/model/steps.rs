@@ -37,6 +37,10 @@ pub enum Build {
     Trusting,
     /// Hands out claims that lead to the end, whatever they depend on, and asks nobody again.
     Boundless,
+    /// Sends a call however long ago it compared.
+    Late,
+    /// Hands out claims whether it holds the lease or not.
+    Leaderless,
 }
 
 /// What is explored: where it begins, how far it goes, and how much may go wrong.
@@ -66,6 +70,8 @@ pub struct World {
     pub torn: bool,
     /// Whether Azure goes on permitting a step while its job runs.
     pub permissive: bool,
+    /// Whether time may pass between the intent, the comparison and the call.
+    pub late: bool,
     pub spec: ReplicatedItemSpec,
     pub thoughts: Thoughts,
     pub passes: Passes,
@@ -99,6 +105,7 @@ impl World {
             stale_objects: false,
             torn: true,
             permissive: false,
+            late: false,
             spec: spec(),
             thoughts: Thoughts::default(),
             passes: Passes::default(),
@@ -109,6 +116,16 @@ impl World {
     /// Several machines that begin alike.
     pub fn of_two(build: Build, begin: Stage) -> Self {
         Self { begin: vec![begin; 2], fresh: true, torn: false, ..Self::new(build, begin, 1) }
+    }
+
+    /// Two machines beside two processes that see objects as late as they like.
+    pub fn of_two_by_two(build: Build, begin: Stage) -> Self {
+        Self { processes: 2, stale_objects: true, ..Self::of_two(build, begin) }
+    }
+
+    /// Whether plans decide on what a process sees of their machines, rather than on what is so.
+    pub fn is_led(&self) -> bool {
+        self.stale_objects && self.begin.len() > 1
     }
 
     /// Whether a machine of the plan is as good as any other: then only one order of them is explored.
@@ -129,14 +146,17 @@ pub enum Step {
     /// The list may lag: a job that was begun in this tick may be missing from it.
     List(usize, usize, Lag),
     Decide(usize, usize),
+    Compare(usize),
     Call(usize, Fate),
     Record(usize),
     Crash(usize),
     JobEnds(usize, usize, End),
     Synchronised(usize),
     Meddle(usize, Meddling),
-    /// The plan decides, over its machines in their order or in the other one.
-    PlanPass(bool),
+    /// A process lets the plan decide, over its machines in their order or in the other one.
+    PlanPass(usize, bool),
+    /// A process takes the lease, and lists all objects.
+    Lead(usize),
     Raise,
     NewToken,
     Tick,
@@ -208,6 +228,7 @@ impl Model for World {
             machines,
             processes,
             plan: Plan { desired: self.desired, token: 0, approval: None, approvals: 0, gate: Gate::Open },
+            leader: 0,
             now: 0,
             mischief: self.mischief,
             people: self.people,
@@ -215,8 +236,11 @@ impl Model for World {
             meddled: false,
             wrong: Wrong::default(),
         };
-        for (m, claim) in claims(self, &state, false) {
+        for (m, claim) in claims(self, state.objects(), &state, false) {
             state.machines[m].object.claim = claim;
+        }
+        if self.is_led() {
+            (0..self.processes).for_each(|p| state.list(p));
         }
         vec![state]
     }
@@ -229,7 +253,8 @@ impl Model for World {
                     steps.push(Step::Record(p));
                     steps.push(Step::Crash(p));
                 }
-                Some((_, Hand::Intended { .. })) => {
+                Some((_, Hand::Intended { .. })) if self.late => steps.extend([Step::Compare(p), Step::Crash(p)]),
+                Some((_, Hand::Intended { .. } | Hand::Compared { .. })) => {
                     steps.extend([Fate::Answered, Fate::LostBefore, Fate::LostAfter].map(|fate| Step::Call(p, fate)));
                     steps.push(Step::Crash(p));
                 }
@@ -255,8 +280,13 @@ impl Model for World {
             steps.extend(Verb::ALL.map(|verb| Step::Meddle(m, Meddling::Start(verb))));
             steps.extend([Meddling::StartAzureVm, Meddling::StopHomeVm].map(|what| Step::Meddle(m, what)));
         }
-        steps.extend([Step::PlanPass(false), Step::Raise, Step::NewToken, Step::Tick]);
-        steps.extend(self.alike().then_some(Step::PlanPass(true)));
+        let leads = |p: &usize| *p == state.leader || self.build == Build::Leaderless;
+        for p in (0..self.processes).filter(leads) {
+            steps.push(Step::PlanPass(p, false));
+            steps.extend(self.alike().then_some(Step::PlanPass(p, true)));
+        }
+        steps.extend((0..self.processes).filter(|p| self.is_led() && *p != state.leader).map(Step::Lead));
+        steps.extend([Step::Raise, Step::NewToken, Step::Tick]);
         steps.extend([Word::Approve, Word::Withdraw, Word::Suspend, Word::Resume, Word::Delete].map(Step::Say));
     }
 

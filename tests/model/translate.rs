@@ -228,6 +228,7 @@ pub fn decide(world: &World, cache: &Cache, now: Tick) -> ItemDecision {
         status: &status,
         generation: Some(1),
         facts: &facts,
+        leading_since: Timestamp::UNIX_EPOCH,
         now: time(now),
     })
 }
@@ -304,27 +305,27 @@ fn claimed(claim: &Claim, spec: &FailbackPlanSpec) -> Claimed {
     Claimed { up_to: claim.up_to, token: claim.retry_token.parse().unwrap(), held, found }
 }
 
-/// Lets the real plan decide, and gives the claims that change. It is a function of its input, so that each input is
-/// decided on once.
-pub fn claims(world: &World, state: &State, reversed: bool) -> Vec<(usize, Option<Claimed>)> {
-    let objects = state.machines.iter().map(|machine| machine.object.clone()).collect();
+/// Lets the real plan decide on objects as somebody sees them, and gives the claims that change. It is a function of its
+/// input, so that each input is decided on once.
+pub fn claims(world: &World, objects: Vec<Object>, state: &State, reversed: bool) -> Vec<(usize, Option<Claimed>)> {
     let known = (objects, state.plan.clone(), reversed);
     if let Some(claims) = world.passes.lock().unwrap().get(&known) {
         return claims.clone();
     }
-    let claims = decide_claims(world, state, reversed);
+    let claims = decide_claims(world, &known.0, state, reversed);
     world.passes.lock().unwrap().insert(known, claims.clone());
     claims
 }
 
-fn decide_claims(world: &World, state: &State, reversed: bool) -> Vec<(usize, Option<Claimed>)> {
+fn decide_claims(world: &World, objects: &[Object], state: &State, reversed: bool) -> Vec<(usize, Option<Claimed>)> {
     let names = world.names();
-    let decision: PlanDecision = with_plan(world, state, reversed, failback::core::decide::plan::decide);
+    let decide = failback::core::decide::plan::decide;
+    let decision: PlanDecision = with_plan(world, objects, state, reversed, decide);
     let index = |name: &String| names.iter().position(|other| other == name).unwrap();
     let spec = to_plan(world, &state.plan, reversed);
     let short = |claim: &Option<Claim>| claim.as_ref().map(|claim| claimed(claim, &spec));
     let changes = decision.claims.iter().map(|(name, claim)| (index(name), short(claim)));
-    changes.filter(|(index, claim)| state.machines[*index].object.claim != *claim).collect()
+    changes.filter(|(index, claim)| objects[*index].claim != *claim).collect()
 }
 
 /// The plan's consent, asked once more right before a call.
@@ -340,10 +341,16 @@ pub fn permitted(world: &World, state: &State, machine: usize, verb: Verb) -> bo
 }
 
 fn asked(world: &World, state: &State, machine: usize, verb: Verb) -> bool {
-    with_plan(world, state, false, |input| permits(input, &world.names()[machine], verb).is_ok())
+    with_plan(world, &state.objects(), state, false, |input| permits(input, &world.names()[machine], verb).is_ok())
 }
 
-fn with_plan<T>(world: &World, state: &State, reversed: bool, ask: impl FnOnce(&PlanInput<'_>) -> T) -> T {
+fn with_plan<T>(
+    world: &World,
+    objects: &[Object],
+    state: &State,
+    reversed: bool,
+    ask: impl FnOnce(&PlanInput<'_>) -> T,
+) -> T {
     let names = world.names();
     let spec = to_plan(world, &state.plan, reversed);
     let approvals: Vec<_> = state.plan.approval.into_iter().map(|number| approval(&spec, number)).collect();
@@ -353,8 +360,8 @@ fn with_plan<T>(world: &World, state: &State, reversed: bool, ask: impl FnOnce(&
             *known = digest(&approval(&spec, known.parse().unwrap()));
         }
     };
-    let items = names.iter().cloned().zip(state.machines.iter().map(|machine| {
-        let mut status = to_status(&machine.object, world.build);
+    let items = names.iter().cloned().zip(objects.iter().map(|object| {
+        let mut status = to_status(object, world.build);
         status.claim.iter_mut().filter_map(|claim| claim.found.as_mut()).for_each(digests);
         status
     }));

@@ -14,6 +14,8 @@ pub type Tick = u8;
 pub struct State {
     pub machines: Vec<Machine>,
     pub processes: Vec<Process>,
+    /// Which of them holds the lease, where that matters.
+    pub leader: usize,
     pub plan: Plan,
     pub now: Tick,
     /// How many more things may go wrong.
@@ -193,6 +195,8 @@ pub struct Seen {
 pub enum Hand {
     /// The intent is decided and, unless the variant forgets it, written. `seen` is what it was decided on.
     Intended { entry: Entry, seen: Seen },
+    /// Everything was read again and allows the call. Only where a call may leave later than that.
+    Compared { entry: Entry },
     /// The call was answered, or was not made.
     Answered { entry: Entry, answer: Answer },
 }
@@ -220,6 +224,20 @@ pub struct Wrong {
     pub against_a_gate: bool,
     pub too_many_at_a_time: bool,
     pub out_of_order: bool,
+}
+
+impl State {
+    /// All objects, as they are.
+    pub fn objects(&self) -> Vec<Object> {
+        self.machines.iter().map(|machine| machine.object.clone()).collect()
+    }
+
+    /// A process lists all objects.
+    pub fn list(&mut self, p: usize) {
+        for (cache, machine) in self.processes[p].caches.iter_mut().zip(&self.machines) {
+            cache.object = machine.object.clone();
+        }
+    }
 }
 
 impl Truth {

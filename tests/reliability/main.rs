@@ -16,12 +16,11 @@ mod crash;
 mod front;
 mod gate;
 mod isolation;
+#[path = "../support/long.rs"]
+mod long;
 mod soak;
 mod takeover;
 mod trouble;
 mod world;
 
-/// Whether the long variants are asked for.
-pub(crate) fn long() -> bool {
-    std::env::var_os("FAILBACK_LONG").is_some()
-}
+pub(crate) use long::long;

@@ -404,7 +404,7 @@ pub fn decide_with(
     facts: &ItemFacts,
     now: Timestamp,
 ) -> ItemDecision {
-    decide(&ItemInput { spec, status, generation: Some(1), facts, now })
+    decide(&ItemInput { spec, status, generation: Some(1), facts, leading_since: Timestamp::UNIX_EPOCH, now })
 }
 
 /// Every phase that an item can show.

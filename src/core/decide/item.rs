@@ -35,6 +35,8 @@ pub struct ItemInput<'a> {
     pub generation: Option<i64>,
     /// What was observed.
     pub facts: &'a ItemFacts,
+    /// When the deciding process began to lead.
+    pub leading_since: Timestamp,
     /// The time.
     pub now: Timestamp,
 }
@@ -94,10 +96,10 @@ impl ItemDecision {
 
 /// Decides.
 pub fn decide(input: &ItemInput<'_>) -> ItemDecision {
-    let ItemInput { status, facts, now, .. } = *input;
+    let ItemInput { status, facts, leading_since, now, .. } = *input;
     let item = facts.replication.value();
     let stage = item.map_or(Stage::Unknown, Stage::of);
-    let looked = journal::look(status.operation.as_ref(), &status.history, facts, stage, now);
+    let looked = journal::look(status.operation.as_ref(), &status.history, facts, stage, leading_since, now);
     let (record, open, mut next) = match looked {
         Progress::Record(record) => (Some(*record), None, Next::Again),
         Progress::Open(verb, on) => match unknown_outcome(status, &on, now) {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 /// How many times the short run this one is.
 pub(super) fn scale() -> usize {
-    if std::env::var_os("FAILBACK_LONG").is_some() { 4 } else { 1 }
+    if crate::long::long() { 4 } else { 1 }
 }
 
 /// A wave, in the short run.
