@@ -9,7 +9,10 @@ use url::{Host, Url};
 
 use crate::{
     azure::{cloud::is_loopback, quote::quote},
-    core::failure::{Failure, FailureClass, Remote},
+    core::{
+        failure::{Failure, FailureClass, Remote},
+        journal,
+    },
 };
 
 /// Largest body that is read. A page of 100 items with 60 disks each stays below 10 MiB.
@@ -112,11 +115,7 @@ pub struct HttpOptions {
 
 impl Default for HttpOptions {
     fn default() -> Self {
-        Self {
-            allow_plain_http: false,
-            connect_timeout: Duration::from_secs(10),
-            request_timeout: Duration::from_secs(60),
-        }
+        Self { allow_plain_http: false, connect_timeout: Duration::from_secs(10), request_timeout: journal::ANSWER }
     }
 }
 

@@ -39,6 +39,8 @@ pub struct ItemFacts {
     pub replication: Fact<Replication>,
     /// That its vault has not been read for a while: since when, and why. The same words as long as that lasts.
     pub unread: Option<String>,
+    /// The other objects that describe the same replicated item, as `namespace/name`.
+    pub described_by: Vec<String>,
     /// The vault's jobs that concern it, newest first.
     pub jobs: Fact<Vec<Job>>,
     /// The failed-over machine.
@@ -128,12 +130,21 @@ pub struct GroupMember {
     pub recovery_points: Fact<Vec<RecoveryPointSeen>>,
 }
 
+/// ARM id of an item's machine in Azure: as the vault names it; else as it is declared, since site recovery renames on a
+/// clash of names; else as it can only be derived; else as it was known before.
+pub fn azure_vm_id(item: Option<&Replication>, declared: Option<&str>, known: Option<&str>) -> Option<String> {
+    let told = item.and_then(|item| item.azure_vm_id.as_deref());
+    let named = told.filter(|_| item.is_some_and(|item| item.azure_vm_id_named));
+    named.or(declared).or(told).or(known).map(ToOwned::to_owned)
+}
+
 impl ItemFacts {
     /// Nothing is known, for this reason.
     pub fn unknown(why: &str) -> Self {
         Self {
             replication: Fact::unknown(why),
             unread: None,
+            described_by: Vec::new(),
             jobs: Fact::unknown(why),
             azure_vm: Fact::unknown(why),
             vcenter: Fact::unknown(why),

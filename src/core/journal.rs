@@ -4,6 +4,8 @@
 //! that (a crash, a lost answer, a job that somebody started in the portal) is found out by looking, and a call is
 //! repeated only when Azure shows positively that none was started.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -17,6 +19,10 @@ use super::{
 };
 use crate::api::{Claim, OperationOutcome, OperationRecord};
 
+/// The most that may pass between an intent and its call.
+pub const LATEST: Duration = Duration::from_secs(45);
+/// How long the answer of a call is waited for before it is given up.
+pub const ANSWER: Duration = Duration::from_secs(60);
 /// Azure's lists may lag behind a call by this long: only a look later than this shows that nothing was started.
 pub const SETTLE: SignedDuration = SignedDuration::from_mins(2);
 /// A job's start, by Azure's clock, may lie this much before our intent, by our clock.
@@ -148,12 +154,20 @@ pub fn look(
         let message = format!("It was called for the item {}, and the object names {} now.", record.item_id, item.id);
         return Progress::Open(verb, WaitingOn::OperationOutcomeUnknown { verb, message });
     }
-    let called = record.intended_at.0.max(leading_since);
-    let settled = seen_after(&facts.replication, called, SETTLE) && seen_after(&facts.jobs, called, SETTLE);
+    let settled = settled_at(record.intended_at.0, leading_since);
+    let settled = facts.replication.at().min(facts.jobs.at()).is_some_and(|seen| seen >= settled);
     match &record.job_id {
         Some(job_id) => follow_job(record, verb, job_id, facts, stage, settled, now),
         None => find_job(record, verb, history, facts, stage, settled, now),
     }
+}
+
+/// From when on a look shows whatever came of a call.
+///
+/// It left by [`LATEST`] after its intent, or before this process began to lead; whoever has no answer gave it up
+/// [`ANSWER`] later; and what it did shows [`SETTLE`] after that.
+pub fn settled_at(intended: Timestamp, leading_since: Timestamp) -> Timestamp {
+    (intended + LATEST).max(leading_since) + ANSWER + SETTLE
 }
 
 fn follow_job(
@@ -194,7 +208,7 @@ fn follow_job(
         }
         JobState::Failed | JobState::Cancelled => {
             // Which state a failed job leaves behind shows on the item only after it settled.
-            if job.ended.is_some_and(|at| !seen_after(&facts.replication, at, SignedDuration::ZERO)) {
+            if job.ended.is_some_and(|at| !seen_since(&facts.replication, at)) {
                 return Progress::Open(verb, WaitingOn::Settling(verb));
             }
             let agent_missing = matches!(verb, Verb::Reprotect | Verb::Protect) && is_agent_missing(job);
@@ -226,16 +240,19 @@ fn find_job(
     let intended = record.intended_at.0;
     let item = facts.replication.value();
     let generation = item.and_then(|item| item.generation).unwrap_or(Generation::Modernized);
-    let is_ours = |job: &&Job| {
+    let fits = |job: &&Job| {
         job.scenario == verb.scenario(generation)
             // One that is queued has no start yet.
             && job.started.map_or(job.in_flight(), |at| at + CLOCK_SKEW >= intended)
             && !knows(history.iter(), job)
     };
-    if let Some(job) = facts.jobs.value().and_then(|jobs| jobs.iter().find(is_ours)) {
+    if let Some(job) = facts.jobs.value().and_then(|jobs| jobs.iter().find(fits)) {
+        // What began when the call could no longer arrive, somebody else began.
+        let latest = intended + LATEST + ANSWER + CLOCK_SKEW;
         return Progress::Record(Box::new(OperationRecord {
             job_id: Some(job.id.clone()),
             adopted: true,
+            foreign: job.started.unwrap_or(now) > latest,
             outcome: OperationOutcome::Submitted,
             ..record.clone()
         }));
@@ -265,8 +282,8 @@ fn ended(record: &OperationRecord, outcome: OperationOutcome, message: String, n
     }))
 }
 
-fn seen_after<T>(fact: &Fact<T>, than: Timestamp, by: SignedDuration) -> bool {
-    fact.at().is_some_and(|at| at >= than + by)
+fn seen_since<T>(fact: &Fact<T>, than: Timestamp) -> bool {
+    fact.at().is_some_and(|at| at >= than)
 }
 
 /// Whether a reprotect failed because the agent was not there yet: by the documented code, else by the words that the

@@ -108,7 +108,7 @@ struct Users {
 pub struct Touched {
     /// Targets, by id in lower case, whose load changed.
     pub targets: BTreeSet<String>,
-    /// Other objects: next in line for those targets, or members of the same group.
+    /// Other objects: next in line for those targets, members of the same group, or about the same replicated item.
     pub items: BTreeSet<ItemKey>,
 }
 
@@ -116,7 +116,7 @@ pub struct Touched {
 #[derive(Debug, Default)]
 pub struct Roster {
     entries: HashMap<ItemKey, Entry>,
-    by_item: HashMap<String, ItemKey>,
+    by_item: HashMap<String, BTreeSet<ItemKey>>,
     targets: HashMap<String, Users>,
     groups: HashMap<(String, String, String), BTreeSet<ItemKey>>,
 }
@@ -150,6 +150,13 @@ impl Roster {
         for group in entries.into_iter().flatten().filter_map(|entry| entry.group.as_ref()) {
             touched.items.extend(self.groups.get(group).into_iter().flatten().cloned());
         }
+        let described = |entry: Option<&Entry>| entry.and_then(|entry| entry.item_id.clone());
+        let (was, is) = (described(before.as_ref()), described(now.as_ref()));
+        if was != is {
+            for id in [was, is].into_iter().flatten() {
+                touched.items.extend(self.others_of_item(&id, key).cloned());
+            }
+        }
         touched.items.remove(key);
         touched
     }
@@ -157,9 +164,12 @@ impl Roster {
     fn remove(&mut self, key: &ItemKey, entry: &Entry) {
         self.entries.remove(key);
         if let Some(id) = &entry.item_id
-            && self.by_item.get(id) == Some(key)
+            && let Some(objects) = self.by_item.get_mut(id)
         {
-            self.by_item.remove(id);
+            objects.remove(key);
+            if objects.is_empty() {
+                self.by_item.remove(id);
+            }
         }
         if let Some(users) = entry.target_id.as_ref().and_then(|id| self.targets.get_mut(id)) {
             users.attached.remove(key);
@@ -172,7 +182,7 @@ impl Roster {
 
     fn insert(&mut self, key: &ItemKey, entry: Entry) {
         if let Some(id) = &entry.item_id {
-            self.by_item.insert(id.clone(), key.clone());
+            self.by_item.entry(id.clone()).or_default().insert(key.clone());
         }
         if let Some(id) = &entry.target_id {
             let users = self.targets.entry(id.clone()).or_default();
@@ -190,7 +200,13 @@ impl Roster {
 
     /// What the object that describes this replicated item says.
     pub fn of_item(&self, item_id: &str) -> Option<&Entry> {
-        self.entries.get(self.by_item.get(&item_id.to_ascii_lowercase())?)
+        self.entries.get(self.by_item.get(&item_id.to_ascii_lowercase())?.first()?)
+    }
+
+    /// The other objects that describe it.
+    pub fn others_of_item<'a>(&'a self, item_id: &str, key: &'a ItemKey) -> impl Iterator<Item = &'a ItemKey> {
+        let objects = self.by_item.get(&item_id.to_ascii_lowercase());
+        objects.into_iter().flatten().filter(move |other| *other != key)
     }
 
     /// All that a target carries.

@@ -13,7 +13,8 @@ use tracing::{Instrument, Span};
 use super::{Error, context::Context, gather, item::record};
 use crate::{
     api::{
-        FailbackApproval, FailbackPlan, OperationRecord, REQUESTED_BY_ANNOTATION, ReplicatedItem, ReplicatedItemStatus,
+        FailbackApproval, FailbackPlan, OperationOutcome, OperationRecord, REQUESTED_BY_ANNOTATION, ReplicatedItem,
+        ReplicatedItemStatus,
     },
     core::{
         action::Verb,
@@ -26,7 +27,7 @@ use crate::{
         found,
         guard::{Fresh, Guarded},
         jobs::JobsSeen,
-        journal,
+        journal::{self, LATEST},
         observed::{Fact, Job, OnPremisesVm, Replication},
         schedule::load::Load,
         stage::Stage,
@@ -36,9 +37,6 @@ use crate::{
     ports::{Failure, FailureClass, Listing, Permit, Remote, SiteRecovery, trace},
 };
 
-/// The most that may pass between intent and call: well within the time after which another process, on looking, may
-/// conclude that no call was made.
-const LATEST: Duration = Duration::from_secs(45);
 const TOO_LATE: &str = "It took too long from the intent to the call; another process may have looked by now.";
 
 /// Carries out one guarded action, within a span that says what became of it.
@@ -142,25 +140,24 @@ async fn compare(
         }
         None => None,
     };
-    let last = match guarded.action.verb() {
-        Verb::Commit => Some(last_look(port.as_ref(), guarded, &fresh_item).await?),
-        Verb::Reprotect | Verb::FailBack | Verb::Cancel | Verb::Protect => None,
-    };
+    let last = last_look(port.as_ref(), guarded, &fresh_item).await?;
     let fresh = Fresh { item: fresh_item, azure_vm, home_vm };
     guarded.check(&fresh).map_err(refused)?;
     recheck(context, key, item, guarded.action.verb(), &fresh, last).map_err(refused)?;
     consent(context, key, intent, guarded.action.verb()).await.map_err(refused)
 }
 
-/// What is read besides before a commit, which cannot be taken back.
+/// What is read besides item and machines.
 struct LastLook {
-    /// Where the machine in Azure is known.
+    /// Before a commit, where the machine in Azure is known.
     locks: Option<Vec<String>>,
+    /// The item's own mark that it is busy may lag behind the list of jobs.
     jobs: Vec<Job>,
 }
 
 async fn last_look(port: &dyn SiteRecovery, guarded: &Guarded, item: &Replication) -> Result<LastLook, Failure> {
-    let locks = match &guarded.expect.azure_vm_id {
+    let deleted = guarded.expect.azure_vm_id.as_ref().filter(|_| guarded.action.verb() == Verb::Commit);
+    let locks = match deleted {
         Some(id) => Some(whole("Locks on the Azure VM", port.locks(id).await.map_err(not_sent)?)?),
         None => None,
     };
@@ -168,7 +165,7 @@ async fn last_look(port: &dyn SiteRecovery, guarded: &Guarded, item: &Replicatio
     Ok(LastLook { locks, jobs: jobs.into_iter().filter(|job| job.concerns(item)).collect() })
 }
 
-/// What may forbid the commit: a lock that would leave the copy in Azure, a job that nobody knows of. One that cannot be
+/// What may forbid the call: a lock that would leave the copy in Azure, a job that nobody knows of. One that cannot be
 /// read is no reason to go on.
 fn whole<T>(these: &str, listing: Listing<T>) -> Result<Vec<T>, Failure> {
     listing.whole(these).map_err(|why| Failure::new(Remote::Arm, FailureClass::Conflict, why))
@@ -227,7 +224,7 @@ fn recheck(
     item: &ReplicatedItem,
     verb: Verb,
     fresh: &Fresh,
-    last: Option<LastLook>,
+    last: LastLook,
 ) -> Result<(), String> {
     let now = context.clock.now();
     let mut facts = gather::facts(context, key, item);
@@ -240,14 +237,17 @@ fn recheck(
     }
     let status = item.status.clone().unwrap_or_default();
     let stage = Stage::of(&fresh.item);
-    if let Some(LastLook { locks, jobs }) = last {
-        if let Some(locks) = locks {
-            facts.locks = Fact::seen(locks, now);
-        }
-        facts.jobs = Fact::seen(jobs, now);
-        if let Some(what) = found::unnoticed(&status, &facts, stage) {
-            return Err(format!("Azure shows {what}: no record explains it, and nobody has looked at it yet."));
-        }
+    if let Some(job) = last.jobs.iter().find(|job| job.occupies()) {
+        return Err(format!("A job runs on the item: {:?}, {}.", job.scenario, job.id));
+    }
+    if let Some(locks) = last.locks {
+        facts.locks = Fact::seen(locks, now);
+    }
+    facts.jobs = Fact::seen(last.jobs, now);
+    if verb == Verb::Commit
+        && let Some(what) = found::unnoticed(&status, &facts, stage)
+    {
+        return Err(format!("Azure shows {what}: no record explains it, and nobody has looked at it yet."));
     }
     let machine = Machine { spec: &item.spec, status: &status, facts: &facts, stage, running: None, now };
     let outcomes = checks::run(&machine);
@@ -292,7 +292,10 @@ async fn conclude(
 ) -> Result<(), Error> {
     for attempt in 0..5_u32 {
         let mut status = item.status.clone().unwrap_or_default();
-        if status.operation.as_ref().is_none_or(|record| record.key != concluded.key) {
+        let is_open =
+            |record: &OperationRecord| record.key == concluded.key && record.outcome == OperationOutcome::Intended;
+        if !status.operation.as_ref().is_some_and(is_open) {
+            // It was written, and the answer lost; or another process has looked, and knows more.
             return Ok(());
         }
         status.operation = Some(concluded.clone());

@@ -98,8 +98,7 @@ async fn orphaned(context: &Context, key: &Key, status: &ReplicatedItemStatus) -
 fn watch(context: &Context, key: &Key, item: &ReplicatedItem, decision: &ItemDecision) {
     let vault = Key { namespace: key.namespace.clone(), name: item.spec.vault_ref.name.clone() };
     if let Some(vault) = context.registry.vault(&vault) {
-        // What a person declares goes before what was learned, which may be a derived name.
-        let azure_vm = item.spec.azure_vm_id.as_deref().or(decision.status.identity.azure_vm_id.as_deref());
+        let azure_vm = decision.status.identity.azure_vm_id.as_deref();
         vault.watch(key, &item.spec.machine, azure_vm, decision.in_motion());
     }
 }

@@ -217,6 +217,10 @@ fn approvals(context: &Context, key: &Key) -> Vec<FailbackApprovalSpec> {
         .collect()
 }
 
+/// The longest that a claim is on its way: shorter than the lease's margin, a third of its 15 s, so that it arrives before
+/// another process counts what plans share.
+const CLAIM: Duration = Duration::from_secs(4);
+
 /// Writes or releases a claim, under the version of the item that was decided on. A process that may not act hands out
 /// nothing either: another one counts by now what plans share.
 pub(super) async fn hand_out(
@@ -229,7 +233,10 @@ pub(super) async fn hand_out(
         return Err(WriteError::Conflict);
     }
     let status = claim.map_or_else(|| json!({}), |claim| json!({ "claim": claim }));
-    apply_status(&context.api::<ReplicatedItem>(&key.namespace), item, CLAIMS, &status).await.map(drop)
+    let api = context.api::<ReplicatedItem>(&key.namespace);
+    let write = apply_status(&api, item, CLAIMS, &status);
+    // Given up, it counts as refused: the next look shows whether it took effect.
+    tokio::time::timeout(CLAIM, write).await.unwrap_or(Err(WriteError::Conflict)).map(drop)
 }
 
 /// What a plan's change of status tells.

@@ -80,7 +80,7 @@ type Journal = (&'static str, fn(Verb, &mut ItemFacts) -> OperationRecord);
 
 const JOURNALS: [Journal; 14] = [
     ("intended just now", |verb, _| record(verb, OperationOutcome::Intended, at(0))),
-    ("intended, 3 min ago, nothing shows", |verb, _| record(verb, OperationOutcome::Intended, at(-3))),
+    ("intended, 5 min ago, nothing shows", |verb, _| record(verb, OperationOutcome::Intended, at(-5))),
     ("intended, 3 min ago, the jobs are unknown", |verb, facts| {
         facts.jobs = Fact::unknown("not read");
         record(verb, OperationOutcome::Intended, at(-3))

@@ -6,7 +6,7 @@ use failback::{
         action::Verb,
         decide::item::{ItemInput, decide},
         failure::FailureClass,
-        journal::SETTLE,
+        journal::settled_at,
         observed::{
             AzurePower, AzureVm, Fact, Health, HealthError, Job, JobState, OnPremisesVm, PlannedFailoverStatus,
             Scenario,
@@ -87,7 +87,7 @@ fn nothing_was_started_so_the_call_is_made_again() {
     let mut story = story(Stage::ReadyToFailBack, to(DesiredPhase::FailedBack));
     story.pass("ready; the process dies after it wrote the intent");
     story.later(1, Stage::ReadyToFailBack).pass("started again; too early to tell");
-    story.later(2, Stage::ReadyToFailBack).pass("neither a job nor an effect");
+    story.later(3, Stage::ReadyToFailBack).pass("neither a job nor an effect");
     story.later(1, Stage::ReadyToFailBack).pass("after a pause");
     insta::assert_snapshot!(story.told());
 }
@@ -318,9 +318,24 @@ fn an_intent_of_another_process_is_judged_by_the_own_clock() {
             ItemInput { spec: &spec, status: &before, generation: Some(1), facts: &facts, leading_since, now: seen };
         decide(&input).status.operation.map(|operation| operation.outcome)
     };
-    let settled = began + SETTLE;
+    let settled = settled_at(at(0), began);
     let almost = settled - SignedDuration::from_secs(1);
     assert_eq!(outcome(almost, began), Some(OperationOutcome::Intended));
     assert_eq!(outcome(settled, began), Some(OperationOutcome::NotMade));
     assert_eq!(outcome(almost, at(0)), Some(OperationOutcome::NotMade), "its own is judged by its age");
+}
+
+/// Whoever was away for hours finds what people did meanwhile.
+#[test]
+fn a_failback_that_began_when_the_call_could_no_longer_arrive_is_somebody_elses() {
+    for (minutes, foreign) in [(6, false), (7, true)] {
+        let mut story = story(Stage::ReadyToFailBack, to(DesiredPhase::Committed));
+        story.pass("ready; the process dies after it wrote the intent");
+        let began = at(minutes);
+        story.later(120, Stage::ReadyToFailBack);
+        run_job(&mut story.facts, job("j1", Verb::FailBack, JobState::InProgress, began));
+        story.pass("started again");
+        let adopted = story.status.operation.clone().unwrap();
+        assert_eq!((adopted.job_id.as_deref(), adopted.adopted, adopted.foreign), (Some("j1"), true, foreign));
+    }
 }

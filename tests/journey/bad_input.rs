@@ -9,11 +9,11 @@ use std::{
 };
 
 use failback::{
-    api::{RecoveryVault, ReplicatedItem, VCenter},
+    api::{DesiredPhase, RecoveryVault, ReplicatedItem, VCenter},
     core::conditions,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::Api;
+use kube::{Api, api::DeleteParams};
 use serde_json::{Value, json};
 
 use crate::stage::{Stage, manifests};
@@ -197,6 +197,27 @@ async fn a_machine_that_the_vault_does_not_have_and_one_without_object() {
             conditions::is_true(&web.conditions, "Reprotected") && told
         })
         .await;
+    assert_eq!(stage.verbs(), ["reProtect"]);
+    stage.end().await;
+}
+
+/// Each object has a journal of its own, and each could make the call.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_objects_for_one_machine_call_nothing() {
+    let stage = Stage::up_to(DesiredPhase::Assessed, 600.0).await;
+    item(&stage, "web-01", "PlanReached", "").await;
+    let id = stage.items().get("web-01").await.unwrap().status.unwrap().identity.item_id.unwrap();
+    let mut twin = manifests(|_| ()).into_iter().find(|object| object["kind"] == "ReplicatedItem").unwrap();
+    twin["metadata"]["name"] = json!("twin");
+    twin["spec"]["machine"] = json!(id);
+    stage.apply(vec![twin]).await;
+    item(&stage, "twin", "NotPlanned", "").await;
+    stage.raise(DesiredPhase::Reprotected).await;
+    let told = item(&stage, "web-01", "ChecksFailed", "ReplicatedItem default/twin describes").await;
+    assert!(told.message.contains("DescribedOnce"), "{told:?}");
+    assert!(stage.verbs().is_empty(), "{:?}", stage.verbs());
+    stage.items().delete("twin", &DeleteParams::default()).await.unwrap();
+    stage.plan_ready(Duration::from_secs(60)).await;
     assert_eq!(stage.verbs(), ["reProtect"]);
     stage.end().await;
 }

@@ -30,6 +30,7 @@ impl World {
             Step::Watch(p, m) => state.processes[p].caches[m].object = state.machines[m].object.clone(),
             Step::Look(p, m) => {
                 let seen = state.machines[m].truth.seen();
+                let seen = if self.item_lags { Seen { busy: None, ..seen } } else { seen };
                 state.processes[p].caches[m].item = Some((seen, state.now));
                 if !self.torn {
                     self.apply(state, Step::List(p, m, Lag::None))?;
@@ -200,9 +201,12 @@ impl World {
         let on_record = object.operation.as_ref().is_some_and(|open| open.key() == entry.key());
         let forgets = self.build == Build::Forgetful;
         let refused = !forgets && !on_record || asks && !permitted(self, state, m, entry.verb);
-        let read = if self.build == Build::Blind { *seen } else { truth.seen() };
+        let shown = if self.item_lags { Seen { busy: None, ..truth.seen() } } else { truth.seen() };
+        let read = if self.build == Build::Blind { *seen } else { shown };
+        let runs = !matches!(self.build, Build::Blind | Build::Jobless) && truth.running().is_some();
         let looks = entry.verb == Verb::Commit && !matches!(self.build, Build::Blind | Build::Presuming);
         refused
+            || runs
             || compare(entry.verb, &read, self.permissive).is_err()
             || looks && unnoticed(self, object, truth, state.now)
     }
@@ -322,8 +326,8 @@ impl World {
         };
         let concluded = translate::entry(&journal::after_call(&record(&entry), &result, time(state.now)));
         let object = &mut state.machines[m].object;
-        let ours = object.operation.as_ref().is_some_and(|open| open.key() == entry.key());
-        if ours || self.build == Build::Forgetful {
+        let open = |open: &Entry| open.key() == entry.key() && open.outcome == OperationOutcome::Intended;
+        if object.operation.as_ref().is_some_and(open) || self.build == Build::Forgetful {
             object.operation = Some(concluded);
         }
         Some(())
@@ -405,7 +409,12 @@ fn meddle(state: &mut State, m: usize, what: Meddling) -> Option<()> {
         Meddling::Start(verb) => {
             truth.running().is_none().then_some(())?;
             truth.begin_job(verb, None, now)?;
-            if verb == Verb::FailBack {
+            // One that begins when a call of ours may have arrived, whose answer nobody has, is taken for that call: it
+            // is the step that the plan had just begun.
+            let awaited = |entry: &Entry| {
+                entry.verb == verb && entry.outcome == OperationOutcome::Intended && now <= entry.intended + 1
+            };
+            if verb == Verb::FailBack && !state.machines[m].object.operation.as_ref().is_some_and(awaited) {
                 state.machines[m].brought = Brought::Somehow;
             }
         }

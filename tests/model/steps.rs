@@ -41,6 +41,8 @@ pub enum Build {
     Late,
     /// Hands out claims whether it holds the lease or not.
     Leaderless,
+    /// Does not list the jobs once more before a call.
+    Jobless,
 }
 
 /// What is explored: where it begins, how far it goes, and how much may go wrong.
@@ -72,6 +74,8 @@ pub struct World {
     pub permissive: bool,
     /// Whether time may pass between the intent, the comparison and the call.
     pub late: bool,
+    /// Whether the item shows a job only once it has ended, in the reading right before a call too.
+    pub item_lags: bool,
     pub spec: ReplicatedItemSpec,
     pub thoughts: Thoughts,
     pub passes: Passes,
@@ -106,6 +110,7 @@ impl World {
             torn: true,
             permissive: false,
             late: false,
+            item_lags: false,
             spec: spec(),
             thoughts: Thoughts::default(),
             passes: Passes::default(),
@@ -236,11 +241,11 @@ impl Model for World {
             meddled: false,
             wrong: Wrong::default(),
         };
-        for (m, claim) in claims(self, state.objects(), &state, false) {
-            state.machines[m].object.claim = claim;
-        }
-        if self.is_led() {
-            (0..self.processes).for_each(|p| state.list(p));
+        // Where plans decide on what a process sees, the first claims are theirs too.
+        if !self.is_led() {
+            for (m, claim) in claims(self, state.objects(), &state, false) {
+                state.machines[m].object.claim = claim;
+            }
         }
         vec![state]
     }

@@ -36,7 +36,8 @@ use crate::{
     world::{AzureSide, Cache, Claimed, Entry, Gate, JobEnd, JobRow, Noted, Object, Plan, Seen, State, Tick, Truth},
 };
 
-const MINUTES: i64 = 3;
+/// A tick is longer than a call may take to settle, and shorter than clocks may differ.
+const MINUTES: i64 = 4;
 
 pub fn time(tick: Tick) -> Timestamp {
     at(i64::from(tick) * MINUTES)

@@ -47,6 +47,9 @@ async fn killed_at(point: &Point, side: Side) -> Result<bool, String> {
         home = world.until_home(WALL) => { home?; false }
     };
     drop(controller);
+    if met {
+        world.free_lease().await;
+    }
     let home = world.until_home_again(WALL).await;
     let judged = home.and_then(|()| each_once(&world, &CYCLE, (met && is_verb(point)).then_some(side)));
     world.end().await;

@@ -131,7 +131,8 @@ pub(crate) fn inject(world: &mut World, fault: Fault) -> Result<(), String> {
         | Effect::ResetAfter
         | Effect::SoapFault { .. }
         | Effect::JobFails { .. }
-        | Effect::JobStuck { .. } => world.faults.armed.push(Armed { fault, seen: 0, struck: 0, frozen: None }),
+        | Effect::JobStuck { .. }
+        | Effect::LateJobs { .. } => world.faults.armed.push(Armed { fault, seen: 0, struck: 0, frozen: None }),
     }
     Ok(())
 }

@@ -49,6 +49,7 @@ pub(crate) fn instead(effects: &[Effect]) -> Option<Answer> {
         | Effect::JobFails { .. }
         | Effect::JobStuck { .. }
         | Effect::StaleList
+        | Effect::LateJobs { .. }
         | Effect::World { .. } => None,
     })
 }

@@ -98,6 +98,11 @@ pub enum Effect {
     },
     /// The list of replicated items shows the world as it was when this fault was armed.
     StaleList,
+    /// The list of jobs does not show those yet that were begun in the last so many seconds.
+    LateJobs {
+        /// Seconds of the site.
+        seconds: u32,
+    },
     /// A change of the world's facts rather than of a call: see [`Mend`].
     World {
         /// The change.
@@ -142,6 +147,12 @@ impl Faults {
         self.struck(target, |effect| *effect == Effect::StaleList).into_iter().find_map(|(_, frozen)| frozen)
     }
 
+    /// By how many seconds a list of jobs lags behind.
+    pub(crate) fn late_jobs(&mut self, target: Target<'_>) -> u32 {
+        let late = self.strike(target, |effect| matches!(effect, Effect::LateJobs { .. })).into_iter();
+        late.map(|effect| if let Effect::LateJobs { seconds } = effect { seconds } else { 0 }).max().unwrap_or_default()
+    }
+
     /// Counts the faults that strike, and drops those that are used up.
     fn struck(&mut self, target: Target<'_>, wanted: impl Fn(&Effect) -> bool) -> Vec<(Effect, Option<Value>)> {
         let mut struck = Vec::new();
@@ -171,7 +182,11 @@ impl Effect {
             | Effect::ResetBefore
             | Effect::ResetAfter
             | Effect::SoapFault { .. } => true,
-            Effect::JobFails { .. } | Effect::JobStuck { .. } | Effect::StaleList | Effect::World { .. } => false,
+            Effect::JobFails { .. }
+            | Effect::JobStuck { .. }
+            | Effect::StaleList
+            | Effect::LateJobs { .. }
+            | Effect::World { .. } => false,
         }
     }
 

@@ -156,6 +156,19 @@ async fn a_list_lags_behind_as_often_and_where_it_is_told_to() {
 }
 
 #[tokio::test]
+async fn a_list_of_jobs_lags_behind_by_seconds_of_the_site() {
+    let running = start(ONE, 0.0).await;
+    let arm = Arm::login(&running).await;
+    inject(&running, json!({"times": 0, "effect": {"type": "lateJobs", "seconds": 60}}));
+    arm.verb("web-01", "plannedFailover", Some(failback())).await;
+    let list = format!("{}/replicationJobs", arm.vault);
+    let listed = async || arm.get(&list).await["value"].as_array().unwrap().len();
+    assert_eq!(listed().await, 0);
+    running.site.advance(jiff::SignedDuration::from_secs(61));
+    assert_eq!(listed().await, 1);
+}
+
+#[tokio::test]
 async fn jobs_fail_hang_and_are_released() {
     let running = start(ONE, 0.0).await;
     let arm = Arm::login(&running).await;

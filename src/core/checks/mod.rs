@@ -77,6 +77,7 @@ const PRACTICE: &str = "Practice";
 
 /// Every check, in the order of the journey.
 pub const CHECKS: &[&Check] = &[
+    &replication::DESCRIBED_ONCE,
     &replication::NOT_MIGRATED,
     &fabric::TARGET_IS_VMWARE,
     &home::OS_SUPPORTED,

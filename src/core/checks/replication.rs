@@ -1,12 +1,35 @@
 //! Checks on the replicated item.
 
-use super::{Check, FAILBACK, OVERVIEW, Verdict, View, judged};
+use super::{Check, FAILBACK, OVERVIEW, PRACTICE, Verdict, View, judged};
 use crate::core::{
     action::Verb,
     observed::{Health, Replication},
     points,
     stage::Stage,
 };
+
+pub(super) const DESCRIBED_ONCE: Check = Check {
+    name: "DescribedOnce",
+    source: PRACTICE,
+    generation: None,
+    gates: &[Verb::Reprotect, Verb::FailBack, Verb::Commit, Verb::Cancel, Verb::Protect],
+    // Each object has a journal and a plan of its own: two of them could make the same call.
+    waivable: false,
+    early: false,
+    holds_when: "No other ReplicatedItem, of any namespace, describes the same replicated item.",
+    rule: |view| judged(described_once(view)),
+};
+
+fn described_once(view: &View<'_>) -> Result<Verdict, Verdict> {
+    view.item()?;
+    Ok(match view.facts.described_by.as_slice() {
+        [] => Verdict::passed("No other ReplicatedItem describes it."),
+        [other, ..] => Verdict::failed(
+            format!("ReplicatedItem {other} describes the same replicated item."),
+            "Delete one of the two objects: nothing happens to the machine by that.",
+        ),
+    })
+}
 
 pub(super) const NOT_MIGRATED: Check = Check {
     name: "NotMigrated",

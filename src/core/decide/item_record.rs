@@ -7,7 +7,7 @@ use crate::{
     api::{CheckStatus, DecidedLocation, Identity, LocationStatus, ProbeStatus},
     core::{
         checks::CheckOutcome,
-        facts::{Machine, is_about, learned},
+        facts::{Machine, azure_vm_id, is_about, learned},
         observed::Direction,
         placement::Placement,
         probes,
@@ -71,10 +71,9 @@ pub(super) fn identity(machine: &Machine<'_>, location: Option<&LocationStatus>)
     let moref = if alternate && machine.stage == Stage::FailedOver { None } else { known.moref };
     let forget = alternate && to_vmware && moref.is_none();
     let (known_instance, known_bios) = if forget { (None, None) } else { (known.instance_uuid, known.bios_uuid) };
-    let declared = machine.spec.azure_vm_id.clone();
     Identity {
         item_id: item.map(|item| item.id.clone()).or(known.item_id),
-        azure_vm_id: declared.or_else(|| item.and_then(|item| item.azure_vm_id.clone())).or(known.azure_vm_id),
+        azure_vm_id: azure_vm_id(item, machine.spec.azure_vm_id.as_deref(), known.azure_vm_id.as_deref()),
         // What the VM was found by stays; it only tells what was not known yet.
         instance_uuid: item
             .and_then(|item| item.instance_uuid.clone())

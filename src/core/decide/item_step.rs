@@ -21,7 +21,7 @@ use crate::{
         found::{self, STATUS_LOST},
         guard::{Guarded, Precondition},
         journal,
-        observed::{AzureVm, Generation, Operation, Replication, Scenario},
+        observed::{AzureVm, Generation, Operation, Replication},
         stage::{Stage, verb_of_job},
         waiting::{HELD_REASONS, WaitingOn},
     },
@@ -98,7 +98,7 @@ pub(super) fn idle(input: &ItemInput<'_>, item: Option<&Replication>, stage: Sta
 /// A job that this controller did not start: adopted when it is the step that the plan would take, else waited for.
 fn foreign_operation(input: &ItemInput<'_>, item: &Replication, stage: Stage) -> Option<Idle> {
     let jobs = input.facts.jobs.value().map(Vec::as_slice).unwrap_or_default();
-    let running = jobs.iter().find(|job| job.in_flight() && job.scenario != Scenario::InitialReplication);
+    let running = jobs.iter().find(|job| job.occupies());
     if let (Some(job), Some(claim)) = (running, &input.status.claim)
         && let Some(verb) = verb_of_job(&job.scenario, item, stage)
         && is_wanted(claim, verb)

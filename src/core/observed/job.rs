@@ -90,6 +90,12 @@ impl Job {
         }
     }
 
+    /// Whether it keeps the item busy. Site recovery itself begins the end of an initial replication, beside which its
+    /// verbs are taken.
+    pub fn occupies(&self) -> bool {
+        self.in_flight() && self.scenario != Scenario::InitialReplication
+    }
+
     /// Whether it may work on this item: by the item's own pointer, by id, or by the machine's name. In recordings the
     /// id is one of the service's own, which no item shows, so that the name must do. Where two items of a vault share
     /// it, each other's jobs are waited for, and one that was adopted wrongly ends as an unknown outcome: never as a

@@ -8,7 +8,7 @@ use super::{
     VaultInventory,
     state::{Entry, Watcher, find, has_points},
 };
-use crate::core::{observed::RunsIn, stage::Stage};
+use crate::core::{facts::azure_vm_id, observed::RunsIn, stage::Stage};
 
 /// How often what lies around a machine at rest is read.
 const AT_REST: SignedDuration = SignedDuration::from_mins(10);
@@ -77,7 +77,8 @@ fn around(entry: &Entry, watcher: &Watcher, now: Timestamp) -> Vec<What> {
     let due = |read: Option<Timestamp>, every: SignedDuration| read.is_none_or(|at| at + every <= now);
     let mut all = Vec::new();
     if may_be_in_azure(entry) {
-        let id = azure_vm_id(entry, watcher);
+        let item = entry.full.as_ref().map(|(item, _)| item);
+        let id = azure_vm_id(item, watcher.azure_vm_id.as_deref(), None);
         let other = id != entry.azure_vm_id;
         let syncing = matches!(Stage::of(entry.best()), Stage::SyncingToVMware | Stage::SyncingToAzure);
         let vm = every(if syncing { VM_WHILE_SYNCING } else { SignedDuration::ZERO });
@@ -100,11 +101,4 @@ fn may_be_in_azure(entry: &Entry) -> bool {
         item.runs_in() != Some(RunsIn::VMware)
             || !matches!(Stage::of(item), Stage::ProtectedToAzure | Stage::SyncingToAzure)
     })
-}
-
-/// The id that the vault names, else the one that is known from elsewhere, else the one that can only be derived.
-fn azure_vm_id(entry: &Entry, watcher: &Watcher) -> Option<String> {
-    let item = entry.full.as_ref().map(|(item, _)| item);
-    let told = item.and_then(|item| item.azure_vm_id.clone());
-    if item.is_some_and(|item| item.azure_vm_id_named) { told } else { watcher.azure_vm_id.clone().or(told) }
 }

@@ -37,7 +37,7 @@ use crate::{examples::example, stage::Stage};
 
 /// Simulated seconds in a second, on two cores that have nothing else to do: slow enough that the controller, in a
 /// test's build and beside both servers, is seldom what is waited for.
-const SPEED: f64 = 100.0;
+const SPEED: f64 = 45.0;
 
 /// The same for more machines, and where the cores have other things to do: by how much of two of them this process is
 /// given for a second.
@@ -46,10 +46,10 @@ fn speed() -> f64 {
     let spin = || while began.elapsed() < Duration::from_secs(1) {};
     std::thread::scope(|threads| drop([threads.spawn(spin), threads.spawn(spin)]));
     let share = (cpu_seconds() - before) / 2.0;
-    (SPEED * share).clamp(40.0, SPEED) / scale() as f64
+    (SPEED * share).clamp(20.0, SPEED) / scale() as f64
 }
 
-const WALL: Duration = Duration::from_secs(900);
+const WALL: Duration = Duration::from_secs(1500);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_whole_site_comes_home_in_six_waves() {
@@ -217,10 +217,9 @@ impl Run {
     }
 
     /// What a list scheduler makes of the same limits and durations, as the controller measured them (from each call until
-    /// it saw the end), is beaten by no more than reactions cost. At this speed a moment on the wall is a minute, so the list
-    /// scheduler is given one such moment after each step: as long as it took, on average, until the end of a job was seen.
-    /// The way from there to the next call is not given to it, and is most of what is left. That the decisions themselves
-    /// lose at most 3 % is shown where time is not measured: `tests/schedule/makespan.rs`.
+    /// it saw the end), is beaten by no more than reactions cost. At this speed a moment on the wall is most of a minute,
+    /// so the list scheduler is given one such moment after each step: as long as it took, on average, until the end of a
+    /// job was seen. The way from there to the next call is not given to it.
     async fn nothing_waited_for_us(&self, record: &Record, began: Timestamp) {
         let statuses = self.statuses().await;
         let protected = statuses.values().filter_map(|status| conditions::find(&status.conditions, "Protected"));
@@ -258,7 +257,7 @@ impl Run {
             took as f64 / self.speed,
             cpu_seconds(),
         );
-        assert!(took * 100 <= after_a_moment * 110, "{took} s; a list schedule takes {after_a_moment} s");
+        assert!(took * 100 <= after_a_moment * 103, "{took} s; a list schedule takes {after_a_moment} s");
     }
 
     /// One Job before the first machine moved, and one after each wave.

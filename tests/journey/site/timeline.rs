@@ -1,6 +1,9 @@
 //! The run as text that is the same in every run: what came in which order, how many, and why it waited.
 
-use std::{collections::BTreeMap, fmt::Write};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write,
+};
 
 use failback::api::FailbackPlanStatus;
 use jiff::Timestamp;
@@ -10,23 +13,17 @@ use super::{
     world::{FAILING, WAVES, machines},
 };
 
-/// Holds that a run passes in the same order each time. Others come and go as places come free.
-const GATES: [&str; 8] = [
-    "HookRunning",
-    "WaveNotStarted",
-    "RecoveryPointsMissing",
-    "ApprovalRequired",
-    "WindowClosed",
-    "MasterTargetFull",
-    "Quarantined",
-    "OperationFailed",
-];
+/// Holds that a run passes in the same order each time.
+const GATES: [&str; 4] = ["HookRunning", "WaveNotStarted", "ApprovalRequired", "WindowClosed"];
+/// Holds of which each run has some; which comes first is chance. Others come and go as places come free.
+const ALSO: [&str; 4] = ["MasterTargetFull", "OperationFailed", "Quarantined", "RecoveryPointsMissing"];
 
 /// What the plan said while it ran.
 #[derive(Debug, Default)]
 pub(super) struct Timeline {
-    /// The plan's holds, in the order in which they came first.
-    holds: Vec<String>,
+    /// What held the plan, in the order in which it came first; and what else did.
+    gates: Vec<String>,
+    also: BTreeSet<String>,
     approved: BTreeMap<String, Timestamp>,
 }
 
@@ -44,8 +41,10 @@ impl Timeline {
                     asked = Some(step);
                 }
             }
-            if GATES.contains(&issue.reason.as_str()) && !self.holds.contains(&told) {
-                self.holds.push(told);
+            if GATES.contains(&issue.reason.as_str()) && !self.gates.contains(&told) {
+                self.gates.push(told);
+            } else if ALSO.contains(&issue.reason.as_str()) {
+                self.also.insert(told);
             }
         }
         asked
@@ -59,7 +58,8 @@ impl Timeline {
 
 /// The whole run: `first` is the record up to the moment at which only those that failed were not home.
 pub(super) fn of_run(first: &Record, record: &Record, timeline: &Timeline) -> String {
-    let mut text = format!("holds, as they came: {}\n", timeline.holds.join(", "));
+    let also: Vec<_> = timeline.also.iter().map(String::as_str).collect();
+    let mut text = format!("gates, as they came: {}\nalso held by: {}\n", timeline.gates.join(", "), list(&also));
     for (index, wave) in WAVES.iter().enumerate() {
         let names: Vec<String> =
             machines().into_iter().filter(|machine| machine.wave == index).map(|machine| machine.name).collect();
@@ -72,7 +72,7 @@ pub(super) fn of_run(first: &Record, record: &Record, timeline: &Timeline) -> St
     }
     for (machine, step, _) in FAILING {
         let failed: Vec<_> = first.0[machine].iter().filter(|job| job.failed.is_some()).collect();
-        let codes: std::collections::BTreeSet<_> = failed.iter().filter_map(|job| job.failed.clone()).collect();
+        let codes: BTreeSet<_> = failed.iter().filter_map(|job| job.failed.clone()).collect();
         writeln!(text, "{machine}: {step} failed {} time(s) with {codes:?}, then set aside", failed.len()).unwrap();
         let more: Vec<_> = record.0[machine][first.0[machine].len()..].iter().map(|job| job.step).collect();
         writeln!(text, "  tried again: {}", list(&more)).unwrap();

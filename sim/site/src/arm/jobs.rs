@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::{Context, Refusal, items};
 use crate::asr::{Chore, Job, JobError, JobState, Order, Passing, Work};
 use crate::clock::azure_time;
+use crate::fault::Target;
 use crate::scenario::Generation;
 use crate::wire::Answer;
 use crate::world::World;
@@ -155,7 +156,10 @@ fn render(world: &World, job: &Job) -> Value {
 pub(crate) fn answer(context: &mut Context<'_>, lower: &[&str]) -> Result<Answer, Refusal> {
     match (context.method, lower) {
         ("GET", []) => {
+            let target = Target { method: context.method, path: context.path, soap: None, machine: None };
+            let late = context.world.faults.late_jobs(target);
             let world = &*context.world;
+            let newest = world.now - jiff::SignedDuration::from_secs(late.into());
             let filter = context.request.query("$filter").unwrap_or_default().to_owned();
             let jobs: Vec<&Job> = world
                 .job_order
@@ -163,6 +167,7 @@ pub(crate) fn answer(context: &mut Context<'_>, lower: &[&str]) -> Result<Answer
                 .rev()
                 .filter_map(|id| world.jobs.get(id))
                 .filter(|job| job.vault == context.vault && matches_filter(job, &filter))
+                .filter(|job| job.started <= newest)
                 .collect();
             Ok(context.page(&jobs, |job| render(world, job)))
         }

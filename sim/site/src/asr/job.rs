@@ -227,6 +227,7 @@ impl World {
             | Effect::ResetAfter
             | Effect::SoapFault { .. }
             | Effect::StaleList
+            | Effect::LateJobs { .. }
             | Effect::World { .. } => None,
         }
     }
