@@ -205,15 +205,15 @@ async fn a_machine_that_the_vault_does_not_have_and_one_without_object() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_objects_for_one_machine_call_nothing() {
     let stage = Stage::up_to(DesiredPhase::Assessed, 600.0).await;
-    item(&stage, "web-01", "PlanReached", "").await;
+    stage.plan_ready(WALL).await;
     let id = stage.items().get("web-01").await.unwrap().status.unwrap().identity.item_id.unwrap();
     let mut twin = manifests(|_| ()).into_iter().find(|object| object["kind"] == "ReplicatedItem").unwrap();
     twin["metadata"]["name"] = json!("twin");
     twin["spec"]["machine"] = json!(id);
     stage.apply(vec![twin]).await;
-    item(&stage, "twin", "NotPlanned", "").await;
+    item(&stage, "twin", "WaitingForChecks", "ReplicatedItem default/web-01 describes").await;
     stage.raise(DesiredPhase::Reprotected).await;
-    let told = item(&stage, "web-01", "ChecksFailed", "ReplicatedItem default/twin describes").await;
+    let told = item(&stage, "web-01", "WaitingForChecks", "ReplicatedItem default/twin describes").await;
     assert!(told.message.contains("DescribedOnce"), "{told:?}");
     assert!(stage.verbs().is_empty(), "{:?}", stage.verbs());
     stage.items().delete("twin", &DeleteParams::default()).await.unwrap();
