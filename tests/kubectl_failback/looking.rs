@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::stage::{Stage, condition, plan, plan_status};
+use crate::stage::{Stage, condition, free, plan, plan_status};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plan_is_previewed_machine_by_machine() {
@@ -43,6 +43,72 @@ async fn a_file_is_joined_with_what_the_cluster_shows() {
     assert_eq!(stage.list("failbackplans").await.len(), 1, "nothing was applied");
     let piped = stage.typed(&["plan", "-f", "-"], &text).await;
     assert_eq!(piped.out, shown.out);
+}
+
+/// What is said in the end of a plan of two free machines with this spec besides, and the exit code.
+async fn verdict(stage: &Stage, more: Value) -> (i32, String) {
+    let mut new = plan("FailedBack");
+    new["spec"] = json!({ "desiredPhase": "FailedBack", "waves": [{ "name": "all", "items": ["a", "b"] }] });
+    new["spec"].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let ran = stage.run(&["plan", "-f", &stage.file("plan.yaml", &new.to_string())]).await;
+    let last: Vec<&str> =
+        ran.out.lines().skip_while(|line| !line.starts_with("Master targets that are full")).collect();
+    (ran.code, format!("{}{}", last[1..].join("\n"), ran.err))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_that_can_never_start_is_stopped() {
+    let stage = Stage::with_definitions(|_| {}).await;
+    stage.apply(free("a", 3)).await;
+    stage.apply(free("b", 3)).await;
+    let waves = |first: Value, second: Value| json!({ "waves": [first, second] });
+    let circle = waves(
+        json!({ "name": "one", "items": ["a"], "dependsOn": ["two"] }),
+        json!({ "name": "two", "items": ["b"], "dependsOn": ["one"] }),
+    );
+    let twice = waves(json!({ "name": "one", "items": ["a", "b"] }), json!({ "name": "two", "items": ["b"] }));
+    let past = json!({ "window": { "start": "2026-02-01T00:00:00Z", "end": "2026-02-02T00:00:00Z" } });
+    let nobody = json!({ "skip": ["a", "b"] });
+    for (spec, reason, part) in [
+        (circle, "InvalidSpec", "these waves wait for each other in a circle: one, two."),
+        (twice, "InvalidSpec", "\"b\" is in the waves \"one\" and \"two\"."),
+        (past, "InvalidSpec", "spec.window.end has passed"),
+        (nobody, "NoItems", "The plan has no machines"),
+    ] {
+        let (code, said) = verdict(&stage, spec).await;
+        assert!(said.starts_with(&format!("STOPPED {reason}: ")) && said.contains(part), "{said}");
+        assert!(code == 5 && said.ends_with("The plan would be stopped now."), "{code}: {said}");
+    }
+    assert_eq!(verdict(&stage, json!({})).await, (0, "Nothing would stop it now.".to_owned()));
+    let target = json!({
+        "apiVersion": "failback.dev/v1alpha1", "kind": "MasterTarget",
+        "metadata": { "name": "small", "namespace": "default" },
+        "spec": { "vaultRef": { "name": "vault" }, "vcenterRef": { "name": "vcenter" }, "appliance": "appliance-1", "maxDisks": 5 },
+        "status": { "id": "a-1" },
+    });
+    stage.apply(target).await;
+    let (code, said) = verdict(&stage, json!({})).await;
+    assert!(said.starts_with("STOPPED WaveTooLarge: Wave \"all\" has 6 disks") && code == 5, "{code}: {said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gates_that_open_are_waited_for() {
+    let stage = Stage::with_definitions(|_| {}).await;
+    stage.apply(free("a", 3)).await;
+    stage.apply(free("b", 3)).await;
+    let opens = json!({ "window": { "start": "2026-03-02T22:00:00Z", "end": "2026-03-03T04:00:00Z" } });
+    let approved = |step: &str| json!({ "approvals": [{ "step": step, "count": 2 }] });
+    for (spec, part) in [
+        (json!({ "suspend": true }), "somebody who resumes it (spec.suspend)"),
+        (json!({ "dryRun": true }), "somebody who ends the dry run (spec.dryRun)"),
+        (opens, "the window, which opens at Mon 2026-03-02 22:00 UTC"),
+        (approved("FailBack"), "approval of FailBack"),
+    ] {
+        let said = format!("Nothing would stop it now; it would wait for {part}.");
+        assert_eq!(verdict(&stage, spec).await, (0, said));
+    }
+    // The step lies beyond the plan.
+    assert_eq!(verdict(&stage, approved("Commit")).await, (0, "Nothing would stop it now.".to_owned()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,7 +8,10 @@ use serde_json::Value;
 use super::{cluster::Cluster, outcome::Stop};
 use crate::{
     api::{FailbackPlan, ReplicatedItem, ReplicatedItemStatus},
-    core::preview::{self, Found},
+    core::{
+        decide::plan::Declared,
+        preview::{self, Found},
+    },
 };
 
 /// What there is to look at.
@@ -17,6 +20,8 @@ pub(super) struct Looked {
     pub(super) plan: FailbackPlan,
     /// Machines of the cluster, and those of the file with nothing seen of them.
     pub(super) items: BTreeMap<String, ReplicatedItemStatus>,
+    /// Their labels.
+    pub(super) declared: BTreeMap<String, Declared>,
     /// What the plan's selectors find among them.
     pub(super) found: Found,
 }
@@ -33,7 +38,9 @@ pub(super) async fn look(cluster: &Cluster, file: Option<&Path>, name: Option<&s
     let labels = there.iter().chain(&declared).map(|item| (item.name_any(), item.labels().clone())).collect();
     items.extend(there.into_iter().map(|item| (item.name_any(), item.status.unwrap_or_default())));
     let found = preview::found(&plan, &labels);
-    Ok(Looked { plan, items, found })
+    let declared =
+        labels.into_iter().map(|(name, labels)| (name, Declared { labels, ..Declared::default() })).collect();
+    Ok(Looked { plan, items, declared, found })
 }
 
 async fn of_file(

@@ -15,6 +15,7 @@ mod hooks;
 mod issues;
 mod starts;
 mod status;
+mod stops;
 mod validity;
 mod waves;
 
@@ -29,6 +30,7 @@ pub use self::{
     found::digest,
     gates::{Asked, why_invalid},
     hooks::{HookRun, REFUSED_AGAIN},
+    stops::stops,
     waves::names_item,
 };
 use self::{hooks::Hooks, waves::Standing};
