@@ -176,6 +176,44 @@ async fn watching_ends_when_the_plan_is_ready_or_needs_a_person() {
     }
 }
 
+/// A machine with a label that plans look for.
+fn labelled(name: &str, app: &str) -> Value {
+    let mut machine = free(name, 1);
+    machine["metadata"]["labels"] = json!({ "app": app });
+    machine
+}
+
+/// A plan that finds its machines, and has started with two of them.
+async fn started_by_labels() -> (Stage, Value) {
+    let stage = Stage::with_definitions(|_| {}).await;
+    let mut by_labels = plan("FailedBack");
+    by_labels["spec"]["waves"] = json!([{ "name": "front", "selector": { "matchLabels": { "app": "web" } } }]);
+    by_labels["spec"]["approvals"] = json!([{ "step": "FailBack", "count": 1, "forbidRequester": true }]);
+    let file = by_labels.clone();
+    by_labels["metadata"]["annotations"] = json!({ "failback.dev/requested-by": "ann" });
+    stage.apply(by_labels).await;
+    stage.apply(labelled("m-1", "web")).await;
+    stage.apply(labelled("m-2", "other")).await;
+    let before = stage.run(&["status", "web"]).await;
+    assert!(before.out.contains("Wave front: 1 machine(s)\n") && before.out.contains("m-1"), "{}", before.out);
+    let mut status = plan_status(1);
+    status["waves"] =
+        json!([{ "name": "front", "total": 2, "reached": 2, "moving": 0, "stalled": 0, "items": ["m-{1..2}"] }]);
+    stage.status_of_plan(&status).await;
+    stage.apply(labelled("m-3", "web")).await;
+    (stage, file)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn machines_found_by_labels_stay_in_sight_without_a_claim() {
+    let (stage, _) = started_by_labels().await;
+    let shown = stage.run(&["status", "web"]).await.out;
+    assert!(shown.contains("Wave front: 2 machine(s), 2 FailedBack"), "{shown}");
+    assert!(shown.contains("m-1 ") && shown.contains("m-2 ") && !shown.contains("m-3"), "{shown}");
+    let json = stage.run(&["status", "web", "-o", "json"]).await.json();
+    assert_eq!(json["waves"][0]["machines"].as_array().unwrap().len(), 2);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plan_that_is_deleted_while_it_is_watched_is_told() {
     let stage = Stage::half_way().await;

@@ -1,6 +1,6 @@
 //! Where a plan and its machines stand, wave by wave.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::style::{Style, Tone, columns};
 use crate::{
     api::{FailbackPlan, Progress, ReplicatedItem, ReplicatedItemStatus},
-    core::{conditions, estimate::span},
+    core::{conditions, estimate::span, preview},
 };
 
 /// A machine by the name of its ReplicatedItem, with its status; `None` where there is no such object.
@@ -24,20 +24,25 @@ pub(super) struct View {
 }
 
 impl View {
-    /// The machines that the waves name, and those that the plan has claimed.
+    /// The machines that the waves name or find by their labels, and those that the plan has claimed. A plan that is
+    /// complete has let go of its claims, and is about the machines that it had found when it started.
     pub(super) fn of(plan: &FailbackPlan, items: &[ReplicatedItem]) -> Self {
         let uid = plan.uid().unwrap_or_default();
+        let labels = items.iter().map(|item| (item.name_any(), item.labels().clone())).collect();
+        let found = preview::found(plan, &labels);
         let mut left: BTreeMap<String, ReplicatedItemStatus> =
             items.iter().map(|item| (item.name_any(), item.status.clone().unwrap_or_default())).collect();
+        let mut seen: BTreeSet<String> = plan.spec.skip.iter().cloned().collect();
         let mut waves = Vec::new();
         for wave in &plan.spec.waves {
-            let named = wave.items.iter().filter(|name| !plan.spec.skip.contains(name));
-            let mut machines: Vec<Machine> = named.map(|name| (name.clone(), left.remove(name))).collect();
+            let names = wave.items.iter().chain(found.get(&wave.name).into_iter().flatten());
+            let names = names.filter(|name| seen.insert((*name).clone()));
+            let mut machines: Vec<Machine> = names.map(|name| (name.clone(), left.remove(name))).collect();
             let claimed = |status: &ReplicatedItemStatus| {
                 status.claim.as_ref().is_some_and(|claim| claim.plan_uid == uid && claim.wave == wave.name)
             };
-            let found: Vec<String> = left.iter().filter(|(_, s)| claimed(s)).map(|(name, _)| name.clone()).collect();
-            machines.extend(found.into_iter().map(|name| (name.clone(), left.remove(&name))));
+            let more: Vec<String> = left.iter().filter(|(_, s)| claimed(s)).map(|(name, _)| name.clone()).collect();
+            machines.extend(more.into_iter().map(|name| (name.clone(), left.remove(&name))));
             waves.push((wave.name.clone(), machines));
         }
         Self { plan: plan.clone(), waves }
