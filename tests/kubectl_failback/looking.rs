@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use failback::core::decide::plan::spec_hash;
 use serde_json::{Value, json};
 
 use crate::stage::{Stage, condition, free, plan, plan_status};
@@ -212,6 +213,26 @@ async fn machines_found_by_labels_stay_in_sight_without_a_claim() {
     assert!(shown.contains("m-1 ") && shown.contains("m-2 ") && !shown.contains("m-3"), "{shown}");
     let json = stage.run(&["status", "web", "-o", "json"]).await.json();
     assert_eq!(json["waves"][0]["machines"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_an_applied_plan_keeps_what_the_plan_is() {
+    let (stage, file) = started_by_labels().await;
+    let uid = stage.get("failbackplans", "web").await["metadata"]["uid"].clone();
+    let spec = serde_json::from_value(file["spec"].clone()).unwrap();
+    let approval = json!({
+        "apiVersion": "failback.dev/v1alpha1", "kind": "FailbackApproval",
+        "metadata": { "name": "yes", "namespace": "default" },
+        "spec": {
+            "planRef": { "name": "web" }, "planUid": uid, "specHash": spec_hash(&spec), "step": "FailBack",
+            "approver": "bob", "expiresAt": "2026-03-01T16:00:00Z",
+        },
+    });
+    stage.apply(approval).await;
+    let shown = stage.run(&["plan", "-f", &stage.file("web.yaml", &file.to_string())]).await;
+    let told = "FailBack needs 1 approval(s) by others than who asked for the plan; 1 given.";
+    assert!(shown.out.contains(told) && shown.out.contains("Nothing would stop it now."), "{shown:?}");
+    assert!(shown.out.contains("  m-2  ") && !shown.out.contains("m-3"), "as it was when it started: {}", shown.out);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, io::Read, path::Path};
 
-use kube::ResourceExt;
+use kube::{ResourceExt, core::ObjectMeta};
 use serde_json::Value;
 
 use super::{cluster::Cluster, outcome::Stop};
@@ -83,9 +83,15 @@ async fn of_file(
             return Err(Stop::usage(format!("{} holds no FailbackPlan{named}.", file.display())));
         }
     };
-    // The plan's own claims are no obstacle to it.
-    let applied = cluster.plan_if_there(&plan.name_any()).await?;
-    plan.metadata.uid = applied.and_then(|plan| plan.metadata.uid);
+    // One that is applied keeps what it is: its claims, the machines that it found, and who asked for it.
+    if let Some(applied) = cluster.plan_if_there(&plan.name_any()).await? {
+        let mut annotations = plan.metadata.annotations.take().unwrap_or_default();
+        annotations.extend(applied.metadata.annotations.clone().unwrap_or_default());
+        plan.metadata = ObjectMeta { annotations: Some(annotations), ..applied.metadata };
+        plan.status = applied.status;
+    } else {
+        (plan.metadata.uid, plan.status) = (None, None);
+    }
     Ok((plan, items))
 }
 
