@@ -13,7 +13,7 @@ use super::{
     Error,
     context::{Context, key_of},
     hooks,
-    ledger::vault_of,
+    ledger::Vaults,
     master_target,
 };
 use crate::{
@@ -123,8 +123,10 @@ fn decided(
         (name.clone(), ReplicatedItemStatus { claim, ..item.status.clone().unwrap_or_default() })
     };
     let items: BTreeMap<_, _> = objects.iter().map(with_claim).collect();
-    let declared = objects.iter().map(|(name, item)| (name.clone(), declared(item))).collect();
-    let load = ledger.load(uid, &all, limits(context), &older_plans(context, plan));
+    let vaults = Vaults::of(&context.stores.vaults.state());
+    let declare = |item: &ReplicatedItem| Declared { labels: item.labels().clone(), vault: vaults.of_item(item) };
+    let declared = objects.iter().map(|(name, item)| (name.clone(), declare(item))).collect();
+    let load = ledger.load(uid, &all, &vaults, limits(context), &older_plans(context, plan));
     let decision = decide(&PlanInput {
         name: &key.name,
         uid,
@@ -148,10 +150,6 @@ fn decided(
         }
     }
     (decision, objects)
-}
-
-fn declared(item: &ReplicatedItem) -> Declared {
-    Declared { labels: item.labels().clone(), vault: vault_of(item) }
 }
 
 /// What all plans share, with the disks that each MasterTarget allows and carries for others. One whose status

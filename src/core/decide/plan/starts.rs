@@ -256,8 +256,7 @@ impl<'i, 'a> OfWave<'i, 'a> {
             return Some(forbids(check));
         }
         if let Err(Full { limit, of, .. }) = room.load.has_call(machine.vault) {
-            let message =
-                format!("{limit} calls are in flight in RecoveryVault \"{of}\", which is the most at a time.");
+            let message = format!("{limit} calls are in flight in the vault \"{of}\", which is the most at a time.");
             return Some(("VaultBusy", message));
         }
         let powers_on = machine.reached == DesiredPhase::Reprotected && up_to >= DesiredPhase::FailedBack;
