@@ -28,6 +28,7 @@ use crate::{
             events::EventDraft,
             plan::{Declared, PlanDecision, PlanInput, decide, names_item, spec_hash},
         },
+        estimate::Measured,
         found::STATUS_LOST,
         jobs::JobsSeen,
         observed::Fact,
@@ -140,6 +141,7 @@ fn decided(
         items: &items,
         declared: &declared,
         load: &load,
+        measured: &measured(&all, &key.namespace),
         jobs,
         approvals: &approvals(context, key),
         now: context.clock.now(),
@@ -150,6 +152,13 @@ fn decided(
         }
     }
     (decision, objects)
+}
+
+/// What was measured on all machines of the namespace, as who asks with `kubectl failback plan` sees it too: a plan that
+/// was tried with a few machines tells of the next one.
+fn measured(all: &[Arc<ReplicatedItem>], namespace: &str) -> Measured {
+    let here = all.iter().filter(|item| item.namespace().as_deref() == Some(namespace));
+    Measured::of(here.filter_map(|item| item.status.as_ref()))
 }
 
 /// What all plans share, with the disks that each MasterTarget allows and carries for others. One whose status

@@ -17,6 +17,7 @@ use crate::{
     api::REQUESTED_BY_ANNOTATION,
     core::{
         decide::plan::{PlanInput, spec_hash, stops},
+        estimate::Measured,
         jobs::JobsSeen,
         preview::{PreviewInput, preview},
         schedule::load::Load,
@@ -32,8 +33,16 @@ pub(super) async fn plan(cluster: &Cluster, flags: &PlanFlags, output: Output) -
     let approvals = cluster.approvals(plan).await?;
     let now = cluster.clock.now();
     // What other plans have in use is the controller's to count.
-    let ahead =
-        preview(&PreviewInput { uid: &uid, spec: &spec, items: &looked.items, found: &looked.found, load: None, now });
+    let measured = Measured::of(looked.items.values());
+    let ahead = preview(&PreviewInput {
+        uid: &uid,
+        spec: &spec,
+        items: &looked.items,
+        found: &looked.found,
+        load: None,
+        measured: &measured,
+        now,
+    });
     let input = PlanInput {
         name: &name,
         uid: &uid,
@@ -47,6 +56,7 @@ pub(super) async fn plan(cluster: &Cluster, flags: &PlanFlags, output: Output) -
         items: &looked.items,
         declared: &looked.declared,
         load: &Load::of(cluster.limits().await?, &[], &BTreeSet::new()),
+        measured: &measured,
         jobs: &JobsSeen::NotYet,
         approvals: &approvals,
         now,

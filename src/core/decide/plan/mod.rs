@@ -39,7 +39,7 @@ use crate::{
         Claim, DesiredPhase, FailbackApprovalSpec, FailbackPlanSpec, FailbackPlanStatus, HookStatus,
         ReplicatedItemStatus,
     },
-    core::{jobs::JobsSeen, schedule::load::Load},
+    core::{estimate::Measured, jobs::JobsSeen, schedule::load::Load},
 };
 
 /// What is declared of a machine, as far as it concerns plans.
@@ -79,6 +79,8 @@ pub struct PlanInput<'a> {
     pub declared: &'a BTreeMap<String, Declared>,
     /// What all plans have in use of what they share.
     pub load: &'a Load,
+    /// What was measured on machines of the namespace, of this plan or not.
+    pub measured: &'a Measured,
     /// The Jobs of the plan's hooks.
     pub jobs: &'a JobsSeen,
     /// Approvals that name this plan.

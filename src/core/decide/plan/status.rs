@@ -57,6 +57,7 @@ pub(super) fn status(
         items: input.items,
         found: &found.collect(),
         load: Some(input.load),
+        measured: input.measured,
         now: input.now,
     };
     let going = Going { moving: counts.moving > 0, held: is_held(input, standings) || !run.hooks_failed.is_empty() };
