@@ -171,10 +171,36 @@ async fn watching_ends_when_the_plan_is_ready_or_needs_a_person() {
         let (ran, ()) = tokio::join!(stage.run(&args), later);
         assert_eq!(ran.code, code, "{ran:?}");
         let lines: Vec<&str> = ran.out.lines().collect();
-        assert!(lines[0].ends_with("db-01  Reprotecting WaitingForSynchronisation"), "{lines:#?}");
+        let first = "db-01  Reprotecting WaitingForSynchronisation  25%  1 h 30 min left";
+        assert!(lines[0].ends_with(first), "{lines:#?}");
         assert_eq!(lines.len(), 5, "each line once, and the one that changed: {lines:#?}");
         assert!(lines[4].ends_with(told), "{lines:#?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn plain_lines_tell_each_tenth_of_a_transfer() {
+    let stage = Stage::half_way().await;
+    let follows = || {
+        let mut asked = stage.api.record().into_iter();
+        asked.any(|request| request.verb == "watch" && request.resource == "replicateditems")
+    };
+    let later = async {
+        while !follows() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        for percent in [26, 29, 31] {
+            tokio::time::sleep(Duration::from_millis(900)).await;
+            let progress = json!({ "progress": { "percent": percent, "text": format!("{percent}%") } });
+            stage.patch_status("replicateditems", "db-01", &progress).await;
+        }
+        tokio::time::sleep(Duration::from_millis(900)).await;
+        stage.delete_plan().await;
+    };
+    let args = ["status", "web", "--watch"];
+    let (ran, ()) = tokio::join!(stage.run(&args), later);
+    let told: Vec<&str> = ran.out.lines().filter(|line| line.contains("  db-01  ")).collect();
+    assert!(told.len() == 2 && told[1].contains("WaitingForSynchronisation  31%  "), "{ran:?}");
 }
 
 /// A machine with a label that plans look for.

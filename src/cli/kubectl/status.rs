@@ -136,21 +136,48 @@ impl View {
         lines
     }
 
-    /// One line per machine, as it is printed when it changes.
-    pub(super) fn lines(&self) -> BTreeMap<String, String> {
+    /// One line per machine, by its name.
+    pub(super) fn lines(&self, style: Style, now: Timestamp) -> BTreeMap<String, Line> {
         let of = |(name, status): &Machine| {
-            let line =
-                status.as_ref().map_or_else(|| "ItemNotFound".to_owned(), |s| format!("{:?} {}", s.phase, reason(s)));
+            let line = status.as_ref().map_or_else(|| Line::plain("ItemNotFound".to_owned()), |s| line(s, style, now));
             (name.clone(), line)
         };
-        let mut lines: BTreeMap<String, String> = self.waves.iter().flat_map(|(_, m)| m).map(of).collect();
+        let mut lines: BTreeMap<String, Line> = self.waves.iter().flat_map(|(_, m)| m).map(of).collect();
         let status = self.plan.status.as_ref();
         if let Some(ready) = status.and_then(|status| conditions::find(&status.conditions, "Ready")) {
             let done = status.map(|status| status.summary.done.as_str()).unwrap_or_default();
-            lines.insert(format!("plan/{}", self.plan.name_any()), format!("{done} {}", ready.reason));
+            lines.insert(format!("plan/{}", self.plan.name_any()), Line::plain(format!("{done} {}", ready.reason)));
         }
         lines
     }
+}
+
+/// A line of a log that somebody follows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Line {
+    pub(super) text: String,
+    /// It is written anew when this changes: each tenth of a transfer, and not each percent of hundreds of machines.
+    pub(super) mark: String,
+}
+
+impl Line {
+    fn plain(text: String) -> Self {
+        Self { mark: text.clone(), text }
+    }
+}
+
+fn line(status: &ReplicatedItemStatus, style: Style, now: Timestamp) -> Line {
+    let stands = format!("{:?} {}", status.phase, reason(status));
+    let Some(progress) = &status.progress else { return Line::plain(stands) };
+    let mark = progress.percent.map_or_else(|| progress.text.clone(), |percent| (percent / 10).to_string());
+    let left = left(progress, now).map(|left| format!("  {left} left")).unwrap_or_default();
+    Line { text: format!("{stands}  {}{left}", bar(progress, style)), mark: format!("{stands} {mark}") }
+}
+
+/// How long a step still takes, by the estimate.
+fn left(progress: &Progress, now: Timestamp) -> Option<String> {
+    let ends = progress.estimated_completion.as_ref().filter(|at| at.0 > now)?;
+    Some(span(now.duration_until(ends.0).as_secs()))
 }
 
 fn reason(status: &ReplicatedItemStatus) -> String {
@@ -169,7 +196,6 @@ fn row(name: &str, status: Option<&ReplicatedItemStatus>, style: Style, now: Tim
         ];
     };
     let progress = status.progress.as_ref();
-    let ends = progress.and_then(|progress| progress.estimated_completion.as_ref()).filter(|at| at.0 > now);
     let reason = reason(status);
     let stalled = conditions::is_true(&status.conditions, "Stalled");
     vec![
@@ -177,7 +203,7 @@ fn row(name: &str, status: Option<&ReplicatedItemStatus>, style: Style, now: Tim
         format!("{:?}", status.phase),
         status.runs_in.clone().unwrap_or_default(),
         progress.map(|progress| bar(progress, style)).unwrap_or_default(),
-        ends.map(|at| span(now.duration_until(at.0).as_secs())).unwrap_or_default(),
+        progress.and_then(|progress| left(progress, now)).unwrap_or_default(),
         if stalled { style.paint(Tone::Bad, &reason) } else { reason },
     ]
 }
