@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use failback::{
     api::{Hook, JobTemplate, ReplicatedItemSpec, ReplicatedItemStatus},
     core::jobs::{
-        ENVIRONMENT, Environment, JobEnd, JobOrder, OWNER_LABEL, body, look, name, of_hook, of_item, unfit, why_waiting,
+        ENVIRONMENT, Environment, JobEnd, JobOrder, OWNER_LABEL, body, has_run, look, name, of_hook, of_item, unfit,
+        why_waiting,
     },
 };
 use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
@@ -140,4 +141,27 @@ fn what_a_pod_waits_for_is_told_in_the_same_words_each_time() {
     assert_eq!(why_waiting(&[waiting("ContainerCreating", "")]), "Its pod starts.");
     let unscheduled = json!({ "conditions": [{ "type": "PodScheduled", "status": "False", "message": "0/3 nodes" }] });
     assert_eq!(why_waiting(&[pod(unscheduled)]), "Its pod is not scheduled: 0/3 nodes");
+}
+
+#[test]
+fn a_container_that_never_started_did_not_run() {
+    let pod = |status: Value| serde_json::from_value::<Pod>(json!({ "metadata": {}, "status": status })).unwrap();
+    let container = |kind: &str, state: Value| {
+        pod(json!({ kind: [{
+            "name": "main", "image": "x:1", "imageID": "", "ready": false, "restartCount": 0, "state": state,
+        }] }))
+    };
+    let main = |state: Value| container("containerStatuses", state);
+    let exit =
+        |code: i32, reason: &str| json!({ "terminated": { "exitCode": code, "reason": reason, "message": "m" } });
+    assert!(has_run(&[main(json!({ "running": {} }))]) && has_run(&[main(exit(1, "Error"))]));
+    let pull = main(json!({ "waiting": { "reason": "ImagePullBackOff" } }));
+    assert!(!has_run(&[]) && !has_run(&[pull.clone()]) && has_run(&[pull, main(exit(0, "Completed"))]));
+    let no_program = main(exit(128, "StartError"));
+    assert!(!has_run(std::slice::from_ref(&no_program)));
+    assert_eq!(why_waiting(&[no_program]), "Container \"main\" cannot be started: m");
+    assert!(!has_run(&[container("initContainerStatuses", exit(1, "Error"))]), "what it was made for did not run");
+    let evicted = pod(json!({ "phase": "Failed", "reason": "Evicted", "message": "The node was low on memory." }));
+    assert!(!has_run(std::slice::from_ref(&evicted)));
+    assert_eq!(why_waiting(&[evicted]), "Its pod failed: Evicted The node was low on memory.");
 }

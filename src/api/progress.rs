@@ -11,7 +11,7 @@ pub enum EstimateBasis {
     Declared,
     /// This machine's own progress.
     Measured,
-    /// The same step of other machines of the plan.
+    /// The same step of other machines of the namespace.
     MeasuredElsewhere,
     /// A figure of the one public recording by the vendor. It says what is usual, and nothing about this site.
     Typical,

@@ -116,7 +116,7 @@ pub struct StepEstimate {
     pub time: Result<Timed, String>,
 }
 
-/// What was measured on all machines of a plan.
+/// What was measured on machines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Measured {
     seconds: BTreeMap<Step, Vec<i64>>,
@@ -232,7 +232,7 @@ impl Ahead<'_> {
         let whole = median(measured.seconds.get(&step))
             .map(|seconds| Timed { seconds, basis: EstimateBasis::MeasuredElsewhere })
             .or_else(|| typical().map(|seconds| Timed { seconds, basis: EstimateBasis::Typical }))
-            .ok_or_else(|| format!("{word} was not measured on any machine of the plan yet"))?;
+            .ok_or_else(|| format!("{word} was not measured on any machine yet"))?;
         if !running {
             return Ok(whole);
         }

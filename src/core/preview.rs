@@ -36,6 +36,8 @@ pub struct PreviewInput<'a> {
     pub found: &'a Found,
     /// What all plans have in use; `None` where that is not known.
     pub load: Option<&'a Load>,
+    /// What was measured on machines of the namespace, of this plan or not.
+    pub measured: &'a Measured,
     /// The time.
     pub now: Timestamp,
 }
@@ -148,13 +150,12 @@ pub struct StepTime {
 
 /// Looks ahead.
 pub fn preview(input: &PreviewInput<'_>) -> Preview {
-    let measured = Measured::of(input.items.values());
     let waves: Vec<WavePreview> = members(input)
         .into_iter()
         .map(|(name, max_concurrent, items)| WavePreview {
             name: name.to_owned(),
             max_concurrent,
-            machines: items.into_iter().map(|item| machine(input, item, &measured)).collect(),
+            machines: items.into_iter().map(|item| machine(input, item)).collect(),
         })
         .collect();
     let hooks: Vec<_> = input.spec.hooks.iter().filter_map(|hook| of_hook(hook, &waves)).collect();
@@ -190,7 +191,7 @@ fn members<'a>(input: &PreviewInput<'a>) -> Vec<(&'a str, i32, Vec<&'a str>)> {
     spec.waves.iter().map(|wave| (wave.name.as_str(), wave.max_concurrent, of(wave))).collect()
 }
 
-fn machine(input: &PreviewInput<'_>, name: &str, measured: &Measured) -> MachinePreview {
+fn machine(input: &PreviewInput<'_>, name: &str) -> MachinePreview {
     let Some(status) = input.items.get(name) else {
         let message = format!("There is no ReplicatedItem \"{name}\" in this namespace.");
         let blockers = vec![blocker(name, "ItemNotFound", &message, "Apply it, or take it out of the plan.")];
@@ -198,7 +199,7 @@ fn machine(input: &PreviewInput<'_>, name: &str, measured: &Measured) -> Machine
     };
     let desired = input.spec.desired_phase;
     let soak = input.spec.commit.soak();
-    let steps = estimate::machine(status, desired, soak, measured, input.now);
+    let steps = estimate::machine(status, desired, soak, input.measured, input.now);
     let mut blockers = blockers(input, name, status);
     if let Err(why) = &steps
         && blockers.is_empty()

@@ -106,11 +106,12 @@ impl NetworkProber {
     }
 }
 
-/// Whether a probe may go where a host's name leads, whatever the name says.
+/// Whether a probe may go where a host's name leads, whatever the name says. What is refused is not looked at, so that
+/// nothing is said of the machine.
 fn admitted(host: &str, found: &[SocketAddr], allow_loopback: bool) -> Result<(), ProbeSeen> {
     let refused = found.iter().find_map(|at| Some((at.ip(), address::refusal(at.ip(), allow_loopback)?)));
     refused.map_or(Ok(()), |(ip, what)| {
-        Err(ProbeSeen::Bad(format!("\"{host}\" is {what} ({ip}): a probe does not go there.")))
+        Err(ProbeSeen::Inconclusive(format!("\"{host}\" is {what} ({ip}): a probe does not go there.")))
     })
 }
 
@@ -144,7 +145,7 @@ mod tests {
             ["169.254.169.254", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "168.63.129.16", "fd00:ec2::254"]
         {
             let seen = admitted("metadata.example.com", &[at("10.1.2.3"), at(second)], true);
-            let Err(ProbeSeen::Bad(why)) = seen else { panic!("{second}: {seen:?}") };
+            let Err(ProbeSeen::Inconclusive(why)) = seen else { panic!("{second}: {seen:?}") };
             assert_eq!(
                 why,
                 format!(

@@ -21,6 +21,8 @@ use crate::{
 const TTL: i64 = 120;
 /// How long the listing of Jobs may take, and Kubernetes to say that a Job has passed its deadline.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How often the pods of a Job are looked at, of which none has been seen to run.
+const PODS_AGAIN: Duration = Duration::from_secs(5);
 
 /// The machine that is looked at.
 #[derive(Clone, Debug)]
@@ -60,14 +62,55 @@ impl JobLooks<'_> {
             },
         };
         let limit = Duration::from_secs(u64::try_from(probe.timeout_seconds).unwrap_or(10).max(10));
-        let end = self.until(key, Instant::now() + self.clock.wall(limit) + PATIENCE, || {
-            let (_, found) = self.watch.of_owner(&key.namespace, &about.uid);
-            jobs::look(found.iter().find(|job| job.name_any() == name)?, None).end
-        });
-        match end.await {
-            Some(JobEnd::Succeeded) => ProbeSeen::Good("Its Job succeeded.".to_owned()),
-            Some(JobEnd::Failed(why)) => ProbeSeen::Bad(format!("Its Job failed: {}.", why.trim_end_matches('.'))),
-            None => ProbeSeen::Inconclusive("Its Job was not seen to end within its time.".to_owned()),
+        let (end, ran) = self.ended(key, about, &name, Instant::now() + self.clock.wall(limit) + PATIENCE).await;
+        match (end, ran) {
+            (Some(JobEnd::Succeeded), _) => ProbeSeen::Good("Its Job succeeded.".to_owned()),
+            (Some(JobEnd::Failed(why)), Ok(())) => {
+                ProbeSeen::Bad(format!("Its Job failed: {}.", why.trim_end_matches('.')))
+            }
+            // A registry that is down says nothing about the machine.
+            (Some(JobEnd::Failed(why)), Err(last)) => ProbeSeen::Inconclusive(format!(
+                "Its Job failed, and none of its containers was seen to run ({}). {last}",
+                why.trim_end_matches('.')
+            )),
+            (None, Ok(())) => ProbeSeen::Inconclusive("Its Job was not seen to end within its time.".to_owned()),
+            (None, Err(last)) => {
+                ProbeSeen::Inconclusive(format!("Its Job was not seen to end within its time. {last}"))
+            }
+        }
+    }
+
+    /// How a Job ended, and whether a container of it ran, or what it waited for last. Pods that never ran are gone once
+    /// their Job has passed its deadline, so that they are looked at before.
+    async fn ended(
+        &self,
+        key: &Key,
+        about: &About,
+        name: &str,
+        limit: Instant,
+    ) -> (Option<JobEnd>, Result<(), String>) {
+        let mut ran = Err("Its pods were not seen.".to_owned());
+        loop {
+            let next = limit.min(Instant::now() + self.clock.wall(PODS_AGAIN));
+            let end = self.until(key, if ran.is_ok() { limit } else { next }, || {
+                let (_, found) = self.watch.of_owner(&key.namespace, &about.uid);
+                jobs::look(found.iter().find(|job| job.name_any() == name)?, None).end
+            });
+            let end = end.await;
+            if let Err(last) = &mut ran
+                && end != Some(JobEnd::Succeeded)
+            {
+                match timeout_at(Instant::now() + PATIENCE, self.watch.pods(&key.namespace, name)).await {
+                    Ok(Ok(pods)) if jobs::has_run(&pods) => ran = Ok(()),
+                    Ok(Ok(pods)) if pods.is_empty() => {}
+                    Ok(Ok(pods)) => *last = jobs::why_waiting(&pods),
+                    Ok(Err(error)) => *last = format!("Its pods cannot be listed: {error}."),
+                    Err(_) => *last = "Its pods could not be listed in time.".to_owned(),
+                }
+            }
+            if end.is_some() || Instant::now() >= limit {
+                return (end, ran);
+            }
         }
     }
 

@@ -13,7 +13,7 @@ use std::{
 use kube::{Resource, ResourceExt};
 
 use crate::{
-    api::{Claim, ReplicatedItem, ReplicatedItemStatus},
+    api::{Claim, RecoveryVault, ReplicatedItem, ReplicatedItemStatus},
     core::schedule::load::{Limits, Load, Machine},
 };
 
@@ -80,11 +80,12 @@ impl Ledger {
         &self,
         plan: &str,
         items: &[Arc<ReplicatedItem>],
+        vaults: &Vaults,
         limits: Limits,
         older: &BTreeSet<String>,
     ) -> Load {
         let empty = ReplicatedItemStatus::default();
-        let vaults: Vec<String> = items.iter().map(|item| vault_of(item)).collect();
+        let vaults: Vec<String> = items.iter().map(|item| vaults.of_item(item)).collect();
         let machines: Vec<Machine<'_>> = items
             .iter()
             .zip(&vaults)
@@ -102,7 +103,70 @@ fn recorded(item: &ReplicatedItem) -> Option<&Claim> {
     item.status.as_ref().and_then(|status| status.claim.as_ref())
 }
 
-/// An item's vault, by a name that is unique among all namespaces.
-pub(super) fn vault_of(item: &ReplicatedItem) -> String {
-    format!("{}/{}", item.namespace().unwrap_or_default(), item.spec.vault_ref.name)
+/// What the RecoveryVaults stand for. Two namespaces may declare the same vault, which has its limit of calls once.
+#[derive(Debug, Default)]
+pub(super) struct Vaults(HashMap<String, String>);
+
+impl Vaults {
+    pub(super) fn of(declared: &[Arc<RecoveryVault>]) -> Self {
+        let by_name = |vault: &Arc<RecoveryVault>| {
+            let spec = &vault.spec;
+            // Azure compares them without regard to case.
+            let id = format!("{}/{}/{}", spec.subscription_id, spec.resource_group, spec.vault_name).to_lowercase();
+            (format!("{}/{}", vault.namespace().unwrap_or_default(), vault.name_any()), id)
+        };
+        Self(declared.iter().map(by_name).collect())
+    }
+
+    /// An item's vault, by a name that is unique among all namespaces; that of the object, where there is none.
+    pub(super) fn of_item(&self, item: &ReplicatedItem) -> String {
+        let name = format!("{}/{}", item.namespace().unwrap_or_default(), item.spec.vault_ref.name);
+        self.0.get(&name).cloned().unwrap_or(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::core::schedule::load::CALLS_PER_VAULT;
+
+    fn object<K: serde::de::DeserializeOwned>(namespace: &str, name: &str, spec: Value, status: Value) -> Arc<K> {
+        let metadata = json!({ "namespace": namespace, "name": name, "uid": format!("{namespace}/{name}") });
+        Arc::new(serde_json::from_value(json!({ "metadata": metadata, "spec": spec, "status": status })).unwrap())
+    }
+
+    fn vault(namespace: &str, group: &str) -> Arc<RecoveryVault> {
+        let spec = json!({
+            "subscriptionId": "aaaaaaaa-0000-4000-8000-000000000000", "resourceGroup": group, "vaultName": "vault",
+            "credential": { "managedIdentity": {} },
+        });
+        object(namespace, "main", spec, Value::Null)
+    }
+
+    #[test]
+    fn one_vault_that_two_namespaces_declare_has_its_calls_once() {
+        let items: Vec<Arc<ReplicatedItem>> = (0..CALLS_PER_VAULT)
+            .map(|number| {
+                let namespace = if number % 2 == 0 { "one" } else { "two" };
+                let spec = json!({
+                    "vaultRef": { "name": "main" }, "vcenterRef": { "name": "c" }, "machine": format!("m-{number}"),
+                });
+                let status = json!({
+                    "phase": "FailedOver", "conditions": [], "checks": [],
+                    "claim": { "plan": "p", "planUid": "uid", "upTo": "Reprotected", "wave": "w", "soakSeconds": 0 },
+                });
+                object(namespace, &format!("m-{number}"), spec, status)
+            })
+            .collect();
+        let has_room = |declared: &[Arc<RecoveryVault>]| {
+            let vaults = Vaults::of(declared);
+            let load = Ledger::default().load("uid", &items, &vaults, Limits::default(), &BTreeSet::new());
+            load.has_call(&vaults.of_item(&items[0])).is_ok()
+        };
+        assert!(!has_room(&[vault("one", "Site"), vault("two", "site")]));
+        assert!(has_room(&[vault("one", "site"), vault("two", "other")]));
+        assert!(has_room(&[]), "without the objects nothing tells that it is the same");
+    }
 }

@@ -13,7 +13,7 @@ use super::{
     Error,
     context::{Context, key_of},
     hooks,
-    ledger::vault_of,
+    ledger::Vaults,
     master_target,
 };
 use crate::{
@@ -28,6 +28,7 @@ use crate::{
             events::EventDraft,
             plan::{Declared, PlanDecision, PlanInput, decide, names_item, spec_hash},
         },
+        estimate::Measured,
         found::STATUS_LOST,
         jobs::JobsSeen,
         observed::Fact,
@@ -123,8 +124,10 @@ fn decided(
         (name.clone(), ReplicatedItemStatus { claim, ..item.status.clone().unwrap_or_default() })
     };
     let items: BTreeMap<_, _> = objects.iter().map(with_claim).collect();
-    let declared = objects.iter().map(|(name, item)| (name.clone(), declared(item))).collect();
-    let load = ledger.load(uid, &all, limits(context), &older_plans(context, plan));
+    let vaults = Vaults::of(&context.stores.vaults.state());
+    let declare = |item: &ReplicatedItem| Declared { labels: item.labels().clone(), vault: vaults.of_item(item) };
+    let declared = objects.iter().map(|(name, item)| (name.clone(), declare(item))).collect();
+    let load = ledger.load(uid, &all, &vaults, limits(context), &older_plans(context, plan));
     let decision = decide(&PlanInput {
         name: &key.name,
         uid,
@@ -138,6 +141,7 @@ fn decided(
         items: &items,
         declared: &declared,
         load: &load,
+        measured: &measured(&all, &key.namespace),
         jobs,
         approvals: &approvals(context, key),
         now: context.clock.now(),
@@ -150,8 +154,11 @@ fn decided(
     (decision, objects)
 }
 
-fn declared(item: &ReplicatedItem) -> Declared {
-    Declared { labels: item.labels().clone(), vault: vault_of(item) }
+/// What was measured on all machines of the namespace, as who asks with `kubectl failback plan` sees it too: a plan that
+/// was tried with a few machines tells of the next one.
+fn measured(all: &[Arc<ReplicatedItem>], namespace: &str) -> Measured {
+    let here = all.iter().filter(|item| item.namespace().as_deref() == Some(namespace));
+    Measured::of(here.filter_map(|item| item.status.as_ref()))
 }
 
 /// What all plans share, with the disks that each MasterTarget allows and carries for others. One whose status

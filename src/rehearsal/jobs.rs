@@ -15,7 +15,7 @@ use k8s_openapi::api::{
 };
 use kube::{
     Api, Client, ResourceExt,
-    api::{DeleteParams, Patch, PatchParams, PostParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
     runtime::{WatchStreamExt, watcher, watcher::Event},
 };
 use serde_json::{Value, json};
@@ -83,10 +83,13 @@ impl Play {
                 "message": "Job has reached the specified backoff limit",
             }),
             Ok(Err(error)) => return Err(error),
-            Err(_) => json!({
-                "type": "Failed", "status": "True", "reason": "DeadlineExceeded",
-                "message": "Job was active longer than specified deadline",
-            }),
+            Err(_) => {
+                self.end_pods().await?;
+                json!({
+                    "type": "Failed", "status": "True", "reason": "DeadlineExceeded",
+                    "message": "Job was active longer than specified deadline",
+                })
+            }
         };
         self.report(json!({ "active": 0, "ready": 0, "conditions": [condition] })).await?;
         if let Some(ttl) = spec.ttl_seconds_after_finished.and_then(|seconds| u64::try_from(seconds).ok()) {
@@ -110,6 +113,18 @@ impl Play {
     async fn report(&self, status: Value) -> Result<(), kube::Error> {
         let patch = Patch::Merge(json!({ "status": status }));
         self.jobs().patch_status(&self.name(), &PatchParams::default(), &patch).await?;
+        Ok(())
+    }
+
+    /// What has not ended by the deadline is deleted, as Kubernetes does.
+    async fn end_pods(&self) -> Result<(), kube::Error> {
+        let ours = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={}", self.name()));
+        for pod in self.pods().list(&ours).await? {
+            let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+            if !matches!(phase, Some("Succeeded" | "Failed")) {
+                self.pods().delete(&pod.name_any(), &DeleteParams::default()).await?;
+            }
+        }
         Ok(())
     }
 

@@ -54,7 +54,7 @@ fn without_a_measurement_jobs_are_typical_and_transfers_unknown() {
     assert_eq!(told(&item, DesiredPhase::Committed, &Measured::default(), 0), expected);
     let classic = ReplicatedItemStatus { generation: Some("Classic".to_owned()), ..item };
     let steps = told(&classic, DesiredPhase::FailedBack, &Measured::default(), 0);
-    assert_eq!(steps[2], "FailBack FailBack was not measured on any machine of the plan yet");
+    assert_eq!(steps[2], "FailBack FailBack was not measured on any machine yet");
 }
 
 #[test]

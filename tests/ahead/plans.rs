@@ -3,6 +3,7 @@
 use failback::{
     api::{CheckResult, CheckStatus, DesiredPhase, EstimateBasis, ReplicatedItemStatus},
     core::{
+        estimate::Measured,
         preview::{PreviewInput, preview},
         stage::Stage,
     },
@@ -31,6 +32,7 @@ fn ahead(case: &Case) -> failback::core::preview::Preview {
         items: &case.items,
         found: &Default::default(),
         load: None,
+        measured: &Measured::of(case.items.values().chain(&case.others)),
         now: case.now,
     })
 }
@@ -54,6 +56,26 @@ fn what_stops_a_machine_now_is_about_its_next_call() {
     let told: Vec<_> = totals.blockers.iter().map(|b| format!("{} {}", b.item, b.reason)).collect();
     assert_eq!(told, ["a Early", "b ItemClaimed", "c Late", "gone ItemNotFound"]);
     assert_eq!(totals.blocked, 4);
+}
+
+#[test]
+fn what_machines_of_other_plans_measured_tells_of_this_one() {
+    let mut case = Case::new("Reprotected", &[&[("a", Stage::FailedOver)]]);
+    let location = serde_json::json!({
+        "decided": "Original", "reason": "", "transfer": "Changes", "bytes": 60_000_000_000_i64,
+    });
+    case.items.get_mut("a").unwrap().location = serde_json::from_value(location.clone()).unwrap();
+    let told = |case: &Case| case.decide().status.preview.unwrap().estimated_seconds;
+    assert_eq!(told(&case), None, "no rate was measured yet");
+    let mut other = status(Stage::ReadyToFailBack, None);
+    other.location = serde_json::from_value(location).unwrap();
+    let timing = serde_json::json!({
+        "verb": "SyncToVMware", "startedAt": at(-60), "endedAt": at(-50), "seconds": 600, "bytes": 60_000_000_000_i64,
+    });
+    other.timings = vec![serde_json::from_value(timing).unwrap()];
+    case.others.push(other);
+    assert!(told(&case).is_some_and(|seconds| seconds > 600), "{:?}", told(&case));
+    assert_eq!(told(&case), ahead(&case).totals().estimated_seconds, "and so says who asks");
 }
 
 #[test]
@@ -204,6 +226,7 @@ fn disks_that_other_plans_have_in_use_make_the_end_unknown() {
                 items: &case.items,
                 found: &Default::default(),
                 load: Some(input.load),
+                measured: input.measured,
                 now: case.now,
             })
             .estimate

@@ -336,6 +336,39 @@ async fn a_job_as_a_probe_holds_the_commit_until_it_succeeds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_probe_whose_job_never_ran_holds_the_commit_and_undoes_nothing() {
+    let stage = Stage::with(SPEED, |object| {
+        if object["kind"] == "ReplicatedItem" {
+            let mut template = template("true");
+            template["spec"]["template"]["spec"]["containers"][0]["image"] = json!("registry.invalid/smoke:1");
+            object["spec"]["verification"] = json!({ "probes": [{
+                "name": "smoke", "job": { "jobTemplate": template }, "timeoutSeconds": 600, "intervalSeconds": 60,
+                "failureThreshold": 1,
+            }] });
+        }
+        if object["kind"] == "FailbackPlan" {
+            object["spec"]["commit"] = json!({ "policy": "Verified", "soakSeconds": 60, "onProbeFailure": "Cancel" });
+        }
+    })
+    .await;
+    let verified = || async {
+        let status = stage.items().get("web-01").await.unwrap().status.unwrap_or_default();
+        let verified = conditions::find(&status.conditions, "Verified").cloned();
+        verified.filter(|verified| verified.status == "False").map(|verified| (verified.reason, verified.message))
+    };
+    let told = |seen: &Option<(String, String)>| {
+        seen.as_ref().is_some_and(|(reason, _)| ["ProbesFailed", "ProbesInconclusive"].contains(&reason.as_str()))
+    };
+    let (reason, message) = stage.wait(WALL, verified, told).await.unwrap().unwrap();
+    assert_eq!(reason, "ProbesInconclusive", "{message}");
+    let told =
+        ["none of its containers was seen to run", "DeadlineExceeded", "registry.invalid/smoke:1\" cannot be pulled"];
+    assert!(told.iter().all(|part| message.contains(part)), "{message}");
+    assert_eq!(stage.verbs(), ["reProtect", "plannedFailover"], "nothing is undone, and nothing committed");
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_plan_without_hooks_asks_for_no_jobs() {
     let stage = Stage::with(SPEED, |_| ()).await;
     stage.plan_ready(WALL).await;

@@ -71,8 +71,8 @@ impl Stage {
         let status = object.get("status").cloned();
         self.api.apply(object).await.unwrap();
         if let Some(status) = status {
-            let plural = if kind == "FailbackPlan" { "failbackplans" } else { "replicateditems" };
-            self.patch_status(plural, name.as_str().unwrap(), &status).await;
+            let plural = format!("{}s", kind.as_str().unwrap().to_lowercase());
+            self.patch_status(&plural, name.as_str().unwrap(), &status).await;
         }
     }
 
@@ -213,6 +213,17 @@ pub(crate) fn item(name: &str, status: &Value) -> Value {
         "spec": { "machine": name, "vaultRef": { "name": "vault" }, "vcenterRef": { "name": "vcenter" } },
         "status": status,
     })
+}
+
+/// A machine in Azure that nothing holds.
+pub(crate) fn free(name: &str, disks: i32) -> Value {
+    let status = json!({
+        "observedGeneration": 1, "phase": "FailedOver", "runsIn": "Azure", "generation": "Modernized", "checks": [],
+        "disks": disks,
+        "conditions": [condition("Ready", "True", "Observed", "The machine runs in Azure.")],
+        "target": { "appliance": "appliance-1", "applianceId": "a-1", "datastore": "ds-1", "host": "esx-1" },
+    });
+    item(name, &status)
 }
 
 fn claim(uid: &Value, wave: &str, up_to: &str) -> Value {

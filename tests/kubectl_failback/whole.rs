@@ -63,6 +63,7 @@ async fn the_calls_made_are_the_calls_previewed() {
         items: &statuses,
         found: &Default::default(),
         load: None,
+        measured: &Default::default(),
         now: rehearsal.clock.now(),
     };
     let ahead = preview::preview(&input);

@@ -379,6 +379,7 @@ fn with_plan<T>(
         items: &items.collect(),
         declared: &BTreeMap::new(),
         load: &Load::default(),
+        measured: &Default::default(),
         jobs: &failback::core::jobs::JobsSeen::NotYet,
         approvals: &approvals,
         now: time(state.now),

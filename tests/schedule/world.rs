@@ -180,6 +180,7 @@ impl World {
             items: &items,
             declared: &declared,
             load: &load,
+            measured: &Default::default(),
             jobs: &failback::core::jobs::JobsSeen::NotYet,
             approvals: &[],
             now: self.now,

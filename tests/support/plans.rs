@@ -11,6 +11,7 @@ use failback::{
         action::Verb,
         conditions,
         decide::plan::{Asked, Declared, PlanDecision, PlanInput, decide, permits, spec_hash, why_invalid},
+        estimate::Measured,
         jobs::JobsSeen,
         schedule::load::{Limits, Load, Machine},
         stage::Stage,
@@ -29,7 +30,7 @@ pub struct Case {
     pub status: FailbackPlanStatus,
     pub items: BTreeMap<String, ReplicatedItemStatus>,
     pub labels: BTreeMap<String, BTreeMap<String, String>>,
-    /// Machines of other plans, of the same vault.
+    /// Machines of other plans, of the same vault and namespace.
     pub others: Vec<ReplicatedItemStatus>,
     /// Plans that come before this one.
     pub older: Vec<String>,
@@ -104,6 +105,7 @@ impl Case {
             items: &self.items,
             declared: &declared,
             load: &Load::of(self.limits.clone(), &machines, &older),
+            measured: &Measured::of(self.items.values().chain(&self.others)),
             jobs: &self.jobs,
             approvals: &self.approvals,
             now: self.now,

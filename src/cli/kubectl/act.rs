@@ -5,7 +5,7 @@ use std::io::{BufRead, Write};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{
-    Api,
+    Api, ResourceExt,
     api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams},
     core::ObjectMeta,
 };
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     api::{ABANDON_ANNOTATION, FailbackApproval, FailbackApprovalSpec, FailbackPlan, Reference, ReplicatedItem},
-    core::{conditions, found::STATUS_LOST},
+    core::{conditions, found::STATUS_LOST, preview},
 };
 
 /// Field manager of all changes.
@@ -168,11 +168,13 @@ pub(super) async fn cancel(cluster: &Cluster, flags: &CancelFlags) -> Result<Don
     Ok(Done::new(cluster, "cancel", plan, changed, text).with("request", request))
 }
 
-/// The machines that a plan names or has claimed.
+/// The machines that a plan names, finds by their labels, or has claimed.
 async fn machines(cluster: &Cluster, name: &str) -> Result<Vec<String>, Stop> {
-    let plan = cluster.plan(name).await?;
+    let (plan, items) = (cluster.plan(name).await?, cluster.items().await?);
+    let labels = items.iter().map(|item| (item.name_any(), item.labels().clone())).collect();
     let mut names: Vec<String> = plan.spec.waves.iter().flat_map(|wave| wave.items.iter().cloned()).collect();
-    for item in cluster.items().await? {
+    names.extend(preview::found(&plan, &labels).into_values().flatten());
+    for item in items {
         let claim = item.status.as_ref().and_then(|status| status.claim.as_ref());
         let ours = claim.is_some_and(|claim| Some(&claim.plan_uid) == plan.metadata.uid.as_ref());
         names.extend(item.metadata.name.filter(|_| ours));

@@ -1,8 +1,8 @@
 //! The cluster, as the caller may see it.
 
-use std::{collections::BTreeSet, fmt::Debug, time::Duration};
+use std::{fmt::Debug, time::Duration};
 
-use k8s_openapi::{api::authentication::v1::SelfSubjectReview, apimachinery::pkg::apis::meta::v1::Time};
+use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use kube::{
     Api, Client, Config, Resource, ResourceExt,
     api::{ListParams, PostParams},
@@ -15,18 +15,14 @@ use super::{
     outcome::{Asked, Stop},
 };
 use crate::{
-    api::{
-        ApprovalStep, FailbackApproval, FailbackPlan, FailbackPlanSpec, REQUESTED_BY_ANNOTATION, ReplicatedItem, Window,
-    },
-    core::{
-        action::Verb,
-        decide::plan::{Asked as PlanAsked, spec_hash, why_invalid},
-    },
+    api::{FailbackApproval, FailbackApprovalSpec, FailbackPlan, MasterTarget, ReplicatedItem},
+    core::schedule::load::Limits,
     ports::SharedClock,
 };
 
 pub(super) const PLANS: &str = "failbackplans.failback.dev";
 const ITEMS: &str = "replicateditems.failback.dev";
+const TARGETS: &str = "mastertargets.failback.dev";
 pub(super) const APPROVALS: &str = "failbackapprovals.failback.dev";
 const VIEWER: &str = "failback-viewer";
 
@@ -94,40 +90,25 @@ impl Cluster {
         self.list(ITEMS).await
     }
 
-    /// What people hold a plan back by, or have to consent to.
-    pub(super) async fn gates(&self, plan: &FailbackPlan, spec: &FailbackPlanSpec) -> Result<Vec<String>, Stop> {
-        let mut gates = Vec::new();
-        if spec.suspend {
-            gates.push("The plan is suspended: nothing new starts.".to_owned());
+    /// What each master target carries, where one is declared. Whose status does not say yet which it is counts as one
+    /// that carries what all do.
+    pub(super) async fn limits(&self) -> Result<Limits, Stop> {
+        let targets: Vec<MasterTarget> = self.list(TARGETS).await?;
+        let of = |target: &MasterTarget| Some((target.status.as_ref()?.id.clone()?, target.spec.disk_limit(), 0));
+        Ok(Limits::declared(targets.iter().filter_map(of)))
+    }
+
+    /// The approvals that name a plan. None names one that is not applied.
+    pub(super) async fn approvals(&self, plan: &FailbackPlan) -> Result<Vec<FailbackApprovalSpec>, Stop> {
+        if plan.spec.approvals.is_empty() || plan.metadata.uid.is_none() {
+            return Ok(Vec::new());
         }
-        if spec.dry_run {
-            gates.push("The plan is a dry run: no call is made.".to_owned());
-        }
-        if let Some(window) = &spec.window {
-            gates.push(told(window));
-        }
-        if spec.approvals.is_empty() {
-            return Ok(gates);
-        }
-        let uid = plan.metadata.uid.as_deref().unwrap_or_default();
-        let requester = plan.annotations().get(REQUESTED_BY_ANNOTATION).map(String::as_str);
-        let asked = PlanAsked { uid, spec, spec_hash: &spec_hash(spec), requester };
-        let approvals: Vec<FailbackApproval> = if uid.is_empty() { Vec::new() } else { self.list(APPROVALS).await? };
-        let now = self.clock.now();
-        let ahead =
-            |step: &ApprovalStep| Verb::parse(step.as_str()).is_some_and(|verb| verb.leads_to() <= spec.desired_phase);
-        for demanded in spec.approvals.iter().filter(|demanded| ahead(&demanded.step)) {
-            let counts = approvals.iter().map(|approval| &approval.spec).filter(|approval| {
-                approval.plan_ref.name == plan.name_any()
-                    && approval.step == demanded.step
-                    && why_invalid(approval, &asked, now).is_none()
-            });
-            let approvers: BTreeSet<&str> = counts.map(|approval| approval.approver.as_str()).collect();
-            let step = demanded.step.as_str();
-            let others = if demanded.forbid_requester { " by others than who asked for the plan" } else { "" };
-            gates.push(format!("{step} needs {} approval(s){others}; {} given.", demanded.count, approvers.len()));
-        }
-        Ok(gates)
+        let all: Vec<FailbackApproval> = self.list(APPROVALS).await?;
+        let name = plan.name_any();
+        let names_it = |approval: &FailbackApproval| {
+            approval.spec.plan_ref.name == name && approval.metadata.deletion_timestamp.is_none()
+        };
+        Ok(all.into_iter().filter(names_it).map(|approval| approval.spec).collect())
     }
 
     /// The name under which the caller is signed in.
@@ -139,18 +120,4 @@ impl Cluster {
             Stop::usage("the API server does not tell under which name you are signed in: give it with --approver.")
         })
     }
-}
-
-/// When steps start that need the window.
-fn told(window: &Window) -> String {
-    let zone = &window.time_zone;
-    let often = window.cron.as_ref().map(|cron| {
-        let minutes = window.duration_minutes.unwrap_or_default();
-        format!("at \"{cron}\" ({zone}), for {minutes} minutes each")
-    });
-    let once = || {
-        let at = |time: &Option<Time>| time.as_ref().map_or("any time".to_owned(), |time| format!("{:.0}", time.0));
-        format!("from {} to {}", at(&window.start), at(&window.end))
-    };
-    format!("FailBack and Commit start in the window alone: {}.", often.unwrap_or_else(once))
 }

@@ -2,13 +2,16 @@
 
 use std::{collections::BTreeMap, io::Read, path::Path};
 
-use kube::ResourceExt;
+use kube::{ResourceExt, core::ObjectMeta};
 use serde_json::Value;
 
 use super::{cluster::Cluster, outcome::Stop};
 use crate::{
     api::{FailbackPlan, ReplicatedItem, ReplicatedItemStatus},
-    core::preview::{self, Found},
+    core::{
+        decide::plan::Declared,
+        preview::{self, Found},
+    },
 };
 
 /// What there is to look at.
@@ -17,6 +20,8 @@ pub(super) struct Looked {
     pub(super) plan: FailbackPlan,
     /// Machines of the cluster, and those of the file with nothing seen of them.
     pub(super) items: BTreeMap<String, ReplicatedItemStatus>,
+    /// Their labels.
+    pub(super) declared: BTreeMap<String, Declared>,
     /// What the plan's selectors find among them.
     pub(super) found: Found,
 }
@@ -33,7 +38,9 @@ pub(super) async fn look(cluster: &Cluster, file: Option<&Path>, name: Option<&s
     let labels = there.iter().chain(&declared).map(|item| (item.name_any(), item.labels().clone())).collect();
     items.extend(there.into_iter().map(|item| (item.name_any(), item.status.unwrap_or_default())));
     let found = preview::found(&plan, &labels);
-    Ok(Looked { plan, items, found })
+    let declared =
+        labels.into_iter().map(|(name, labels)| (name, Declared { labels, ..Declared::default() })).collect();
+    Ok(Looked { plan, items, declared, found })
 }
 
 async fn of_file(
@@ -76,9 +83,15 @@ async fn of_file(
             return Err(Stop::usage(format!("{} holds no FailbackPlan{named}.", file.display())));
         }
     };
-    // The plan's own claims are no obstacle to it.
-    let applied = cluster.plan_if_there(&plan.name_any()).await?;
-    plan.metadata.uid = applied.and_then(|plan| plan.metadata.uid);
+    // One that is applied keeps what it is: its claims, the machines that it found, and who asked for it.
+    if let Some(applied) = cluster.plan_if_there(&plan.name_any()).await? {
+        let mut annotations = plan.metadata.annotations.take().unwrap_or_default();
+        annotations.extend(applied.metadata.annotations.clone().unwrap_or_default());
+        plan.metadata = ObjectMeta { annotations: Some(annotations), ..applied.metadata };
+        plan.status = applied.status;
+    } else {
+        (plan.metadata.uid, plan.status) = (None, None);
+    }
     Ok((plan, items))
 }
 

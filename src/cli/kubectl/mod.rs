@@ -4,8 +4,10 @@
 
 mod act;
 mod cluster;
+mod gates;
 mod manifest;
 mod outcome;
+mod plan;
 mod preview_text;
 mod status;
 mod style;
@@ -21,7 +23,6 @@ use self::{cluster::Cluster, outcome::Stop, style::Style};
 use crate::{
     api::{ApprovalStep, DesiredPhase},
     cli::clock::{FastClock, WallClock},
-    core::preview::{PreviewInput, preview},
     ports::SharedClock,
 };
 
@@ -206,7 +207,7 @@ async fn answer(flags: Flags) -> Result<ExitCode, Stop> {
     };
     let cluster = Cluster::connect(&access, clock).await?;
     let done = match command {
-        Command::Plan(flags) => return plan(&cluster, &flags, access.output).await,
+        Command::Plan(flags) => return plan::plan(&cluster, &flags, access.output).await,
         Command::Status(StatusFlags { name: Some(name), watch: true }) => {
             return watch::until_settled(&cluster, &name, access.output).await;
         }
@@ -241,33 +242,6 @@ fn say(text: &str) -> Result<(), Stop> {
 
 fn pretty(value: &Value) -> String {
     format!("{value:#}")
-}
-
-async fn plan(cluster: &Cluster, flags: &PlanFlags, output: Output) -> Result<ExitCode, Stop> {
-    let looked = manifest::look(cluster, flags.file.as_deref(), flags.name.as_deref()).await?;
-    let mut spec = looked.plan.spec.clone();
-    spec.desired_phase = flags.up_to.unwrap_or(spec.desired_phase);
-    let uid = looked.plan.metadata.uid.clone().unwrap_or_default();
-    let (items, found, now) = (&looked.items, &looked.found, cluster.clock.now());
-    // What other plans have in use is the controller's to count.
-    let input = PreviewInput { uid: &uid, spec: &spec, items, found, load: None, now };
-    let ahead = preview(&input);
-    let name = looked.plan.metadata.name.clone().unwrap_or_default();
-    let gates = cluster.gates(&looked.plan, &spec).await?;
-    let totals = ahead.totals();
-    let blocked = totals.blocked > 0;
-    match output {
-        Output::Json => say(&pretty(&json!({
-            "plan": name,
-            "namespace": cluster.namespace,
-            "applied": !uid.is_empty(),
-            "totals": totals,
-            "gates": gates,
-            "preview": ahead,
-        })))?,
-        Output::Text => say(preview_text::render(&name, &ahead, &gates, Style::of_stdout()).trim_end())?,
-    }
-    Ok(if blocked { ExitCode::from(outcome::BLOCKED) } else { ExitCode::SUCCESS })
 }
 
 async fn status(cluster: &Cluster, name: Option<&str>, output: Output) -> Result<ExitCode, Stop> {

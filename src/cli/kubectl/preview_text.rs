@@ -1,6 +1,9 @@
 //! A preview for people: each machine with its calls, what would stop it, and the time.
 
-use super::style::{Style, Tone};
+use super::{
+    gates::Gate,
+    style::{Style, Tone},
+};
 use crate::{
     api::{EstimateBasis, Transfer},
     core::{
@@ -9,7 +12,7 @@ use crate::{
     },
 };
 
-pub(super) fn render(name: &str, preview: &Preview, gates: &[String], style: Style) -> String {
+pub(super) fn render(name: &str, preview: &Preview, gates: &[Gate], stops: &[(&str, String)], style: Style) -> String {
     let totals = preview.totals();
     let calls: i32 = totals.calls.iter().map(|calls| calls.count).sum();
     let mut lines = vec![style.paint(
@@ -21,7 +24,7 @@ pub(super) fn render(name: &str, preview: &Preview, gates: &[String], style: Sty
             bytes(totals.bytes, totals.bytes_unknown),
         ),
     )];
-    lines.extend(gates.iter().cloned());
+    lines.extend(gates.iter().map(|gate| gate.told.clone()));
     for wave in &preview.waves {
         lines.push(String::new());
         let most = format!("Wave {}: {} machine(s), {} at a time", wave.name, wave.machines.len(), wave.max_concurrent);
@@ -37,11 +40,23 @@ pub(super) fn render(name: &str, preview: &Preview, gates: &[String], style: Sty
     lines.push(
         "Master targets that are full (MasterTargetFull) are not foretold here: the plan's status does.".to_owned(),
     );
-    lines.push(match totals.blocked {
-        0 => style.paint(Tone::Good, "Nothing would stop it now."),
-        blocked => style.paint(Tone::Bad, &format!("{blocked} machine(s) would be stopped now.")),
-    });
+    lines.extend(
+        stops.iter().map(|(reason, message)| format!("{} {reason}: {message}", style.paint(Tone::Bad, "STOPPED"))),
+    );
+    lines.push(verdict(totals.blocked, gates, stops, style));
     lines.join("\n")
+}
+
+fn verdict(blocked: i32, gates: &[Gate], stops: &[(&str, String)], style: Style) -> String {
+    let machines = format!("{blocked} machine(s) would be stopped now.");
+    let waits: Vec<&str> = gates.iter().filter_map(|gate| gate.waits_for.as_deref()).collect();
+    match (stops.is_empty(), blocked, waits.is_empty()) {
+        (false, 0, _) => style.paint(Tone::Bad, "The plan would be stopped now."),
+        (false, _, _) => style.paint(Tone::Bad, &format!("The plan would be stopped now. Besides, {machines}")),
+        (true, 0, true) => style.paint(Tone::Good, "Nothing would stop it now."),
+        (true, 0, false) => format!("Nothing would stop it now; it would wait for {}.", waits.join(", ")),
+        (true, _, _) => style.paint(Tone::Bad, &machines),
+    }
 }
 
 fn bytes(known: i64, unknown: i32) -> String {

@@ -1,6 +1,6 @@
 //! Where a plan and its machines stand, wave by wave.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::style::{Style, Tone, columns};
 use crate::{
     api::{FailbackPlan, Progress, ReplicatedItem, ReplicatedItemStatus},
-    core::{conditions, estimate::span},
+    core::{conditions, estimate::span, preview},
 };
 
 /// A machine by the name of its ReplicatedItem, with its status; `None` where there is no such object.
@@ -24,20 +24,25 @@ pub(super) struct View {
 }
 
 impl View {
-    /// The machines that the waves name, and those that the plan has claimed.
+    /// The machines that the waves name or find by their labels, and those that the plan has claimed. A plan that is
+    /// complete has let go of its claims, and is about the machines that it had found when it started.
     pub(super) fn of(plan: &FailbackPlan, items: &[ReplicatedItem]) -> Self {
         let uid = plan.uid().unwrap_or_default();
+        let labels = items.iter().map(|item| (item.name_any(), item.labels().clone())).collect();
+        let found = preview::found(plan, &labels);
         let mut left: BTreeMap<String, ReplicatedItemStatus> =
             items.iter().map(|item| (item.name_any(), item.status.clone().unwrap_or_default())).collect();
+        let mut seen: BTreeSet<String> = plan.spec.skip.iter().cloned().collect();
         let mut waves = Vec::new();
         for wave in &plan.spec.waves {
-            let named = wave.items.iter().filter(|name| !plan.spec.skip.contains(name));
-            let mut machines: Vec<Machine> = named.map(|name| (name.clone(), left.remove(name))).collect();
+            let names = wave.items.iter().chain(found.get(&wave.name).into_iter().flatten());
+            let names = names.filter(|name| seen.insert((*name).clone()));
+            let mut machines: Vec<Machine> = names.map(|name| (name.clone(), left.remove(name))).collect();
             let claimed = |status: &ReplicatedItemStatus| {
                 status.claim.as_ref().is_some_and(|claim| claim.plan_uid == uid && claim.wave == wave.name)
             };
-            let found: Vec<String> = left.iter().filter(|(_, s)| claimed(s)).map(|(name, _)| name.clone()).collect();
-            machines.extend(found.into_iter().map(|name| (name.clone(), left.remove(&name))));
+            let more: Vec<String> = left.iter().filter(|(_, s)| claimed(s)).map(|(name, _)| name.clone()).collect();
+            machines.extend(more.into_iter().map(|name| (name.clone(), left.remove(&name))));
             waves.push((wave.name.clone(), machines));
         }
         Self { plan: plan.clone(), waves }
@@ -131,21 +136,48 @@ impl View {
         lines
     }
 
-    /// One line per machine, as it is printed when it changes.
-    pub(super) fn lines(&self) -> BTreeMap<String, String> {
+    /// One line per machine, by its name.
+    pub(super) fn lines(&self, style: Style, now: Timestamp) -> BTreeMap<String, Line> {
         let of = |(name, status): &Machine| {
-            let line =
-                status.as_ref().map_or_else(|| "ItemNotFound".to_owned(), |s| format!("{:?} {}", s.phase, reason(s)));
+            let line = status.as_ref().map_or_else(|| Line::plain("ItemNotFound".to_owned()), |s| line(s, style, now));
             (name.clone(), line)
         };
-        let mut lines: BTreeMap<String, String> = self.waves.iter().flat_map(|(_, m)| m).map(of).collect();
+        let mut lines: BTreeMap<String, Line> = self.waves.iter().flat_map(|(_, m)| m).map(of).collect();
         let status = self.plan.status.as_ref();
         if let Some(ready) = status.and_then(|status| conditions::find(&status.conditions, "Ready")) {
             let done = status.map(|status| status.summary.done.as_str()).unwrap_or_default();
-            lines.insert(format!("plan/{}", self.plan.name_any()), format!("{done} {}", ready.reason));
+            lines.insert(format!("plan/{}", self.plan.name_any()), Line::plain(format!("{done} {}", ready.reason)));
         }
         lines
     }
+}
+
+/// A line of a log that somebody follows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Line {
+    pub(super) text: String,
+    /// It is written anew when this changes: each tenth of a transfer, and not each percent of hundreds of machines.
+    pub(super) mark: String,
+}
+
+impl Line {
+    fn plain(text: String) -> Self {
+        Self { mark: text.clone(), text }
+    }
+}
+
+fn line(status: &ReplicatedItemStatus, style: Style, now: Timestamp) -> Line {
+    let stands = format!("{:?} {}", status.phase, reason(status));
+    let Some(progress) = &status.progress else { return Line::plain(stands) };
+    let mark = progress.percent.map_or_else(|| progress.text.clone(), |percent| (percent / 10).to_string());
+    let left = left(progress, now).map(|left| format!("  {left} left")).unwrap_or_default();
+    Line { text: format!("{stands}  {}{left}", bar(progress, style)), mark: format!("{stands} {mark}") }
+}
+
+/// How long a step still takes, by the estimate.
+fn left(progress: &Progress, now: Timestamp) -> Option<String> {
+    let ends = progress.estimated_completion.as_ref().filter(|at| at.0 > now)?;
+    Some(span(now.duration_until(ends.0).as_secs()))
 }
 
 fn reason(status: &ReplicatedItemStatus) -> String {
@@ -164,7 +196,6 @@ fn row(name: &str, status: Option<&ReplicatedItemStatus>, style: Style, now: Tim
         ];
     };
     let progress = status.progress.as_ref();
-    let ends = progress.and_then(|progress| progress.estimated_completion.as_ref()).filter(|at| at.0 > now);
     let reason = reason(status);
     let stalled = conditions::is_true(&status.conditions, "Stalled");
     vec![
@@ -172,7 +203,7 @@ fn row(name: &str, status: Option<&ReplicatedItemStatus>, style: Style, now: Tim
         format!("{:?}", status.phase),
         status.runs_in.clone().unwrap_or_default(),
         progress.map(|progress| bar(progress, style)).unwrap_or_default(),
-        ends.map(|at| span(now.duration_until(at.0).as_secs())).unwrap_or_default(),
+        progress.and_then(|progress| left(progress, now)).unwrap_or_default(),
         if stalled { style.paint(Tone::Bad, &reason) } else { reason },
     ]
 }

@@ -114,6 +114,7 @@ struct Screen {
     style: Style,
     output: Output,
     drawn: usize,
+    /// What of each line was told.
     told: BTreeMap<String, String>,
 }
 
@@ -130,14 +131,14 @@ impl Screen {
         }
     }
 
-    /// Each machine whose line changed.
+    /// Each machine whose line says something new.
     fn tell(&mut self, cluster: &Cluster, view: &View) -> Result<(), Stop> {
-        let lines = view.lines();
-        let now = format!("{:.0}", cluster.clock.now());
-        for (name, line) in lines.iter().filter(|(name, line)| self.told.get(*name) != Some(*line)) {
-            say(&format!("{now}  {name}  {line}"))?;
+        let now = cluster.clock.now();
+        let lines = view.lines(self.style, now);
+        for (name, line) in lines.iter().filter(|(name, line)| self.told.get(*name) != Some(&line.mark)) {
+            say(&format!("{now:.0}  {name}  {}", line.text))?;
         }
-        self.told = lines;
+        self.told = lines.into_iter().map(|(name, line)| (name, line.mark)).collect();
         Ok(())
     }
 

@@ -33,7 +33,7 @@ fn rule(view: &View<'_>) -> Verdict {
     }
     if let Some(stuck) = probes.iter().find(|probe| probe.is_inconclusive(view.now)) {
         let remedy = by_waiver!(
-            "A probe that cannot tell does not pass. See that VMware Tools run in the guest, or name a host that can be reached in spec.verification."
+            "A probe that cannot tell does not pass. Mend what it names: VMware Tools must run in the guest, a host in spec.verification be one that a probe may reach, a Job's image be there to pull."
         );
         return Verdict::failed(format!("{} It cannot tell.", stuck.sentence()), remedy);
     }

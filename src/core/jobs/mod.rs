@@ -9,7 +9,7 @@ mod tail;
 pub use self::{
     body::{JobOrder, MOST_BYTES, body, label_of_owner, name, unfit},
     env::{ENVIRONMENT, Environment, of_hook, of_item},
-    seen::{JobEnd, JobSeen, JobsSeen, Refusal, look, why_waiting},
+    seen::{JobEnd, JobSeen, JobsSeen, Refusal, has_run, look, why_waiting},
     tail::tail,
 };
 

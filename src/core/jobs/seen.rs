@@ -94,11 +94,40 @@ pub fn why_waiting(pods: &[Pod]) -> String {
             format!("Its pod is not scheduled: {}", clipped(why))
         })
     };
-    container.or_else(unscheduled).unwrap_or_else(|| "Its pod starts.".to_owned())
+    // Turned away by the kubelet, or evicted.
+    let refused = || {
+        let status = status.filter(|status| status.phase.as_deref() == Some("Failed"))?;
+        let (reason, why) = (status.reason.as_deref()?, status.message.as_deref().unwrap_or_default());
+        Some(format!("Its pod failed: {reason} {}", clipped(why)).trim_end().to_owned())
+    };
+    container.or_else(unscheduled).or_else(refused).unwrap_or_else(|| "Its pod starts.".to_owned())
+}
+
+/// Whether a container of these pods ran: what it was made for, and not one that only prepares that. One that could not
+/// be started has ended, and did not run.
+pub fn has_run(pods: &[Pod]) -> bool {
+    let ran = |container: &ContainerStatus| {
+        let state = [container.state.as_ref(), container.last_state.as_ref()];
+        let mut ended = state.into_iter().flatten().filter_map(|state| state.terminated.as_ref());
+        let running = container.state.as_ref().is_some_and(|state| state.running.is_some());
+        running || ended.any(|ended| !never_started(ended.reason.as_deref()))
+    };
+    let containers = |pod: &Pod| pod.status.as_ref().and_then(|status| status.container_statuses.clone());
+    pods.iter().filter_map(containers).flatten().any(|container| ran(&container))
+}
+
+/// The runtime's reasons for a container that ended without having run: its command is not there, or is no program.
+fn never_started(reason: Option<&str>) -> bool {
+    matches!(reason, Some("StartError" | "ContainerCannotRun"))
 }
 
 fn stuck(container: &ContainerStatus) -> Option<String> {
-    let waiting = container.state.as_ref()?.waiting.as_ref()?;
+    let state = container.state.as_ref()?;
+    if let Some(ended) = state.terminated.as_ref().filter(|ended| never_started(ended.reason.as_deref())) {
+        let why = clipped(ended.message.as_deref().unwrap_or_default());
+        return Some(format!("Container \"{}\" cannot be started: {why}", container.name).trim_end().to_owned());
+    }
+    let waiting = state.waiting.as_ref()?;
     let reason = waiting.reason.as_deref().unwrap_or_default();
     match reason {
         "" | "PodInitializing" | "ContainerCreating" => None,

@@ -135,6 +135,7 @@ impl Run {
             items: &self.statuses().await,
             found: &preview::found(&plan, &labels),
             load: None,
+            measured: &Default::default(),
             now: self.stage.rehearsal.clock.now(),
         });
         let of_library: Calls = ahead

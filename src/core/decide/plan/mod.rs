@@ -15,6 +15,7 @@ mod hooks;
 mod issues;
 mod starts;
 mod status;
+mod stops;
 mod validity;
 mod waves;
 
@@ -29,6 +30,7 @@ pub use self::{
     found::digest,
     gates::{Asked, why_invalid},
     hooks::{HookRun, REFUSED_AGAIN},
+    stops::stops,
     waves::names_item,
 };
 use self::{hooks::Hooks, waves::Standing};
@@ -37,7 +39,7 @@ use crate::{
         Claim, DesiredPhase, FailbackApprovalSpec, FailbackPlanSpec, FailbackPlanStatus, HookStatus,
         ReplicatedItemStatus,
     },
-    core::{jobs::JobsSeen, schedule::load::Load},
+    core::{estimate::Measured, jobs::JobsSeen, schedule::load::Load},
 };
 
 /// What is declared of a machine, as far as it concerns plans.
@@ -77,6 +79,8 @@ pub struct PlanInput<'a> {
     pub declared: &'a BTreeMap<String, Declared>,
     /// What all plans have in use of what they share.
     pub load: &'a Load,
+    /// What was measured on machines of the namespace, of this plan or not.
+    pub measured: &'a Measured,
     /// The Jobs of the plan's hooks.
     pub jobs: &'a JobsSeen,
     /// Approvals that name this plan.

@@ -12,7 +12,7 @@ use crate::{
     api::{Cancelled, CheckStatus, Claim, ClaimWaiver, DesiredPhase, HookOutcome},
     core::{
         checks, conditions,
-        schedule::load::{self, Full, Limits, Load, MASTER_TARGET_FULL, WAITING_FOR_OBSERVATION},
+        schedule::load::{self, Full, Load, MASTER_TARGET_FULL, WAITING_FOR_OBSERVATION},
     },
 };
 
@@ -256,8 +256,7 @@ impl<'i, 'a> OfWave<'i, 'a> {
             return Some(forbids(check));
         }
         if let Err(Full { limit, of, .. }) = room.load.has_call(machine.vault) {
-            let message =
-                format!("{limit} calls are in flight in RecoveryVault \"{of}\", which is the most at a time.");
+            let message = format!("{limit} calls are in flight in the vault \"{of}\", which is the most at a time.");
             return Some(("VaultBusy", message));
         }
         let powers_on = machine.reached == DesiredPhase::Reprotected && up_to >= DesiredPhase::FailedBack;
@@ -295,7 +294,7 @@ impl<'i, 'a> OfWave<'i, 'a> {
         if !came_late || !goes_on || load::is_attached(status.phase) {
             return None;
         }
-        if let Some(hold) = no_target(machine).or_else(|| self.too_large(load.limits())) {
+        if let Some(hold) = no_target(machine).or_else(|| self.wave.too_large(self.input, load.limits())) {
             return Some(hold);
         }
         load.take_disks(&self.wave.disks(self.input, |other| other.name == machine.name)).err().map(full)
@@ -326,17 +325,9 @@ impl<'i, 'a> OfWave<'i, 'a> {
         }
         let missing =
             |machine: &Standing<'a>| !machine.status.is_some_and(|status| load::attached(status, machine.ours));
-        self.too_large(load.limits()).or_else(|| load.take_disks(&self.wave.disks(self.input, missing)).err().map(full))
-    }
-
-    fn too_large(&self, limits: &Limits) -> Option<Hold> {
-        let all = self.wave.disks(self.input, |_| true);
-        let (target, disks) = all.iter().find(|(target, disks)| **disks > limits.disks(target))?;
-        let (limit, wave) = (limits.disks(target), &self.wave.wave.name);
-        let message = format!(
-            "Wave \"{wave}\" has {disks} disks for the master target {target}, which carries {limit}: split the wave, or send some of its machines through another one with spec.masterTargetRef."
-        );
-        Some(("WaveTooLarge", message))
+        self.wave
+            .too_large(self.input, load.limits())
+            .or_else(|| load.take_disks(&self.wave.disks(self.input, missing)).err().map(full))
     }
 
     fn written(&self, machine: &Standing<'_>, held: Ceiling, cancel: Option<String>) -> Claim {

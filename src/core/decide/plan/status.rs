@@ -6,6 +6,7 @@ use super::{
     PlanInput, deletion,
     gates::{self, ceiling, unapproved},
     issues::issues,
+    stops::NO_ITEMS,
     waves::{Resolved, Standing, is_verified},
 };
 use crate::{
@@ -56,6 +57,7 @@ pub(super) fn status(
         items: input.items,
         found: &found.collect(),
         load: Some(input.load),
+        measured: input.measured,
         now: input.now,
     };
     let going = Going { moving: counts.moving > 0, held: is_held(input, standings) || !run.hooks_failed.is_empty() };
@@ -208,9 +210,7 @@ impl Seen<'_, '_> {
             return summary(false, false, true, "InvalidSpec", why);
         }
         if standings.is_empty() {
-            let message =
-                "The plan has no machines: no object has the labels of its selectors, or all are in spec.skip.";
-            return summary(false, false, true, "NoItems", message);
+            return summary(false, false, true, "NoItems", NO_ITEMS);
         }
         if counts.reached == counts.total {
             let message = format!("All {} machine(s) are {desired}.", counts.total);

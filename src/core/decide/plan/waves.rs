@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{PlanInput, cancel, failures, hooks::Hooks};
+use super::{
+    PlanInput, cancel, failures,
+    hooks::{Hold, Hooks},
+};
 use crate::{
     api::{
         Cancelled, Claim, DesiredPhase, FailbackPlanSpec, FailbackPlanStatus, ItemPhase, ReplicatedItemStatus, Wave,
@@ -12,7 +15,7 @@ use crate::{
         found::STATUS_LOST,
         journal, names,
         schedule::{
-            load::{self, begins, granted, phase_reached},
+            load::{self, Limits, begins, granted, phase_reached},
             order::depends_on,
         },
     },
@@ -198,6 +201,17 @@ impl<'a> Resolved<'a> {
             }
         }
         needs
+    }
+
+    /// Why the wave never begins: a master target carries fewer disks than the wave has for it.
+    pub(super) fn too_large(&self, input: &PlanInput<'_>, limits: &Limits) -> Option<Hold> {
+        let all = self.disks(input, |_| true);
+        let (target, disks) = all.iter().find(|(target, disks)| **disks > limits.disks(target))?;
+        let (limit, wave) = (limits.disks(target), &self.wave.name);
+        let message = format!(
+            "Wave \"{wave}\" has {disks} disks for the master target {target}, which carries {limit}: split the wave, or send some of its machines through another one with spec.masterTargetRef."
+        );
+        Some(("WaveTooLarge", message))
     }
 }
 
