@@ -251,8 +251,10 @@ impl Seen<'_, '_> {
         let Self { input, standings, counts, issues, .. } = *self;
         let desired = input.spec.desired_phase.as_str();
         if counts.moving == 0 {
-            let gate = ceiling(input, lowest(standings));
-            if !gate.held_by.is_empty() {
+            let lowest = lowest(standings);
+            let gate = ceiling(input, lowest);
+            // A gate that lies further on holds nobody yet: what does is told, and nobody opens the gate for nothing.
+            if !gate.held_by.is_empty() && gate.up_to <= lowest {
                 let never = gate.message == gates::PAST;
                 return summary(false, false, never, gate.held_by, &gate.message);
             }
@@ -261,9 +263,9 @@ impl Seen<'_, '_> {
                 let message = format!("{} ({})", issue.message, issue.items.join(", "));
                 return summary(false, false, false, reason, &message);
             }
-            if let Some((reason, message)) = standings.iter().filter_map(hold).min_by_key(|(reason, _)| rank(reason)) {
+            if let Some((reason, message)) = standings.iter().filter_map(hold).min_by_key(rank) {
                 let done = format!("{} of {} machine(s) are {desired}. {message}", counts.reached, counts.total);
-                let stalled = matches!(reason, "WaveTooLarge" | STATUS_LOST);
+                let stalled = matches!(reason, "WaveTooLarge" | STATUS_LOST) || message == gates::PAST;
                 return summary(false, goes_on_by_itself(reason), stalled, reason, &done);
             }
         }
@@ -333,13 +335,16 @@ fn hold(standing: &Standing<'_>) -> Option<(&'static str, String)> {
     Some((reason, claim.held_message.clone()))
 }
 
-/// Which hold is told of several: those that need a person, then those of hooks, which nothing else shows.
-fn rank(reason: &str) -> u8 {
-    match reason {
+/// Which hold is told of several: those that need a person, then those of hooks, which nothing else shows. An approval
+/// that some of the machines wait for comes before what the others wait for: they go on once it is given.
+fn rank((reason, message): &(&'static str, String)) -> u8 {
+    match *reason {
         STATUS_LOST | "HookFailed" => 0,
         "WaveTooLarge" => 1,
+        _ if message == gates::PAST => 1,
         "HookRunning" => 2,
-        _ => 3,
+        "ApprovalRequired" => 3,
+        _ => 4,
     }
 }
 
