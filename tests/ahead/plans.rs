@@ -57,6 +57,19 @@ fn what_stops_a_machine_now_is_about_its_next_call() {
 }
 
 #[test]
+fn what_the_plan_waives_stops_no_machine_of_its_dry_run() {
+    let mut case = Case::new("Committed", &[&[("a", Stage::FailedOver), ("b", Stage::FailedOver)]]);
+    case.items.values_mut().for_each(|item| item.checks = vec![failing("DatastoreHasSpace", &["Reprotect"])]);
+    let waiver = serde_json::json!([{ "check": "DatastoreHasSpace", "items": ["b"], "reason": "It is thin." }]);
+    case.spec.waivers = serde_json::from_value(waiver).unwrap();
+    case.spec.dry_run = true;
+    let preview = case.pass().status.preview.unwrap();
+    assert!(case.items["b"].claim.is_none());
+    let told: Vec<_> = preview.blockers.iter().map(|b| format!("{} {}", b.item, b.reason)).collect();
+    assert_eq!(told, ["a DatastoreHasSpace"]);
+}
+
+#[test]
 fn calls_follow_the_generation_and_the_desired_phase() {
     let mut case = Case::new("Protected", &[&[("classic", Stage::FailedOver), ("modern", Stage::ReadyToFailBack)]]);
     case.items.get_mut("classic").unwrap().generation = Some("Classic".to_owned());

@@ -84,3 +84,47 @@ fn a_window_that_never_opens_again_needs_a_person_whatever_the_others_wait_for()
     assert_eq!(ready(&mut case).reason, "WindowClosed");
     assert!(is_stalled(&case));
 }
+
+#[test]
+fn a_plan_that_only_shows_what_it_would_do_keeps_no_machine_from_another() {
+    let stages = [("a", Stage::FailedOver), ("b", Stage::ReadyToFailBack)];
+    let mut dry = Case::new("Committed", &[&stages]);
+    dry.spec.dry_run = true;
+    assert_eq!(ready(&mut dry).reason, "DryRun");
+    assert!(dry.items.values().all(|item| item.claim.is_none()));
+    let preview = dry.status.preview.clone().unwrap();
+    assert_eq!((preview.machines, preview.calls.len(), preview.blocked), (2, 3, 0), "it still shows what it would do");
+
+    let mut invalid = Case::new("Committed", &[&stages]);
+    set(&mut invalid.spec.waivers, json!([{ "check": "Nonsense", "reason": "Why not." }]));
+    assert_eq!(ready(&mut invalid).reason, "InvalidSpec");
+    assert!(invalid.items.values().all(|item| item.claim.is_none()));
+
+    // What was claimed before the plan became one is given back.
+    let mut later = Case::new("Committed", &[&stages]);
+    later.spec.suspend = true;
+    later.pass();
+    assert!(later.items.values().all(|item| item.claim.is_some()), "a suspended plan is meant to go on");
+    later.spec.dry_run = true;
+    later.pass();
+    assert!(later.items.values().all(|item| item.claim.is_none()));
+}
+
+#[test]
+fn a_started_plan_keeps_its_machines_when_it_becomes_a_dry_run_or_invalid() {
+    let spoil: [(&str, fn(&mut Case)); 2] = [
+        ("DryRun", |case| case.spec.dry_run = true),
+        ("InvalidSpec", |case| set(&mut case.spec.waivers, json!([{ "check": "Nonsense", "reason": "Why not." }]))),
+    ];
+    for (reason, spoil) in spoil {
+        let mut case = Case::new("Committed", &[&[("a", Stage::FailedOver), ("b", Stage::FailedBack)]]);
+        case.pass();
+        assert!(case.status.started_at.is_some());
+        spoil(&mut case);
+        assert_eq!(ready(&mut case).reason, reason);
+        for (name, item) in &case.items {
+            let claim = item.claim.as_ref().unwrap_or_else(|| panic!("{name} of a plan that is half-way"));
+            assert_eq!((claim.held_by.as_str(), claim.up_to <= DesiredPhase::FailedBack), (reason, true));
+        }
+    }
+}
