@@ -176,7 +176,7 @@ pub const REASONS: [ReasonRow; 42] = [
     (
         "PlanDeleted",
         "The plan is being deleted, so nothing new starts.",
-        "Approve the commit, or abandon the plan.",
+        "The plan's condition Ready names what a commit lacks; or abandon the plan.",
         false,
     ),
     ("DryRun", "The plan is a dry run.", "Set spec.dryRun to false.", false),

@@ -128,3 +128,74 @@ fn a_started_plan_keeps_its_machines_when_it_becomes_a_dry_run_or_invalid() {
         }
     }
 }
+
+/// A started plan to this phase of which a machine is failed back, and which is being deleted.
+fn leaving(desired: &str) -> Case {
+    let mut case = Case::new(desired, &[&[("a", Stage::FailedBack)]]);
+    case.pass();
+    assert!(case.items["a"].claim.is_some());
+    case.deleting = true;
+    case
+}
+
+#[test]
+fn a_deleted_plan_names_all_that_its_commit_lacks_and_no_more() {
+    type Spoil = fn(&mut Case);
+    let nothing: Spoil = |_| ();
+    let rows: [(&str, &str, Spoil, &[&str]); 5] = [
+        ("Committed", "only the approval", nothing, &["create a FailbackApproval of step Commit"]),
+        (
+            "FailedBack",
+            "wanted no commit",
+            nothing,
+            &["set spec.desiredPhase to Committed", "create a FailbackApproval of step Commit"],
+        ),
+        (
+            "Committed",
+            "suspended",
+            |case| case.spec.suspend = true,
+            &["set spec.suspend to false", "create a FailbackApproval of step Commit"],
+        ),
+        (
+            "Committed",
+            "dry run",
+            |case| case.spec.dry_run = true,
+            &["set spec.dryRun to false", "create a FailbackApproval of step Commit"],
+        ),
+        (
+            "FailedBack",
+            "approved in vain",
+            |case| {
+                case.spec.suspend = true;
+                case.approve(ApprovalStep::Commit, "ann");
+            },
+            &["set spec.desiredPhase to Committed", "set spec.suspend to false"],
+        ),
+    ];
+    let all = [
+        "set spec.desiredPhase to Committed",
+        "set spec.suspend to false",
+        "set spec.dryRun to false",
+        "create a FailbackApproval of step Commit",
+    ];
+    for (desired, what, spoil, helps) in rows {
+        let mut case = leaving(desired);
+        spoil(&mut case);
+        let told = ready(&mut case);
+        assert_eq!(told.reason, "DeletionBlocked", "{what}");
+        for remedy in all {
+            assert_eq!(told.message.contains(remedy), helps.contains(&remedy), "{what}: {remedy}: {}", told.message);
+        }
+        assert!(told.message.contains("failback.dev/abandon"), "{what}: {}", told.message);
+        assert!(case.permits("a", Verb::Commit).is_err(), "{what}");
+        // What the message names helps.
+        case.spec.desired_phase = case.spec.desired_phase.max(DesiredPhase::Committed);
+        (case.spec.suspend, case.spec.dry_run) = (false, false);
+        if case.approvals.is_empty() {
+            case.approve(ApprovalStep::Commit, "ann");
+        }
+        assert_eq!(ready(&mut case).reason, "CommitApproved", "{what}");
+        assert_eq!(case.items["a"].claim.as_ref().unwrap().up_to, DesiredPhase::Committed, "{what}");
+        assert!(case.permits("a", Verb::Commit).is_ok(), "{what}");
+    }
+}

@@ -199,7 +199,7 @@ impl Seen<'_, '_> {
         let Self { input, standings, counts, .. } = *self;
         let desired = input.spec.desired_phase.as_str();
         if input.deleting {
-            return self.leaving();
+            return deletion::readiness(input, standings);
         }
         if completed {
             return summary(true, false, false, "Completed", "The plan is complete. A second failback is a new plan.");
@@ -278,58 +278,10 @@ impl Seen<'_, '_> {
             format!("{} of {} machine(s) are {desired}.{}", counts.reached, counts.total, waiting.unwrap_or_default());
         summary(false, true, false, "Progressing", &message)
     }
-
-    /// A plan that is being deleted.
-    fn leaving(&self) -> Vec<Draft> {
-        let Self { input, standings, .. } = *self;
-        if deletion::may_go(input, standings) {
-            return summary(false, true, false, "Released", "The plan goes; its machines stay where they are.");
-        }
-        let blocking = some_of(&deletion::blocking(standings));
-        if let Some((reason, message)) = standings.iter().filter_map(hold).find(|(reason, _)| *reason == STATUS_LOST) {
-            return summary(false, false, true, reason, &message);
-        }
-        let halfway = standings.iter().filter(|standing| deletion::is_half_way(standing));
-        if let Some((reason, message)) = halfway.filter_map(hold).find(|(reason, _)| of_hook(reason)) {
-            let message = format!(
-                "The plan is being deleted, and waits for {blocking}. {message} Take the hook out of spec.hooks (one that holds before a step takes the verb waive on failbackplans) and approve the commit of the changed plan, or let the plan go as it is with the annotation failback.dev/abandon: {}.",
-                input.uid
-            );
-            return summary(false, false, true, reason, &message);
-        }
-        let gate = ceiling(input, DesiredPhase::FailedBack);
-        if gate.held_by == "WindowClosed" {
-            let message = format!(
-                "The plan is being deleted, and goes once these are committed: {blocking}. {} Or let it go as it is with the annotation failback.dev/abandon: {}.",
-                gate.message, input.uid
-            );
-            return summary(false, false, gate.message == gates::PAST, "WindowClosed", &message);
-        }
-        if gate.up_to >= DesiredPhase::Committed {
-            let message = format!("The plan is being deleted, and goes once these are committed: {blocking}.");
-            return summary(false, true, false, "CommitApproved", &message);
-        }
-        let message = format!(
-            "The plan is being deleted, and waits for {blocking}: each was failed back and is not committed. Commit with a FailbackApproval of step Commit, or let it go as it is with the annotation failback.dev/abandon: {}.",
-            input.uid
-        );
-        summary(false, false, true, "DeletionBlocked", &message)
-    }
-}
-
-/// The first few names: a status has room for no list of all machines.
-fn some_of(names: &[&str]) -> String {
-    const MOST: usize = 20;
-    const MOST_BYTES: usize = 900;
-    let mut left = MOST_BYTES;
-    let fits = |name: &&&str| left.checked_sub(name.len() + 2).map(|rest| left = rest).is_some();
-    let first: Vec<&str> = names.iter().take(MOST).take_while(fits).copied().collect();
-    let (first, more) = (first.join(", "), names.len() - first.len());
-    if more == 0 { first } else { format!("{first}, and {more} more") }
 }
 
 /// What holds a machine back that is not where the plan wants it.
-fn hold(standing: &Standing<'_>) -> Option<(&'static str, String)> {
+pub(super) fn hold(standing: &Standing<'_>) -> Option<(&'static str, String)> {
     let claim = standing.claim.as_ref().filter(|claim| !standing.arrived && claim.up_to <= standing.reached)?;
     let reason = HELD_REASONS.into_iter().find(|reason| *reason == claim.held_by)?;
     Some((reason, claim.held_message.clone()))
@@ -348,7 +300,7 @@ fn rank((reason, message): &(&'static str, String)) -> u8 {
     }
 }
 
-fn of_hook(reason: &str) -> bool {
+pub(super) fn of_hook(reason: &str) -> bool {
     matches!(reason, "HookRunning" | "HookFailed")
 }
 
