@@ -15,7 +15,7 @@ use super::{
     conditions,
     estimate::{self, Measured, Step, StepEstimate, Timed},
     names,
-    schedule::load::Load,
+    schedule::{load::Load, window},
     text::cut,
 };
 use crate::api::{
@@ -148,6 +148,11 @@ pub struct StepTime {
 
 /// Looks ahead.
 pub fn preview(input: &PreviewInput<'_>) -> Preview {
+    beginning(input, input.now)
+}
+
+/// Looks ahead from a time at which the plan begins, while its machines stay as they are.
+fn beginning(input: &PreviewInput<'_>, begins: Timestamp) -> Preview {
     let measured = Measured::of(input.items.values());
     let waves: Vec<WavePreview> = members(input)
         .into_iter()
@@ -158,7 +163,8 @@ pub fn preview(input: &PreviewInput<'_>) -> Preview {
         })
         .collect();
     let hooks: Vec<_> = input.spec.hooks.iter().filter_map(|hook| of_hook(hook, &waves)).collect();
-    let estimate = PlanEstimate { hooks: hooks.iter().map(|hook| hook.jobs).sum(), ..time::estimate(input, &waves) };
+    let then = PreviewInput { now: begins, ..*input };
+    let estimate = PlanEstimate { hooks: hooks.iter().map(|hook| hook.jobs).sum(), ..time::estimate(&then, &waves) };
     Preview { desired_phase: input.spec.desired_phase, waves, hooks, estimate }
 }
 
@@ -328,6 +334,9 @@ pub struct Going {
 /// What a plan's status says ahead: when it should be done, and what it would do. The latter stays as it was when the
 /// plan started or was changed last; the former is given only while something moves, and nothing that lies ahead waits
 /// for a person.
+///
+/// Nobody knows for how long a plan waits that has not started. Counted from now, what it takes would be less at every
+/// look, and each would write the status anew: it is counted from when the window opens next.
 pub fn for_status(
     input: &PreviewInput<'_>,
     before: &FailbackPlanStatus,
@@ -340,7 +349,9 @@ pub fn for_status(
     if kept.is_some() && !wanted {
         return (None, kept);
     }
-    let ahead = preview(input);
+    let waits = before.started_at.is_none() && !going.moving;
+    let opens = input.spec.window.as_ref().filter(|_| waits).and_then(|window| window::opens_next(window, input.now));
+    let ahead = beginning(input, opens.unwrap_or(input.now));
     let ends = ahead.estimate.seconds.filter(|seconds| wanted && *seconds > 0);
     let ends = ends.map(|seconds| input.now + SignedDuration::from_secs(seconds));
     let completion = ends.map(|ends| estimate::settled(before.estimated_completion.as_ref(), ends, input.now));

@@ -124,6 +124,47 @@ fn the_preview_stays_from_the_start_until_the_plan_is_changed() {
 }
 
 #[test]
+fn a_plan_that_waits_for_its_start_writes_nothing_while_time_passes() {
+    let of = |waits: fn(&mut Case)| {
+        let mut case = Case::new("Committed", &[&[("a", Stage::ReadyToFailBack), ("b", Stage::FailedOver)]]);
+        case.spec.waves[0].max_concurrent = 1;
+        for item in case.items.values_mut() {
+            let location = serde_json::json!({
+                "decided": "Original", "reason": "", "transfer": "Changes", "bytes": 60_000_000, "estimatedSeconds": 600,
+            });
+            item.location = serde_json::from_value(location).unwrap();
+        }
+        // Four hours from 22:00 each day; it is noon.
+        let window = serde_json::json!({ "cron": "0 22 * * *", "durationMinutes": 240 });
+        case.spec.window = serde_json::from_value(window).unwrap();
+        waits(&mut case);
+        case
+    };
+    let waits: [(&str, fn(&mut Case)); 3] = [
+        ("dry run", |case| case.spec.dry_run = true),
+        ("suspended", |case| case.spec.suspend = true),
+        ("no approval", |case| {
+            let steps = serde_json::json!([{ "step": "Reprotect" }, { "step": "FailBack" }, { "step": "Commit" }]);
+            case.spec.approvals = serde_json::from_value(steps).unwrap();
+        }),
+    ];
+    for (what, waits) in waits {
+        let mut case = of(waits);
+        case.pass();
+        let first = case.pass().status;
+        let preview = first.preview.as_ref().unwrap();
+        // 12 min of reprotect and 10 of synchronisation, then both are failed back and committed, one after the other.
+        assert_eq!(preview.estimated_seconds, Some(22 * 60 + 46 * 60), "{what}: from 22:00");
+        for minute in (5..24 * 60).step_by(5) {
+            case.now = at(minute);
+            let decision = case.pass();
+            assert!(decision.claims.is_empty(), "{what}: {minute} min later");
+            assert_eq!(decision.status, first, "{what}: {minute} min later");
+        }
+    }
+}
+
+#[test]
 fn completion_is_estimated_while_something_moves() {
     let mut case = Case::new("FailedBack", &[&[("a", Stage::ReadyToFailBack)]]);
     case.pass();

@@ -34,6 +34,18 @@ pub fn look(window: &Window, now: Timestamp) -> Result<Opening, String> {
     }
 }
 
+/// When a window opens next, also where it is open now; `None` where it does not open again.
+pub fn opens_next(window: &Window, now: Timestamp) -> Option<Timestamp> {
+    let closed = match look(window, now).ok()? {
+        Opening::Open(closes) => look(window, closes).ok()?,
+        closed => closed,
+    };
+    match closed {
+        Opening::Opens(at) => Some(at),
+        Opening::Open(_) | Opening::Past => None,
+    }
+}
+
 /// A time as people of the window's zone write it.
 pub fn told(window: &Window, at: Timestamp) -> String {
     let zone = TimeZone::get(&window.time_zone).unwrap_or(TimeZone::UTC);
