@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::Serialize;
 
-pub use self::time::{PathPart, PlanEstimate};
+pub use self::time::{Overrun, PathPart, PlanEstimate};
 use super::{
     action::Verb,
     conditions,
@@ -331,9 +331,18 @@ pub struct Going {
     pub held: bool,
 }
 
-/// What a plan's status says ahead: when it should be done, and what it would do. The latter stays as it was when the
-/// plan started or was changed last; the former is given only while something moves, and nothing that lies ahead waits
-/// for a person.
+/// What a plan's status says ahead.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ForStatus {
+    /// When it should be done: only while something moves, and nothing that lies ahead waits for a person.
+    pub completion: Option<Time>,
+    /// What it would do, as it was when the plan started or was changed last.
+    pub preview: Option<PlanPreview>,
+    /// That the window of a plan that has started is too short for what is left.
+    pub overrun: Option<Overrun>,
+}
+
+/// Looks ahead, as far as that is to be told.
 ///
 /// Nobody knows for how long a plan waits that has not started. Counted from now, what it takes would be less at every
 /// look, and each would write the status anew: it is counted from when the window opens next.
@@ -342,18 +351,22 @@ pub fn for_status(
     before: &FailbackPlanStatus,
     generation: Option<i64>,
     going: Going,
-) -> (Option<Time>, Option<PlanPreview>) {
-    let runs = before.started_at.is_some() && before.observed_generation == generation;
-    let kept = before.preview.clone().filter(|_| runs);
-    let wanted = going.moving && !going.held;
-    if kept.is_some() && !wanted {
-        return (None, kept);
+) -> ForStatus {
+    let started = before.started_at.is_some();
+    let kept = before.preview.clone().filter(|_| started && before.observed_generation == generation);
+    let ends = going.moving && !going.held;
+    let windowed = started && before.completed_at.is_none() && input.spec.window.is_some();
+    if kept.is_some() && !ends && !windowed {
+        return ForStatus { preview: kept, ..ForStatus::default() };
     }
-    let waits = before.started_at.is_none() && !going.moving;
+    let waits = !started && !going.moving;
     let opens = input.spec.window.as_ref().filter(|_| waits).and_then(|window| window::opens_next(window, input.now));
     let ahead = beginning(input, opens.unwrap_or(input.now));
-    let ends = ahead.estimate.seconds.filter(|seconds| wanted && *seconds > 0);
-    let ends = ends.map(|seconds| input.now + SignedDuration::from_secs(seconds));
-    let completion = ends.map(|ends| estimate::settled(before.estimated_completion.as_ref(), ends, input.now));
-    (completion, kept.or_else(|| Some(ahead.totals())))
+    let seconds = ahead.estimate.seconds.filter(|seconds| ends && *seconds > 0);
+    let completion = seconds.map(|seconds| {
+        let at = input.now + SignedDuration::from_secs(seconds);
+        estimate::settled(before.estimated_completion.as_ref(), at, input.now)
+    });
+    let preview = kept.or_else(|| Some(ahead.totals()));
+    ForStatus { completion, preview, overrun: ahead.estimate.overrun.filter(|_| windowed) }
 }

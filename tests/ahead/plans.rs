@@ -215,13 +215,37 @@ fn the_window_counts_and_an_estimate_that_overruns_it_is_said() {
     let estimate = ahead(&case).estimate;
     // a at 13:00 for 23 min; b's failback at 13:23 runs until 13:44, and its commit waits for the next day.
     assert_eq!(estimate.seconds, Some(25 * 3_600 + 2 * 60));
-    insta::assert_snapshot!(estimate.overrun.unwrap(), @"By the estimate 1 machine(s) are not failed back and committed when the window closes at Sun 2026-03-01 13:30 UTC, and wait for the next one.");
+    insta::assert_snapshot!(estimate.overrun.unwrap().message, @"By the estimate 1 machine(s) are not failed back and committed when the window closes at Sun 2026-03-01 13:30 UTC, and wait for the next one.");
     let once = serde_json::json!({ "start": "2026-03-01T11:00:00Z", "end": "2026-03-01T12:25:00Z" });
     case.spec.window = serde_json::from_value(once).unwrap();
     let estimate = ahead(&case).estimate;
     assert_eq!((estimate.seconds, estimate.unknown_machines), (None, 1));
     assert_eq!(estimate.unknown, ["b: the window closes before its turn, and does not open again."]);
     assert!(ahead(&case).totals().estimate_message.contains("it does not open again"));
+}
+
+#[test]
+fn a_window_that_is_too_short_for_later_waves_is_told_while_the_plan_runs() {
+    let mut case = Case::new("FailedBack", &[&[("a", Stage::ReadyToFailBack)], &[("b", Stage::FailedOver)]]);
+    let location = serde_json::json!({
+        "decided": "Original", "reason": "", "transfer": "Changes", "bytes": 60_000_000, "estimatedSeconds": 600,
+    });
+    case.items.get_mut("b").unwrap().location = serde_json::from_value(location).unwrap();
+    let until = |minute: i64| {
+        let mut case = case.clone();
+        let window = serde_json::json!({ "start": at(-60), "end": at(minute), "timeZone": "UTC" });
+        case.spec.window = serde_json::from_value(window).unwrap();
+        case.pass();
+        let told = case.pass().status;
+        let issues = told.issues.into_iter().filter(|issue| issue.reason == "WindowTooShort");
+        issues.map(|issue| (issue.items, issue.message)).collect::<Vec<_>>()
+    };
+    // 21 min of a's failback, then 12 of b's reprotect and 10 of its synchronisation: its failback is called after 43.
+    assert_eq!(until(45), []);
+    let late = until(40);
+    assert_eq!(late.len(), 1, "told once");
+    assert_eq!(late[0].0, ["b"], "a failback alone would fit: what comes before it counts");
+    assert!(late[0].1.contains("when the window closes at Sun 2026-03-01 12:40 UTC"), "{late:?}");
 }
 
 #[test]

@@ -41,11 +41,7 @@ pub(super) fn status(
     invalid: Option<&str>,
     run: Run,
 ) -> FailbackPlanStatus {
-    let issues = issues(input, waves, standings, &run.cancelled);
     let counts = counts(standings);
-    let seen = Seen { input, standings, invalid, counts: &counts, issues: &issues, hooks_failed: &run.hooks_failed };
-    let mut drafts = seen.drafts(run.completed_at.is_some());
-    drafts.iter_mut().for_each(|draft| draft.message = cut(&draft.message, MOST_TEXT));
     let found = waves.iter().filter_map(|wave| {
         let names = wave.found.as_ref()?.iter().map(|name| (*name).to_owned()).collect();
         Some((wave.wave.name.clone(), names))
@@ -59,7 +55,11 @@ pub(super) fn status(
         now: input.now,
     };
     let going = Going { moving: counts.moving > 0, held: is_held(input, standings) || !run.hooks_failed.is_empty() };
-    let (estimated_completion, preview) = preview::for_status(&ahead, input.status, input.generation, going);
+    let ahead = preview::for_status(&ahead, input.status, input.generation, going);
+    let issues = issues(input, waves, standings, &run.cancelled, ahead.overrun.as_ref());
+    let seen = Seen { input, standings, invalid, counts: &counts, issues: &issues, hooks_failed: &run.hooks_failed };
+    let mut drafts = seen.drafts(run.completed_at.is_some());
+    drafts.iter_mut().for_each(|draft| draft.message = cut(&draft.message, MOST_TEXT));
     fitted(FailbackPlanStatus {
         observed_generation: input.generation,
         phase: lowest(standings),
@@ -74,8 +74,8 @@ pub(super) fn status(
         retry_token: input.spec.retry_token.clone(),
         summary: counts,
         issues,
-        estimated_completion,
-        preview,
+        estimated_completion: ahead.completion,
+        preview: ahead.preview,
     })
 }
 
