@@ -180,6 +180,25 @@ fn completion_is_estimated_while_something_moves() {
 }
 
 #[test]
+fn one_machine_that_is_late_does_not_take_the_time_of_completion_away() {
+    let mut case = Case::new("FailedBack", &[&[("a", Stage::ReadyToFailBack), ("b", Stage::ReadyToFailBack)]]);
+    case.pass();
+    for name in ["a", "b"] {
+        let item = case.items.get_mut(name).unwrap();
+        item.phase = failback::api::ItemPhase::FailingBack;
+        item.operation = Some(crate::support::record(
+            failback::core::action::Verb::FailBack,
+            failback::api::OperationOutcome::Submitted,
+            at(if name == "a" { 0 } else { 20 }),
+        ));
+    }
+    case.now = at(30);
+    assert_eq!(case.pass().status.estimated_completion, Some(Time(at(41))), "b's, which began 10 minutes ago");
+    case.now = at(60);
+    assert_eq!(case.pass().status.estimated_completion, Some(Time(at(63))), "both are about to end");
+}
+
+#[test]
 fn a_plan_of_two_thousand_machines_has_a_small_preview() {
     let names: Vec<String> = (0..2000).map(|number| format!("machine-with-a-rather-long-name-{number:04}")).collect();
     let mut case = Case::new("Protected", &[&[]]);
