@@ -21,6 +21,7 @@ use crate::{
     core::{
         action::Verb,
         decide::plan::{Asked as PlanAsked, spec_hash, why_invalid},
+        preview::Found,
     },
     ports::SharedClock,
 };
@@ -95,7 +96,12 @@ impl Cluster {
     }
 
     /// What people hold a plan back by, or have to consent to.
-    pub(super) async fn gates(&self, plan: &FailbackPlan, spec: &FailbackPlanSpec) -> Result<Vec<String>, Stop> {
+    pub(super) async fn gates(
+        &self,
+        plan: &FailbackPlan,
+        spec: &FailbackPlanSpec,
+        found: &Found,
+    ) -> Result<Vec<String>, Stop> {
         let mut gates = Vec::new();
         if spec.suspend {
             gates.push("The plan is suspended: nothing new starts.".to_owned());
@@ -111,7 +117,7 @@ impl Cluster {
         }
         let uid = plan.metadata.uid.as_deref().unwrap_or_default();
         let requester = plan.annotations().get(REQUESTED_BY_ANNOTATION).map(String::as_str);
-        let asked = PlanAsked { uid, spec, spec_hash: &spec_hash(spec), requester };
+        let asked = PlanAsked { uid, spec, spec_hash: &spec_hash(spec, found), requester };
         let approvals: Vec<FailbackApproval> = if uid.is_empty() { Vec::new() } else { self.list(APPROVALS).await? };
         let now = self.clock.now();
         let ahead =

@@ -78,7 +78,10 @@ async fn of_file(
     };
     // The plan's own claims are no obstacle to it.
     let applied = cluster.plan_if_there(&plan.name_any()).await?;
-    plan.metadata.uid = applied.and_then(|plan| plan.metadata.uid);
+    if let Some(applied) = applied {
+        // Of a plan that has started, what its selectors had found then.
+        (plan.metadata.uid, plan.status) = (applied.metadata.uid, applied.status);
+    }
     Ok((plan, items))
 }
 

@@ -253,7 +253,7 @@ async fn plan(cluster: &Cluster, flags: &PlanFlags, output: Output) -> Result<Ex
     let input = PreviewInput { uid: &uid, spec: &spec, items, found, load: None, now };
     let ahead = preview(&input);
     let name = looked.plan.metadata.name.clone().unwrap_or_default();
-    let gates = cluster.gates(&looked.plan, &spec).await?;
+    let gates = cluster.gates(&looked.plan, &spec, found).await?;
     let totals = ahead.totals();
     let blocked = totals.blocked > 0;
     match output {

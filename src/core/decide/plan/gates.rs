@@ -185,7 +185,9 @@ pub fn why_invalid(
     }
     let hash = plan.spec_hash;
     if approval.spec_hash != hash {
-        let message = format!("spec.specHash is {}; the plan's is {hash}: it was changed.", approval.spec_hash);
+        let by_label = plan.spec.waves.iter().any(|wave| wave.selector.is_some());
+        let what = if by_label { "it, or what its selectors find, was changed" } else { "it was changed" };
+        let message = format!("spec.specHash is {}; the plan's is {hash}: {what}.", approval.spec_hash);
         return Some(("PlanChanged", message));
     }
     if approval.expires_at.0 <= now {
