@@ -240,9 +240,9 @@ impl Ahead<'_> {
         Ok(Timed { seconds: self.left(step, whole.seconds, since.duration_until(now).as_secs().max(0)), ..whole })
     }
 
-    /// Seconds that are left of a job that has run for so many already. Half of all jobs take longer than the median, so
-    /// it goes by those that took longer than this one has so far; and never by less than a tenth of what is usual: one
-    /// that is late is about to end, and nobody knows how late it will be.
+    /// Seconds that are left of a job that has run for so many already. Half of all jobs take longer than the median,
+    /// so it goes by those that took longer than this one has so far; and never by less than a tenth of what is usual:
+    /// one that is late is about to end, and nobody knows how late it will be.
     fn left(&self, step: Step, usual: i64, gone: i64) -> i64 {
         let measured = self.measured.seconds.get(&step).into_iter().flatten();
         let longer: Vec<i64> = measured.copied().filter(|seconds| *seconds > gone).collect();

@@ -14,12 +14,13 @@ use crate::{
     },
 };
 
-/// So many failed jobs of a Reprotect or Protect end its being tried again by itself. A failover and a commit never are.
+/// So many failed jobs of a Reprotect or Protect end its being tried again by itself. A failover and a commit never
+/// are.
 const MOST_FAILURES: usize = 5;
-/// So many calls in a row that were not made end their being tried again: what refuses each of them for the better part of
-/// an hour (with the waits below, 51 minutes) does not go away by itself, and a machine that waits for ever never fails
-/// its plan. Counted are calls, not minutes: none is attempted without a fresh reading of the vault, so that an outage of
-/// Azure uses up a few, however long it lasts, and a change of the leader one.
+/// So many calls in a row that were not made end their being tried again: what refuses each of them for the better part
+/// of an hour (with the waits below, 51 minutes) does not go away by itself, and a machine that waits for ever never
+/// fails its plan. Counted are calls, not minutes: none is attempted without a fresh reading of the vault, so that an
+/// outage of Azure uses up a few, however long it lasts, and a change of the leader one.
 const MOST_REFUSALS: i32 = 10;
 /// Wait before the second attempt after a failed job.
 const AFTER_FAILURE: Duration = Duration::from_secs(120);

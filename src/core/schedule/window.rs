@@ -36,13 +36,13 @@ pub fn look(window: &Window, now: Timestamp) -> Result<Opening, String> {
 
 /// When a window opens next, also where it is open now; `None` where it does not open again.
 pub fn opens_next(window: &Window, now: Timestamp) -> Option<Timestamp> {
-    let closed = match look(window, now).ok()? {
-        Opening::Open(closes) => look(window, closes).ok()?,
-        closed => closed,
-    };
-    match closed {
+    match look(window, now).ok()? {
         Opening::Opens(at) => Some(at),
-        Opening::Open(_) | Opening::Past => None,
+        Opening::Past => None,
+        Opening::Open(closes) => match look(window, closes).ok()? {
+            Opening::Opens(at) => Some(at),
+            Opening::Open(_) | Opening::Past => None,
+        },
     }
 }
 

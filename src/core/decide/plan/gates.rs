@@ -74,8 +74,8 @@ pub(super) fn closed_to_commit(input: &PlanInput<'_>) -> Vec<&'static str> {
     .collect()
 }
 
-/// The approvals of the commit of a plan that is being deleted, given and wanted, where they are not enough: it needs one
-/// in any case.
+/// The approvals of the commit of a plan that is being deleted, given and wanted, where they are not enough: it needs
+/// one in any case.
 pub(super) fn lacking_for_commit(input: &PlanInput<'_>) -> Option<(usize, usize)> {
     let demanded = input.spec.approvals.iter().find(|approval| approval.step == ApprovalStep::Commit);
     let wanted = demanded.and_then(|demanded| usize::try_from(demanded.count).ok()).unwrap_or(1).max(1);

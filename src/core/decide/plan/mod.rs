@@ -132,11 +132,11 @@ pub fn decide(input: &PlanInput<'_>) -> PlanDecision {
     PlanDecision { status, claims, runs, release, recheck }
 }
 
-/// What an approval is for: which machines, in which order, when, and how verified. How far the plan goes, whether it is
-/// suspended, and retries are other people's gates.
+/// What an approval is for: which machines, in which order, when, and how verified. How far the plan goes, whether it
+/// is suspended, and retries are other people's gates.
 ///
-/// `found` is what the selectors find, by the wave's name, and what they had found once the plan has started: a label that
-/// somebody else gives puts no machine under an approval that was given before.
+/// `found` is what the selectors find, by the wave's name, and what they had found once the plan has started: a label
+/// that somebody else gives puts no machine under an approval that was given before.
 pub fn spec_hash(spec: &FailbackPlanSpec, found: &Found) -> String {
     let mut approved = serde_json::json!({
         "waves": spec.waves,

@@ -112,8 +112,8 @@ impl<'i, 'a> OfWave<'i, 'a> {
             return None;
         }
         if self.input.status.started_at.is_none() && (spec.dry_run || self.invalid.is_some()) {
-            // It takes no machine from another plan as long as it does nothing. One that has started keeps its own, which
-            // may be half-way.
+            // It takes no machine from another plan as long as it does nothing. One that has started keeps its own,
+            // which may be half-way.
             return None;
         }
         let undo = cancel::why(self.input, self.cancelled, machine.name);
