@@ -323,7 +323,7 @@ fn decide_plan(plan: &FailbackPlan, object: &serde_json::Value) {
             uid: "uid",
             generation: plan.metadata.generation,
             spec: &plan.spec,
-            spec_hash: &plan::spec_hash(&plan.spec),
+            spec_hash: &plan::spec_hash(&plan.spec, &BTreeMap::new()),
             status: &plan.status.clone().unwrap_or_default(),
             deleting: false,
             abandon: None,

@@ -75,7 +75,7 @@ pub struct FailbackApprovalSpec {
     /// UID of the plan: a plan that was deleted and applied again needs a new approval.
     #[schemars(length(min = 1, max = 64))]
     pub plan_uid: String,
-    /// The plan's `status.specHash`: what was approved is what will run.
+    /// The plan's `status.specHash`: what was approved is what will run, on the machines that its selectors found then.
     #[schemars(length(min = 1, max = 64))]
     pub spec_hash: String,
     /// The step.

@@ -113,7 +113,8 @@ pub struct FailbackPlanSpec {
     /// Start nothing new; what runs in Azure ends by itself.
     #[serde(default)]
     pub suspend: bool,
-    /// Show what would be done, and do none of it.
+    /// Show what would be done, and do none of it. A plan that has not started claims no machine meanwhile; one that
+    /// has keeps its machines where they are.
     #[serde(default)]
     pub dry_run: bool,
     /// When failbacks and commits may start; by default at any time.

@@ -27,7 +27,8 @@ pub struct PlanPreview {
     #[schemars(length(max = 10))]
     pub blockers: Vec<Blocker>,
     /// Estimated seconds of the whole run, to the minute: with the times at which the window is closed, without those
-    /// that people take to approve. Absent when a part of it is not known.
+    /// that people take to approve. Of a plan that waits for its start, from when its window opens next. Absent when a
+    /// part of it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub estimated_seconds: Option<i64>,
     /// The vaguest thing that the estimate rests on.

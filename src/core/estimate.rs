@@ -237,11 +237,17 @@ impl Ahead<'_> {
             return Ok(whole);
         }
         let since = status.operation.as_ref().map_or(now, |record| record.intended_at.0);
-        let left = whole.seconds - since.duration_until(now).as_secs();
-        if left <= 0 {
-            return Err(format!("{word} takes longer than the {} that is usual", span(whole.seconds)));
-        }
-        Ok(Timed { seconds: left, ..whole })
+        Ok(Timed { seconds: self.left(step, whole.seconds, since.duration_until(now).as_secs().max(0)), ..whole })
+    }
+
+    /// Seconds that are left of a job that has run for so many already. Half of all jobs take longer than the median,
+    /// so it goes by those that took longer than this one has so far; and never by less than a tenth of what is usual:
+    /// one that is late is about to end, and nobody knows how late it will be.
+    fn left(&self, step: Step, usual: i64, gone: i64) -> i64 {
+        let measured = self.measured.seconds.get(&step).into_iter().flatten();
+        let longer: Vec<i64> = measured.copied().filter(|seconds| *seconds > gone).collect();
+        let whole = median(Some(&longer)).unwrap_or(usual);
+        (whole - gone).max(usual / 10).max(1)
     }
 
     fn synchronisation(&self, step: Step, running: bool) -> Result<Timed, String> {
@@ -252,6 +258,13 @@ impl Ahead<'_> {
             && at.0 > now
         {
             return Ok(Timed { seconds: now.duration_until(at.0).as_secs(), basis });
+        }
+        if let Some(progress) = progress
+            && let Some(since) = &progress.since
+            && let Some(left) = progress::left(progress, since.0.duration_until(now))
+        {
+            // It takes longer than it was expected to: by how far it has come until now.
+            return Ok(Timed { seconds: left.as_secs().max(1), basis: EstimateBasis::Measured });
         }
         let location = status.location.as_ref();
         let elsewhere = |seconds| Timed { seconds, basis: EstimateBasis::MeasuredElsewhere };

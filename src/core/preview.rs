@@ -9,13 +9,13 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::Serialize;
 
-pub use self::time::{PathPart, PlanEstimate};
+pub use self::time::{Overrun, PathPart, PlanEstimate};
 use super::{
     action::Verb,
     conditions,
     estimate::{self, Measured, Step, StepEstimate, Timed},
     names,
-    schedule::load::Load,
+    schedule::{load::Load, window},
     text::cut,
 };
 use crate::api::{
@@ -150,6 +150,11 @@ pub struct StepTime {
 
 /// Looks ahead.
 pub fn preview(input: &PreviewInput<'_>) -> Preview {
+    beginning(input, input.now)
+}
+
+/// Looks ahead from a time at which the plan begins, while its machines stay as they are.
+fn beginning(input: &PreviewInput<'_>, begins: Timestamp) -> Preview {
     let waves: Vec<WavePreview> = members(input)
         .into_iter()
         .map(|(name, max_concurrent, items)| WavePreview {
@@ -159,7 +164,8 @@ pub fn preview(input: &PreviewInput<'_>) -> Preview {
         })
         .collect();
     let hooks: Vec<_> = input.spec.hooks.iter().filter_map(|hook| of_hook(hook, &waves)).collect();
-    let estimate = PlanEstimate { hooks: hooks.iter().map(|hook| hook.jobs).sum(), ..time::estimate(input, &waves) };
+    let then = PreviewInput { now: begins, ..*input };
+    let estimate = PlanEstimate { hooks: hooks.iter().map(|hook| hook.jobs).sum(), ..time::estimate(&then, &waves) };
     Preview { desired_phase: input.spec.desired_phase, waves, hooks, estimate }
 }
 
@@ -256,7 +262,8 @@ fn path(verb: Verb, generation: Option<&str>) -> &'static str {
     }
 }
 
-/// What would stop a machine now: of the checks only those of its next call, since a later one's cannot pass yet.
+/// What would stop a machine now: of the checks only those of its next call, since a later one's cannot pass yet. The
+/// plan's waivers reach the machine only with its claim, which a dry run does not give.
 fn blockers(input: &PreviewInput<'_>, name: &str, status: &ReplicatedItemStatus) -> Vec<Blocker> {
     if let Some(claim) = status.claim.as_ref().filter(|claim| claim.plan_uid != input.uid) {
         let message = format!("Plan \"{}\" has claimed it.", claim.plan);
@@ -267,6 +274,7 @@ fn blockers(input: &PreviewInput<'_>, name: &str, status: &ReplicatedItemStatus)
         .checks
         .iter()
         .filter(|check| check.result != CheckResult::Passed && check.waived.is_none())
+        .filter(|check| !input.spec.waivers.iter().any(|waiver| waiver.check == check.name && waiver.is_for(name)))
         .filter(|check| {
             next.is_some_and(|verb| check.gates.is_empty() || check.gates.iter().any(|g| g == verb.as_str()))
         })
@@ -324,24 +332,42 @@ pub struct Going {
     pub held: bool,
 }
 
-/// What a plan's status says ahead: when it should be done, and what it would do. The latter stays as it was when the
-/// plan started or was changed last; the former is given only while something moves, and nothing that lies ahead waits
-/// for a person.
+/// What a plan's status says ahead.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ForStatus {
+    /// When it should be done: only while something moves, and nothing that lies ahead waits for a person.
+    pub completion: Option<Time>,
+    /// What it would do, as it was when the plan started or was changed last.
+    pub preview: Option<PlanPreview>,
+    /// That the window of a plan that has started is too short for what is left.
+    pub overrun: Option<Overrun>,
+}
+
+/// Looks ahead, as far as that is to be told.
+///
+/// Nobody knows for how long a plan waits that has not started. Counted from now, what it takes would be less at every
+/// look, and each would write the status anew: it is counted from when the window opens next.
 pub fn for_status(
     input: &PreviewInput<'_>,
     before: &FailbackPlanStatus,
     generation: Option<i64>,
     going: Going,
-) -> (Option<Time>, Option<PlanPreview>) {
-    let runs = before.started_at.is_some() && before.observed_generation == generation;
-    let kept = before.preview.clone().filter(|_| runs);
-    let wanted = going.moving && !going.held;
-    if kept.is_some() && !wanted {
-        return (None, kept);
+) -> ForStatus {
+    let started = before.started_at.is_some();
+    let kept = before.preview.clone().filter(|_| started && before.observed_generation == generation);
+    let ends = going.moving && !going.held;
+    let windowed = started && before.completed_at.is_none() && input.spec.window.is_some();
+    if kept.is_some() && !ends && !windowed {
+        return ForStatus { preview: kept, ..ForStatus::default() };
     }
-    let ahead = preview(input);
-    let ends = ahead.estimate.seconds.filter(|seconds| wanted && *seconds > 0);
-    let ends = ends.map(|seconds| input.now + SignedDuration::from_secs(seconds));
-    let completion = ends.map(|ends| estimate::settled(before.estimated_completion.as_ref(), ends, input.now));
-    (completion, kept.or_else(|| Some(ahead.totals())))
+    let waits = !started && !going.moving;
+    let opens = input.spec.window.as_ref().filter(|_| waits).and_then(|window| window::opens_next(window, input.now));
+    let ahead = beginning(input, opens.unwrap_or(input.now));
+    let seconds = ahead.estimate.seconds.filter(|seconds| ends && *seconds > 0);
+    let completion = seconds.map(|seconds| {
+        let at = input.now + SignedDuration::from_secs(seconds);
+        estimate::settled(before.estimated_completion.as_ref(), at, input.now)
+    });
+    let preview = kept.or_else(|| Some(ahead.totals()));
+    ForStatus { completion, preview, overrun: ahead.estimate.overrun.filter(|_| windowed) }
 }

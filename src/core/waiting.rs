@@ -176,7 +176,7 @@ pub const REASONS: [ReasonRow; 42] = [
     (
         "PlanDeleted",
         "The plan is being deleted, so nothing new starts.",
-        "Approve the commit, or abandon the plan.",
+        "The plan's condition Ready names what a commit lacks; or abandon the plan.",
         false,
     ),
     ("DryRun", "The plan is a dry run.", "Set spec.dryRun to false.", false),
@@ -289,7 +289,7 @@ pub const REASONS: [ReasonRow; 42] = [
     ("WaitingForOutcome", "A call was sent and no answer came; its effect is being looked for.", "None.", false),
     (
         "OperationFailed",
-        "A step failed and is not repeated by itself.",
+        "A step failed and is not repeated by itself; or its call was refused for good, or again and again.",
         "Resolve the cause, then change the plan's spec.retryToken.",
         true,
     ),

@@ -30,6 +30,7 @@ use crate::{
         jobs::JobsSeen,
         journal::{self, LATEST},
         observed::{Fact, Job, OnPremisesVm, Replication},
+        preview,
         schedule::load::Load,
         stage::Stage,
     },
@@ -198,12 +199,14 @@ async fn consent(context: &Context, key: &Key, intent: &OperationRecord, verb: V
         .map(|approval| approval.spec)
         .filter(|approval| approval.plan_ref.name == claim.plan)
         .collect();
+    // The plan has started: its machines are those that it lists, whatever labels say now.
+    let found = preview::found(&plan, &BTreeMap::new());
     let input = PlanInput {
         name: &claim.plan,
         uid: &claim.plan_uid,
         generation: plan.metadata.generation,
         spec: &plan.spec,
-        spec_hash: &spec_hash(&plan.spec),
+        spec_hash: &spec_hash(&plan.spec, &found),
         status: &plan.status.clone().unwrap_or_default(),
         deleting: plan.metadata.deletion_timestamp.is_some(),
         abandon: None,

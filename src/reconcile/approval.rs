@@ -7,6 +7,7 @@ use kube::{Resource, ResourceExt, runtime::controller::Action};
 use super::{
     Error,
     context::{Context, key_of},
+    plan::approved_hash,
 };
 use crate::{
     api::{FailbackApproval, FailbackApprovalStatus, REQUESTED_BY_ANNOTATION},
@@ -14,7 +15,7 @@ use crate::{
         conditions::{self, Draft},
         decide::{
             RESYNC, events,
-            plan::{Asked, spec_hash, why_invalid},
+            plan::{Asked, why_invalid},
         },
     },
     kube_io::feed::lookup,
@@ -32,7 +33,8 @@ pub(super) async fn reconcile(approval: Arc<FailbackApproval>, context: Arc<Cont
         Some(plan) => {
             let uid = plan.uid().unwrap_or_default();
             let requester = plan.annotations().get(REQUESTED_BY_ANNOTATION).map(String::as_str);
-            let asked = Asked { uid: &uid, spec: &plan.spec, spec_hash: &spec_hash(&plan.spec), requester };
+            let spec_hash = &approved_hash(&plan, &context.stores.items.state());
+            let asked = Asked { uid: &uid, spec: &plan.spec, spec_hash, requester };
             match why_invalid(&approval.spec, &asked, now) {
                 Some((reason, message)) => Draft::new("Valid", false, reason, message),
                 None => {

@@ -32,6 +32,7 @@ use crate::{
         found::STATUS_LOST,
         jobs::JobsSeen,
         observed::Fact,
+        preview,
         schedule::load::Limits,
     },
     inventory::Key,
@@ -133,7 +134,7 @@ fn decided(
         uid,
         generation: plan.metadata.generation,
         spec: &plan.spec,
-        spec_hash: &spec_hash(&plan.spec),
+        spec_hash: &approved_hash(plan, &all),
         status: before,
         deleting: plan.metadata.deletion_timestamp.is_some(),
         abandon: plan.annotations().get(ABANDON_ANNOTATION).map(String::as_str),
@@ -159,6 +160,14 @@ fn decided(
 fn measured(all: &[Arc<ReplicatedItem>], namespace: &str) -> Measured {
     let here = all.iter().filter(|item| item.namespace().as_deref() == Some(namespace));
     Measured::of(here.filter_map(|item| item.status.as_ref()))
+}
+
+/// What an approval of the plan must quote, with what its selectors find among these items.
+pub(super) fn approved_hash(plan: &FailbackPlan, all: &[Arc<ReplicatedItem>]) -> String {
+    let by_label = plan.spec.waves.iter().any(|wave| wave.selector.is_some());
+    let ours = all.iter().filter(|item| by_label && item.namespace() == plan.namespace());
+    let labels = ours.map(|item| (item.name_any(), item.labels().clone())).collect();
+    spec_hash(&plan.spec, &preview::found(plan, &labels))
 }
 
 /// What all plans share, with the disks that each MasterTarget allows and carries for others. One whose status

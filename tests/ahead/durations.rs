@@ -87,16 +87,29 @@ fn its_own_progress_comes_first() {
     assert_eq!(told(&item, DesiredPhase::Reprotected, &Measured::default(), 0), ["SyncToVMware 1800 Measured"]);
     let late = told(&item, DesiredPhase::Reprotected, &Measured::default(), 31);
     assert_eq!(late, ["SyncToVMware SyncToVMware: no transfer rate was measured yet"]);
+    let progress = item.progress.as_mut().unwrap();
+    (progress.since, progress.percent, progress.percent_at_start) = (Some(Time(at(0))), Some(90), Some(0));
+    let late = told(&item, DesiredPhase::Reprotected, &Measured::default(), 36);
+    assert_eq!(late, ["SyncToVMware 240 Measured"], "90 % in 36 minutes");
 }
 
 #[test]
-fn a_running_job_has_less_left_and_no_estimate_when_late() {
+fn a_running_job_has_less_left_and_a_late_one_is_about_to_end() {
     let mut item = of_size(Stage::ReadyToFailBack, 1, Transfer::Full);
     item.phase = ItemPhase::FailingBack;
     item.operation = Some(record(Verb::FailBack, OperationOutcome::Submitted, at(0)));
-    assert_eq!(told(&item, DesiredPhase::FailedBack, &Measured::default(), 6), ["FailBack 900 Typical"]);
-    let late = told(&item, DesiredPhase::FailedBack, &Measured::default(), 22);
-    assert_eq!(late, ["FailBack FailBack takes longer than the 21 min that is usual"]);
+    let left = |measured: &Measured, minute: i64| told(&item, DesiredPhase::FailedBack, measured, minute);
+    assert_eq!(left(&Measured::default(), 6), ["FailBack 900 Typical"]);
+    assert_eq!(left(&Measured::default(), 22), ["FailBack 126 Typical"], "a tenth of what is usual");
+    assert_eq!(left(&Measured::default(), 90), ["FailBack 126 Typical"]);
+    let of =
+        |minutes: i64| ReplicatedItemStatus { timings: vec![timing("FailBack", minutes * 60, None)], ..item.clone() };
+    let measured = Measured::of(&[of(10), of(20), of(30), of(40), of(50)]);
+    let expected = [(0, 1_800), (9, 1_260), (15, 1_500), (29, 660), (31, 1_140), (49, 180), (51, 180)];
+    for (minute, seconds) in expected {
+        // By those that took longer than so many minutes.
+        assert_eq!(left(&measured, minute), [format!("FailBack {seconds} MeasuredElsewhere")], "{minute}");
+    }
 }
 
 #[test]

@@ -79,6 +79,19 @@ fn what_machines_of_other_plans_measured_tells_of_this_one() {
 }
 
 #[test]
+fn what_the_plan_waives_stops_no_machine_of_its_dry_run() {
+    let mut case = Case::new("Committed", &[&[("a", Stage::FailedOver), ("b", Stage::FailedOver)]]);
+    case.items.values_mut().for_each(|item| item.checks = vec![failing("DatastoreHasSpace", &["Reprotect"])]);
+    let waiver = serde_json::json!([{ "check": "DatastoreHasSpace", "items": ["b"], "reason": "It is thin." }]);
+    case.spec.waivers = serde_json::from_value(waiver).unwrap();
+    case.spec.dry_run = true;
+    let preview = case.pass().status.preview.unwrap();
+    assert!(case.items["b"].claim.is_none());
+    let told: Vec<_> = preview.blockers.iter().map(|b| format!("{} {}", b.item, b.reason)).collect();
+    assert_eq!(told, ["a DatastoreHasSpace"]);
+}
+
+#[test]
 fn calls_follow_the_generation_and_the_desired_phase() {
     let mut case = Case::new("Protected", &[&[("classic", Stage::FailedOver), ("modern", Stage::ReadyToFailBack)]]);
     case.items.get_mut("classic").unwrap().generation = Some("Classic".to_owned());
@@ -133,6 +146,47 @@ fn the_preview_stays_from_the_start_until_the_plan_is_changed() {
 }
 
 #[test]
+fn a_plan_that_waits_for_its_start_writes_nothing_while_time_passes() {
+    let of = |waits: fn(&mut Case)| {
+        let mut case = Case::new("Committed", &[&[("a", Stage::ReadyToFailBack), ("b", Stage::FailedOver)]]);
+        case.spec.waves[0].max_concurrent = 1;
+        for item in case.items.values_mut() {
+            let location = serde_json::json!({
+                "decided": "Original", "reason": "", "transfer": "Changes", "bytes": 60_000_000, "estimatedSeconds": 600,
+            });
+            item.location = serde_json::from_value(location).unwrap();
+        }
+        // Four hours from 22:00 each day; it is noon.
+        let window = serde_json::json!({ "cron": "0 22 * * *", "durationMinutes": 240 });
+        case.spec.window = serde_json::from_value(window).unwrap();
+        waits(&mut case);
+        case
+    };
+    let waits: [(&str, fn(&mut Case)); 3] = [
+        ("dry run", |case| case.spec.dry_run = true),
+        ("suspended", |case| case.spec.suspend = true),
+        ("no approval", |case| {
+            let steps = serde_json::json!([{ "step": "Reprotect" }, { "step": "FailBack" }, { "step": "Commit" }]);
+            case.spec.approvals = serde_json::from_value(steps).unwrap();
+        }),
+    ];
+    for (what, waits) in waits {
+        let mut case = of(waits);
+        case.pass();
+        let first = case.pass().status;
+        let preview = first.preview.as_ref().unwrap();
+        // 12 min of reprotect and 10 of synchronisation, then both are failed back and committed, one after the other.
+        assert_eq!(preview.estimated_seconds, Some(22 * 60 + 46 * 60), "{what}: from 22:00");
+        for minute in (5..24 * 60).step_by(5) {
+            case.now = at(minute);
+            let decision = case.pass();
+            assert!(decision.claims.is_empty(), "{what}: {minute} min later");
+            assert_eq!(decision.status, first, "{what}: {minute} min later");
+        }
+    }
+}
+
+#[test]
 fn completion_is_estimated_while_something_moves() {
     let mut case = Case::new("FailedBack", &[&[("a", Stage::ReadyToFailBack)]]);
     case.pass();
@@ -145,6 +199,25 @@ fn completion_is_estimated_while_something_moves() {
     case.spec.suspend = true;
     case.pass();
     assert_eq!(case.pass().status.estimated_completion, None, "nothing moves");
+}
+
+#[test]
+fn one_machine_that_is_late_does_not_take_the_time_of_completion_away() {
+    let mut case = Case::new("FailedBack", &[&[("a", Stage::ReadyToFailBack), ("b", Stage::ReadyToFailBack)]]);
+    case.pass();
+    for name in ["a", "b"] {
+        let item = case.items.get_mut(name).unwrap();
+        item.phase = failback::api::ItemPhase::FailingBack;
+        item.operation = Some(crate::support::record(
+            failback::core::action::Verb::FailBack,
+            failback::api::OperationOutcome::Submitted,
+            at(if name == "a" { 0 } else { 20 }),
+        ));
+    }
+    case.now = at(30);
+    assert_eq!(case.pass().status.estimated_completion, Some(Time(at(41))), "b's, which began 10 minutes ago");
+    case.now = at(60);
+    assert_eq!(case.pass().status.estimated_completion, Some(Time(at(63))), "both are about to end");
 }
 
 #[test]
@@ -183,13 +256,37 @@ fn the_window_counts_and_an_estimate_that_overruns_it_is_said() {
     let estimate = ahead(&case).estimate;
     // a at 13:00 for 23 min; b's failback at 13:23 runs until 13:44, and its commit waits for the next day.
     assert_eq!(estimate.seconds, Some(25 * 3_600 + 2 * 60));
-    insta::assert_snapshot!(estimate.overrun.unwrap(), @"By the estimate 1 machine(s) are not failed back and committed when the window closes at Sun 2026-03-01 13:30 UTC, and wait for the next one.");
+    insta::assert_snapshot!(estimate.overrun.unwrap().message, @"By the estimate 1 machine(s) are not failed back and committed when the window closes at Sun 2026-03-01 13:30 UTC, and wait for the next one.");
     let once = serde_json::json!({ "start": "2026-03-01T11:00:00Z", "end": "2026-03-01T12:25:00Z" });
     case.spec.window = serde_json::from_value(once).unwrap();
     let estimate = ahead(&case).estimate;
     assert_eq!((estimate.seconds, estimate.unknown_machines), (None, 1));
     assert_eq!(estimate.unknown, ["b: the window closes before its turn, and does not open again."]);
     assert!(ahead(&case).totals().estimate_message.contains("it does not open again"));
+}
+
+#[test]
+fn a_window_that_is_too_short_for_later_waves_is_told_while_the_plan_runs() {
+    let mut case = Case::new("FailedBack", &[&[("a", Stage::ReadyToFailBack)], &[("b", Stage::FailedOver)]]);
+    let location = serde_json::json!({
+        "decided": "Original", "reason": "", "transfer": "Changes", "bytes": 60_000_000, "estimatedSeconds": 600,
+    });
+    case.items.get_mut("b").unwrap().location = serde_json::from_value(location).unwrap();
+    let until = |minute: i64| {
+        let mut case = case.clone();
+        let window = serde_json::json!({ "start": at(-60), "end": at(minute), "timeZone": "UTC" });
+        case.spec.window = serde_json::from_value(window).unwrap();
+        case.pass();
+        let told = case.pass().status;
+        let issues = told.issues.into_iter().filter(|issue| issue.reason == "WindowTooShort");
+        issues.map(|issue| (issue.items, issue.message)).collect::<Vec<_>>()
+    };
+    // 21 min of a's failback, then 12 of b's reprotect and 10 of its synchronisation: its failback is called after 43.
+    assert_eq!(until(45), []);
+    let late = until(40);
+    assert_eq!(late.len(), 1, "told once");
+    assert_eq!(late[0].0, ["b"], "a failback alone would fit: what comes before it counts");
+    assert!(late[0].1.contains("when the window closes at Sun 2026-03-01 12:40 UTC"), "{late:?}");
 }
 
 #[test]

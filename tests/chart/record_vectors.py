@@ -279,6 +279,13 @@ def dry(server):
     server.until_reason("DryRun")
 
 
+def dry_later(server):
+    """Only a plan that has started keeps its machines in a dry run."""
+    server.until_reason("PhaseReached")
+    server.patch_plan({"spec": {"desiredPhase": "Protected", "dryRun": True}})
+    server.until_reason("DryRun")
+
+
 def impossible(server):
     server.until_reason("InvalidSpec")
 
@@ -292,6 +299,7 @@ TROUBLES = [
     ({"desiredPhase": "Assessed"}, None, snapshots),
     ({"desiredPhase": "Reprotected"}, None, fails),
     ({"dryRun": True}, None, dry),
+    ({"desiredPhase": "Reprotected"}, None, dry_later),
     ({"window": {"cron": "0 22 31 FEB *", "durationMinutes": 60}}, None, impossible),
 ]
 

@@ -6,7 +6,7 @@ use failback::{
     core::{
         action::Verb,
         conditions,
-        decide::{Next, plan::spec_hash},
+        decide::Next,
         found::{STATUS_LOST, step_in_doubt, unexplained},
         observed::{Fact, Generation, Job, JobState},
         stage::Stage,
@@ -430,9 +430,9 @@ fn a_word_is_for_the_plan_as_it_is() {
     case.approve(ApprovalStep::Commit, "ann");
     case.pass();
     assert!(up_to(&case) > DesiredPhase::FailedBack);
-    let hash = spec_hash(&case.spec);
+    let hash = case.hash();
     case.spec.commit.soak_seconds += 1;
-    assert_ne!(hash, spec_hash(&case.spec));
+    assert_ne!(hash, case.hash());
     case.pass();
     assert!(case.permits("a", Verb::Commit).is_err());
     assert!(matches!(

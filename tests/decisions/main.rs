@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod found;
+mod gates;
 mod hooks;
 mod matrix;
 mod places;

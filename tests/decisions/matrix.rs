@@ -78,7 +78,7 @@ fn every_stage_under_every_claim() {
 /// A state of the journal, with what the vault shows of the operation.
 type Journal = (&'static str, fn(Verb, &mut ItemFacts) -> OperationRecord);
 
-const JOURNALS: [Journal; 14] = [
+const JOURNALS: [Journal; 15] = [
     ("intended just now", |verb, _| record(verb, OperationOutcome::Intended, at(0))),
     ("intended, 5 min ago, nothing shows", |verb, _| record(verb, OperationOutcome::Intended, at(-5))),
     ("intended, 3 min ago, the jobs are unknown", |verb, facts| {
@@ -112,7 +112,11 @@ const JOURNALS: [Journal; 14] = [
         submitted(verb, -10)
     }),
     ("succeeded an hour ago", |verb, _| record(verb, OperationOutcome::Succeeded, at(-60))),
-    ("failed an hour ago", |verb, _| record(verb, OperationOutcome::Failed, at(-60))),
+    ("its job failed an hour ago", |verb, _| {
+        let failed = record(verb, OperationOutcome::Failed, at(-60));
+        OperationRecord { job_id: Some("j1".to_owned()), ..failed }
+    }),
+    ("refused for good an hour ago", |verb, _| record(verb, OperationOutcome::Failed, at(-60))),
     ("not made an hour ago", |verb, _| record(verb, OperationOutcome::NotMade, at(-60))),
 ];
 

@@ -123,11 +123,11 @@ fn approvals_hold_the_step_that_they_are_for() {
 #[test]
 fn an_approval_is_for_what_will_run() {
     let case = Case::new("Protected", &[&THREE]);
-    let hash = failback::core::decide::plan::spec_hash(&case.spec);
+    let hash = case.hash();
     let changed = |change: fn(&mut failback::api::FailbackPlanSpec)| {
-        let mut spec = case.spec.clone();
-        change(&mut spec);
-        failback::core::decide::plan::spec_hash(&spec) != hash
+        let mut case = case.clone();
+        change(&mut case.spec);
+        case.hash() != hash
     };
     assert!(changed(|spec| spec.waves[0].items.push("d".to_owned())));
     assert!(changed(|spec| spec.waves[0].max_concurrent = 3));
@@ -136,6 +136,46 @@ fn an_approval_is_for_what_will_run() {
     assert!(!changed(|spec| spec.desired_phase = DesiredPhase::Assessed));
     assert!(!changed(|spec| spec.suspend = true));
     assert!(!changed(|spec| spec.retry_token = "again".to_owned()));
+}
+
+#[test]
+fn an_approval_is_for_the_machines_that_were_found_then() {
+    let mut case = Case::new("Assessed", &[&THREE]);
+    let web = std::collections::BTreeMap::from([("tier".to_owned(), "web".to_owned())]);
+    case.labels.insert("a".to_owned(), web.clone());
+    set(&mut case.spec.waves, json!([{ "name": "web", "selector": { "matchLabels": { "tier": "web" } } }]));
+    set(&mut case.spec.approvals, json!([{ "step": "Reprotect" }]));
+    case.pass();
+    case.approve(ApprovalStep::Reprotect, "ann");
+    let seen = case.status.spec_hash.clone();
+    // Somebody else gives another machine the label, before the plan starts.
+    case.labels.insert("b".to_owned(), web.clone());
+    case.spec.desired_phase = DesiredPhase::Reprotected;
+    case.pass();
+    assert_ne!(case.status.spec_hash, seen);
+    assert_eq!(reason(&case).0, "ApprovalRequired");
+    assert!(case.permits("a", Verb::Reprotect).is_err() && case.status.started_at.is_none());
+    let (why, message) = case.why_invalid(&case.approvals[0], case.now).unwrap();
+    assert_eq!(why, "PlanChanged");
+    assert!(message.ends_with("it, or what its selectors find, was changed."), "{message}");
+    case.approve(ApprovalStep::Reprotect, "ann");
+    case.pass();
+    assert_eq!(up_to(&case, "b"), DesiredPhase::Reprotected);
+    // What was found then is the plan's for good: a label given or taken later takes no approval away.
+    case.labels.insert("c".to_owned(), web);
+    case.labels.remove("a");
+    let seen = case.status.spec_hash.clone();
+    case.pass();
+    assert_eq!(case.status.spec_hash, seen);
+    assert!(case.permits("a", Verb::Reprotect).is_ok());
+    // Right before a call the plan's status alone tells which machines they are.
+    case.labels.clear();
+    assert_eq!(Some(case.hash()), seen);
+    // A plan that finds nothing by label is not touched by labels.
+    let mut named = Case::new("Assessed", &[&THREE]);
+    let hash = named.hash();
+    named.labels = [("a".to_owned(), Default::default())].into();
+    assert_eq!(named.hash(), hash);
 }
 
 #[test]
@@ -457,7 +497,7 @@ fn a_dry_run_shows_and_does_nothing() {
 #[test]
 fn a_waiver_reaches_the_machines_that_it_names() {
     let mut case = Case::new("Protected", &[&THREE]);
-    set(&mut case.spec.waivers, json!([{ "check": "VMwareToolsRunning", "items": ["b"], "reason": "No Tools." }]));
+    set(&mut case.spec.waivers, json!([{ "check": "DatastoreHasSpace", "items": ["b"], "reason": "It is thin." }]));
     case.pass();
     let waived = |name: &str| case.items[name].claim.as_ref().unwrap().waivers.len();
     assert_eq!((waived("a"), waived("b")), (0, 1));

@@ -4,6 +4,7 @@ use failback::{
     api::{Claim, DesiredPhase, LocationChoice, OperationOutcome, ReplicatedItemStatus},
     core::{
         action::Verb,
+        conditions,
         decide::item::{ItemInput, decide},
         failure::FailureClass,
         journal::settled_at,
@@ -288,6 +289,78 @@ fn refused_calls_are_tried_again_and_a_failed_reprotect_five_times() {
     let outcomes: Vec<_> = story.status.history.iter().map(|old| old.outcome).collect();
     assert_eq!(outcomes, [OperationOutcome::Failed; 4], "refusals leave no history");
     insta::assert_snapshot!(story.told());
+}
+
+fn reason(story: &Story) -> (&str, &str) {
+    let ready = conditions::find(&story.status.conditions, "Ready").unwrap();
+    (ready.reason.as_str(), ready.message.as_str())
+}
+
+#[test]
+fn a_call_that_is_refused_again_and_again_is_left_to_a_person() {
+    let mut story = story(Stage::FailedOver, to(DesiredPhase::Reprotected));
+    let (mut calls, mut last) = (0, 0);
+    while story.minute < 24 * 60 {
+        if story.pass("refused each time") {
+            (calls, last) = (calls + 1, story.minute);
+            story.answered(Err(FailureClass::Conflict));
+        }
+        if calls == 3 && story.minute < 6 * 60 {
+            // Azure is not to be read for six hours: what was seen last grows old, and nothing is called.
+            story.minute += 6 * 60;
+            assert!(!story.pass("an outage"));
+        }
+        story.later(1, Stage::FailedOver);
+    }
+    assert_eq!(calls, 10);
+    assert!(last - 6 * 60 > 45, "not within a few minutes: {last}");
+    let (why, message) = reason(&story);
+    assert_eq!(why, "OperationFailed");
+    assert!(message.contains("not made in 10 attempts in a row. The last: It was conflict."), "{message}");
+    assert!(message.contains("spec.retryToken"), "{message}");
+    assert!(conditions::is_true(&story.status.conditions, "Stalled"), "so that onItemFailure applies");
+    story.status.claim.as_mut().unwrap().retry_token = "again".to_owned();
+    assert!(story.pass("a person saw to it"));
+    assert_eq!(story.status.operation.as_ref().unwrap().attempt, 1);
+}
+
+#[test]
+fn a_call_that_is_refused_for_good_is_not_repeated() {
+    for class in [FailureClass::Denied, FailureClass::Invalid, FailureClass::NotFound] {
+        let mut story = story(Stage::FailedOver, to(DesiredPhase::Reprotected));
+        assert!(story.pass("ready"));
+        story.answered(Err(class));
+        for _ in 0..10 {
+            story.later(20, Stage::FailedOver);
+            assert!(!story.pass("refused"), "{class:?}");
+        }
+        assert_eq!(reason(&story).0, "OperationFailed", "{class:?}");
+        story.status.claim.as_mut().unwrap().retry_token = "again".to_owned();
+        assert!(story.pass("a person saw to it"), "{class:?}");
+    }
+}
+
+#[test]
+fn refusals_count_anew_after_a_job() {
+    let mut story = story(Stage::FailedOver, to(DesiredPhase::Reprotected));
+    let refused = |story: &mut Story| {
+        let mut calls = 0;
+        for _ in 0..9 {
+            assert!(story.pass("ready"));
+            story.answered(Err(FailureClass::Transient)).later(20, Stage::FailedOver);
+            calls += 1;
+        }
+        calls
+    };
+    assert_eq!(refused(&mut story), 9);
+    assert!(story.pass("the tenth is made"));
+    story.answered(Ok("j1"));
+    let failed = job("j1", Verb::Reprotect, JobState::Failed, story.now());
+    list_job(&mut story.facts, failed);
+    story.later(5, Stage::FailedOver).pass("its job failed");
+    story.later(20, Stage::FailedOver);
+    assert_eq!(refused(&mut story), 9);
+    assert!(story.pass("the tenth"));
 }
 
 #[test]

@@ -10,11 +10,17 @@ use std::{
 };
 
 use failback::{
-    api::{DesiredPhase, FailbackPlan, ItemPhase, OperationOutcome, OperationRecord},
+    api::{
+        DesiredPhase, FailbackApproval, FailbackPlan, FailbackPlanStatus, ItemPhase, OperationOutcome, OperationRecord,
+    },
+    core::conditions,
     ports::Leadership,
     rehearsal::Variant,
 };
-use kube::api::{Patch, PatchParams};
+use kube::{
+    Api, ResourceExt,
+    api::{Patch, PatchParams},
+};
 use serde_json::json;
 use sim_site::{Effect, Fault};
 
@@ -119,5 +125,69 @@ async fn a_process_without_the_lease_hands_out_no_claim() {
     assert!(!claimed().await);
     lease.0.store(true, Ordering::SeqCst);
     stage.until(WALL, "a claim", claimed).await;
+    stage.end().await;
+}
+
+async fn status_of_plan(stage: &Stage) -> FailbackPlanStatus {
+    stage.plans().get("web").await.unwrap().status.unwrap_or_default()
+}
+
+/// Approves the reprotect of the plan as it is, under this name.
+async fn approve(stage: &Stage, name: &str) {
+    let plan = stage.plans().get("web").await.unwrap();
+    let (uid, status) = (plan.uid().unwrap(), plan.status.unwrap());
+    let approval = json!({
+        "apiVersion": "failback.dev/v1alpha1", "kind": "FailbackApproval",
+        "metadata": { "name": name, "namespace": "default" },
+        "spec": {
+            "planRef": { "name": "web" }, "planUid": uid, "specHash": status.spec_hash.unwrap(),
+            "step": "Reprotect", "approver": "lead@example.com", "expiresAt": "2099-01-01T00:00:00Z",
+        },
+    });
+    stage.apply(vec![approval]).await;
+}
+
+async fn is_valid(stage: &Stage, name: &str) -> Option<bool> {
+    let approvals: Api<FailbackApproval> = Api::default_namespaced(stage.client.clone());
+    let status = approvals.get(name).await.unwrap().status?;
+    conditions::find(&status.conditions, "Valid").map(|valid| valid.status == "True")
+}
+
+/// What the plan, the approval and the last look before the call hold it against is the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_that_is_labelled_after_an_approval_needs_another_one() {
+    let by_label = manifests(|object| {
+        if object["kind"] == "FailbackPlan" {
+            let selector = json!({ "matchLabels": { "tier": "web" } });
+            object["spec"]["waves"] = json!([{ "name": "web", "selector": selector }]);
+            object["spec"]["desiredPhase"] = json!(DesiredPhase::Assessed);
+            object["spec"]["approvals"] = json!([{ "step": "Reprotect" }]);
+        }
+    });
+    let stage = Stage::playing(SCENARIO, 600.0, by_label).await;
+    stage.until(WALL, "the plan is seen", || async { status_of_plan(&stage).await.spec_hash.is_some() }).await;
+    approve(&stage, "early").await;
+    stage.until(WALL, "it counts", || async { is_valid(&stage, "early").await == Some(true) }).await;
+
+    let label = Patch::Merge(json!({ "metadata": { "labels": { "tier": "web" } } }));
+    stage.items().patch("web-01", &PatchParams::default(), &label).await.unwrap();
+    stage.raise(DesiredPhase::Reprotected).await;
+    stage.until(WALL, "it counts no more", || async { is_valid(&stage, "early").await == Some(false) }).await;
+    stage
+        .until(WALL, "the plan says so", || async {
+            let status = status_of_plan(&stage).await;
+            status.summary.total == 1
+                && conditions::find(&status.conditions, "Ready").is_some_and(|ready| ready.reason == "ApprovalRequired")
+        })
+        .await;
+    assert!(stage.verbs().is_empty(), "{:?}", stage.verbs());
+
+    approve(&stage, "late").await;
+    stage
+        .until(WALL, "it is reprotected", || async {
+            stage.items().get("web-01").await.unwrap().status.is_some_and(|at| at.phase == ItemPhase::Reprotected)
+        })
+        .await;
+    assert_eq!(stage.verbs(), ["reProtect"]);
     stage.end().await;
 }

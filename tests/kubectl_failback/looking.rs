@@ -1,8 +1,12 @@
 //! `plan` and `status`.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use failback::core::decide::plan::spec_hash;
+use failback::{
+    api::FailbackPlan,
+    core::{decide::plan::spec_hash, preview},
+};
+use kube::ResourceExt;
 use serde_json::{Value, json};
 
 use crate::stage::{Stage, condition, free, plan, plan_status};
@@ -244,13 +248,14 @@ async fn machines_found_by_labels_stay_in_sight_without_a_claim() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_of_an_applied_plan_keeps_what_the_plan_is() {
     let (stage, file) = started_by_labels().await;
-    let uid = stage.get("failbackplans", "web").await["metadata"]["uid"].clone();
+    let plan: FailbackPlan = serde_json::from_value(stage.get("failbackplans", "web").await).unwrap();
+    let (uid, found) = (plan.uid(), preview::found(&plan, &BTreeMap::new()));
     let spec = serde_json::from_value(file["spec"].clone()).unwrap();
     let approval = json!({
         "apiVersion": "failback.dev/v1alpha1", "kind": "FailbackApproval",
         "metadata": { "name": "yes", "namespace": "default" },
         "spec": {
-            "planRef": { "name": "web" }, "planUid": uid, "specHash": spec_hash(&spec), "step": "FailBack",
+            "planRef": { "name": "web" }, "planUid": uid, "specHash": spec_hash(&spec, &found), "step": "FailBack",
             "approver": "bob", "expiresAt": "2026-03-01T16:00:00Z",
         },
     });

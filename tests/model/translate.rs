@@ -371,7 +371,7 @@ fn with_plan<T>(
         uid: PLAN,
         generation: Some(1),
         spec: &spec,
-        spec_hash: &spec_hash(&spec),
+        spec_hash: &spec_hash(&spec, &Default::default()),
         status: &FailbackPlanStatus::default(),
         deleting: state.plan.gate == Gate::Deleted,
         abandon: None,
@@ -412,7 +412,7 @@ fn approval(spec: &FailbackPlanSpec, number: u8) -> FailbackApprovalSpec {
     FailbackApprovalSpec {
         plan_ref: Reference { name: "plan".to_owned() },
         plan_uid: PLAN.to_owned(),
-        spec_hash: spec_hash(spec),
+        spec_hash: spec_hash(spec, &Default::default()),
         step: ApprovalStep::Commit,
         approver: "ann".to_owned(),
         expires_at: Time(at(60_000)),

@@ -55,7 +55,7 @@ impl Trouble {
 
     /// Something that is not tied to one call.
     pub(crate) fn go_on(&mut self, world: &World, dice: &mut StdRng) {
-        if left(world).len() < ARMED / 10 {
+        if left(world) < ARMED / 10 {
             self.arm(world, dice);
         }
         if self.cut_off {
@@ -90,12 +90,15 @@ impl Trouble {
     pub(crate) fn struck(&self, world: &World) -> (usize, usize) {
         let snapshot = world.rehearsal.site.snapshot();
         let failed = snapshot["jobs"].as_array().unwrap().iter().filter(|job| job["state"] == "Failed").count();
-        (self.armed - left(world).len(), failed)
+        (self.armed - left(world), failed)
     }
 }
 
-fn left(world: &World) -> Vec<serde_json::Value> {
-    world.rehearsal.site.snapshot()["faults"].as_array().unwrap().clone()
+/// What is armed still, but for what every world has.
+fn left(world: &World) -> usize {
+    let snapshot = world.rehearsal.site.snapshot();
+    let armed = snapshot["faults"].as_array().unwrap();
+    armed.iter().filter(|armed| armed["fault"]["effect"]["type"] != "lateJobs").count()
 }
 
 fn mend(world: &World, change: Mend) {

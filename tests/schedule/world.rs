@@ -172,7 +172,7 @@ impl World {
             uid: &uids[plan],
             generation: Some(1),
             spec: &self.plans[plan].0,
-            spec_hash: &spec_hash(&self.plans[plan].0),
+            spec_hash: &spec_hash(&self.plans[plan].0, &Default::default()),
             status: &self.plans[plan].1,
             deleting: false,
             abandon: None,

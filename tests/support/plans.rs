@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use failback::{
     api::{
-        ApprovalStep, Claim, FailbackApprovalSpec, FailbackPlanSpec, FailbackPlanStatus, Reference,
+        ApprovalStep, Claim, FailbackApprovalSpec, FailbackPlan, FailbackPlanSpec, FailbackPlanStatus, Reference,
         ReplicatedItemStatus,
     },
     core::{
@@ -13,6 +13,7 @@ use failback::{
         decide::plan::{Asked, Declared, PlanDecision, PlanInput, decide, permits, spec_hash, why_invalid},
         estimate::Measured,
         jobs::JobsSeen,
+        preview,
         schedule::load::{Limits, Load, Machine},
         stage::Stage,
     },
@@ -97,7 +98,7 @@ impl Case {
             uid: PLAN,
             generation: Some(1),
             spec: &self.spec,
-            spec_hash: &spec_hash(&self.spec),
+            spec_hash: &self.hash(),
             status: &self.status,
             deleting: self.deleting,
             abandon: self.abandon.as_deref(),
@@ -122,6 +123,15 @@ impl Case {
         decision
     }
 
+    /// What approvals of the plan as it is must quote.
+    pub fn hash(&self) -> String {
+        let mut plan = FailbackPlan::new("plan", self.spec.clone());
+        plan.status = Some(self.status.clone());
+        let labels = self.labels.iter().filter(|(name, _)| self.items.contains_key(*name));
+        let labels = labels.map(|(name, labels)| (name.clone(), labels.clone())).collect();
+        spec_hash(&self.spec, &preview::found(&plan, &labels))
+    }
+
     /// Moves a machine, keeping its claim.
     pub fn move_to(&mut self, name: &str, stage: Stage) {
         let claim = self.items[name].claim.clone();
@@ -133,7 +143,7 @@ impl Case {
         self.approvals.push(FailbackApprovalSpec {
             plan_ref: Reference { name: "plan".to_owned() },
             plan_uid: PLAN.to_owned(),
-            spec_hash: spec_hash(&self.spec),
+            spec_hash: self.hash(),
             step,
             approver: approver.to_owned(),
             expires_at: Time(at(600)),
@@ -143,7 +153,7 @@ impl Case {
 
     /// Why an approval does not count: reason and sentence.
     pub fn why_invalid(&self, approval: &FailbackApprovalSpec, now: Timestamp) -> Option<(&'static str, String)> {
-        let (spec_hash, requester) = (&spec_hash(&self.spec), self.requester.as_deref());
+        let (spec_hash, requester) = (&self.hash(), self.requester.as_deref());
         why_invalid(approval, &Asked { uid: PLAN, spec: &self.spec, spec_hash, requester }, now)
     }
 

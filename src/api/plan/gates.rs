@@ -137,6 +137,13 @@ pub struct Waiver {
     pub reason: String,
 }
 
+impl Waiver {
+    /// Whether it is for this machine.
+    pub fn is_for(&self, item: &str) -> bool {
+        self.items.is_empty() || self.items.iter().any(|name| name == item)
+    }
+}
+
 /// A demand to undo failbacks that are not committed. Machines that it names are not failed back while it stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

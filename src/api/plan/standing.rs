@@ -117,7 +117,8 @@ pub struct FailbackPlanStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     pub issues: Vec<Issue>,
-    /// Hash of the part of the spec that an approval is for; a FailbackApproval quotes it.
+    /// Hash of what an approval is for: that part of the spec, and the machines that its selectors find, or had found
+    /// when the plan started. A FailbackApproval quotes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spec_hash: Option<String>,
     /// When the plan first let a machine act.

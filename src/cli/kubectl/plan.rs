@@ -48,7 +48,7 @@ pub(super) async fn plan(cluster: &Cluster, flags: &PlanFlags, output: Output) -
         uid: &uid,
         generation: plan.metadata.generation,
         spec: &spec,
-        spec_hash: &spec_hash(&spec),
+        spec_hash: &spec_hash(&spec, &looked.found),
         status: &plan.status.clone().unwrap_or_default(),
         deleting: plan.metadata.deletion_timestamp.is_some(),
         abandon: None,

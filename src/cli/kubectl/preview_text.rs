@@ -149,7 +149,7 @@ fn of_estimate(estimate: &PlanEstimate) -> Vec<String> {
             }
         }
     }
-    lines.extend(estimate.overrun.clone());
+    lines.extend(estimate.overrun.as_ref().map(|overrun| overrun.message.clone()));
     if estimate.critical_path.len() > 1 {
         let path = estimate
             .critical_path

@@ -14,8 +14,14 @@ use crate::{
     },
 };
 
-/// So many failures of a Reprotect or Protect end its being tried again by itself. A failover and a commit never are.
+/// So many failed jobs of a Reprotect or Protect end its being tried again by itself. A failover and a commit never
+/// are.
 const MOST_FAILURES: usize = 5;
+/// So many calls in a row that were not made end their being tried again: what refuses each of them for the better part
+/// of an hour (with the waits below, 51 minutes) does not go away by itself, and a machine that waits for ever never
+/// fails its plan. Counted are calls, not minutes: none is attempted without a fresh reading of the vault, so that an
+/// outage of Azure uses up a few, however long it lasts, and a change of the leader one.
+const MOST_REFUSALS: i32 = 10;
 /// Wait before the second attempt after a failed job.
 const AFTER_FAILURE: Duration = Duration::from_secs(120);
 /// Wait after a call that was refused, or not made.
@@ -85,14 +91,29 @@ pub(super) fn earlier_attempt(
         let at = ended + SignedDuration::try_from(wait).unwrap_or(SignedDuration::from_mins(15));
         (at > now).then(|| WaitingOn::Retry { verb, at, message: last.message.clone() })
     };
+    let refused = refused_in_a_row(last, attempts(status, claim, verb));
     match last.outcome {
-        OperationOutcome::NotMade => retry(u32::try_from(last.attempt).unwrap_or(1), AFTER_REFUSAL),
+        OperationOutcome::NotMade if refused >= MOST_REFUSALS => {
+            let message = format!("its call was not made in {refused} attempts in a row. The last: {}", last.message);
+            Some(WaitingOn::OperationFailed { verb, message })
+        }
+        OperationOutcome::NotMade => retry(u32::try_from(refused).unwrap_or(1), AFTER_REFUSAL),
+        // Without a job the call itself was refused for what it asks, or for who asks: it would be refused again.
+        OperationOutcome::Failed if last.job_id.is_none() => {
+            Some(WaitingOn::OperationFailed { verb, message: last.message.clone() })
+        }
         OperationOutcome::Failed if matches!(verb, Verb::Reprotect | Verb::Protect) && failures < MOST_FAILURES => {
             retry(u32::try_from(failures).unwrap_or(1), AFTER_FAILURE)
         }
         OperationOutcome::Failed => Some(WaitingOn::OperationFailed { verb, message: last.message.clone() }),
         OperationOutcome::Intended | OperationOutcome::Submitted | OperationOutcome::Succeeded => None,
     }
+}
+
+/// How many attempts were not made since the last one that was. Those leave no history: their number tells.
+fn refused_in_a_row<'a>(last: &OperationRecord, mut attempts: impl Iterator<Item = &'a OperationRecord>) -> i32 {
+    let made = attempts.find(|record| record.outcome != OperationOutcome::NotMade);
+    last.attempt - made.map_or(0, |made| made.attempt)
 }
 
 /// Whether this operator undid, as asked, what had succeeded at that time.

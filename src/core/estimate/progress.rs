@@ -113,7 +113,7 @@ fn rate(progress: &Progress, elapsed: SignedDuration) -> Option<i64> {
 }
 
 /// What is left at the rate that was measured: by bytes, else by per cent.
-fn left(progress: &Progress, elapsed: SignedDuration) -> Option<SignedDuration> {
+pub(super) fn left(progress: &Progress, elapsed: SignedDuration) -> Option<SignedDuration> {
     let by_bytes = || {
         let rate = progress.bytes_per_second.filter(|rate| *rate > 0)?;
         (progress.bytes_total? - progress.bytes_done?).max(0).checked_div(rate)

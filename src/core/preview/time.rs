@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::{MachinePreview, PreviewInput, WavePreview};
 use crate::{
@@ -45,9 +45,25 @@ pub struct PlanEstimate {
     pub hooks: usize,
     /// That the window closes before everything that it is for has started.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub overrun: Option<String>,
+    pub overrun: Option<Overrun>,
     /// The machines that each wait for the one before, up to the last to end.
     pub critical_path: Vec<PathPart>,
+}
+
+/// Machines of which not all that the window is for was called when it closes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Overrun {
+    /// Names of the ReplicatedItems.
+    pub items: Vec<String>,
+    /// How many, and what becomes of them.
+    pub message: String,
+}
+
+impl Serialize for Overrun {
+    /// The sentence alone: each machine's times are told beside it.
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&self.message)
+    }
 }
 
 /// The part of a machine's way that is on the critical path.
@@ -208,18 +224,20 @@ fn closes(window: &Window, now: Timestamp) -> Option<Timestamp> {
     }
 }
 
-fn overrun(input: &PreviewInput<'_>, schedule: &Schedule<'_>) -> Option<String> {
+fn overrun(input: &PreviewInput<'_>, schedule: &Schedule<'_>) -> Option<Overrun> {
     let window = input.spec.window.as_ref()?;
     let closes = closes(window, input.now)?;
     let end = input.now.duration_until(closes).as_secs();
-    let late = schedule.runs.iter().filter(|run| run.last_call.is_some_and(|call| call >= end)).count();
-    let never = schedule.never.iter().filter(|(_, why)| *why == Never::Window).count();
-    let count = late + never;
-    let then = if never == 0 { "wait for the next one" } else { "are not: it does not open again" };
-    (count > 0).then(|| {
-        let at = window::told(window, closes);
-        format!("By the estimate {count} machine(s) are not failed back and committed when the window closes at {at}, and {then}.")
-    })
+    let late = schedule.runs.iter().filter(|run| run.last_call.is_some_and(|call| call >= end)).map(|run| run.item);
+    let never: Vec<&str> =
+        schedule.never.iter().filter(|(_, why)| *why == Never::Window).map(|(item, _)| *item).collect();
+    let then = if never.is_empty() { "wait for the next one" } else { "are not: it does not open again" };
+    let items: Vec<String> = late.chain(never).map(str::to_owned).collect();
+    let (count, at) = (items.len(), window::told(window, closes));
+    let message = format!(
+        "By the estimate {count} machine(s) are not failed back and committed when the window closes at {at}, and {then}."
+    );
+    (count > 0).then_some(Overrun { items, message })
 }
 
 /// Steps that somebody must consent to, of those that lie ahead.
@@ -267,7 +285,8 @@ impl PlanEstimate {
             (Some(first), many) => Some(format!("{first} And {} more.", many - 1)),
         };
         let uncounted = self.not_counted().map(|what| format!("Not counted: {what}."));
-        let said: Vec<String> = [unknown, self.overrun.clone(), uncounted].into_iter().flatten().collect();
+        let overrun = self.overrun.as_ref().map(|overrun| overrun.message.clone());
+        let said: Vec<String> = [unknown, overrun, uncounted].into_iter().flatten().collect();
         said.join(" ")
     }
 

@@ -34,6 +34,18 @@ pub fn look(window: &Window, now: Timestamp) -> Result<Opening, String> {
     }
 }
 
+/// When a window opens next, also where it is open now; `None` where it does not open again.
+pub fn opens_next(window: &Window, now: Timestamp) -> Option<Timestamp> {
+    match look(window, now).ok()? {
+        Opening::Opens(at) => Some(at),
+        Opening::Past => None,
+        Opening::Open(closes) => match look(window, closes).ok()? {
+            Opening::Opens(at) => Some(at),
+            Opening::Open(_) | Opening::Past => None,
+        },
+    }
+}
+
 /// A time as people of the window's zone write it.
 pub fn told(window: &Window, at: Timestamp) -> String {
     let zone = TimeZone::get(&window.time_zone).unwrap_or(TimeZone::UTC);

@@ -36,21 +36,20 @@ impl Ceiling {
 pub(super) fn ceiling(input: &PlanInput<'_>, reached: DesiredPhase) -> Ceiling {
     let desired = input.spec.desired_phase;
     let nothing = DesiredPhase::Assessed;
-    if input.spec.dry_run {
-        return Ceiling::new(nothing, "DryRun", "The plan is a dry run: it shows what it would do, and does nothing.");
-    }
     if input.deleting {
-        let demanded = input.spec.approvals.iter().find(|approval| approval.step == ApprovalStep::Commit);
-        let any = Approval { step: ApprovalStep::Commit, count: 1, forbid_requester: false };
         // An approved commit lets those go on that were failed back; nothing else starts.
-        let commit =
-            approved(input, demanded.unwrap_or(&any)) && !input.spec.suspend && reached >= DesiredPhase::FailedBack;
-        let up_to = if commit { DesiredPhase::Committed.min(desired) } else { nothing };
+        let commit = reached >= DesiredPhase::FailedBack
+            && closed_to_commit(input).is_empty()
+            && lacking_for_commit(input).is_none();
+        let up_to = if commit { DesiredPhase::Committed } else { nothing };
         let gate = Ceiling::new(up_to, "PlanDeleted", "The plan is being deleted; nothing new starts.");
         return match closed(input, reached) {
             Some(closed) => gate.or_lower(closed),
             None => gate,
         };
+    }
+    if input.spec.dry_run {
+        return Ceiling::new(nothing, "DryRun", "The plan is a dry run: it shows what it would do, and does nothing.");
     }
     if input.spec.suspend {
         return Ceiling::new(nothing, "Suspended", "The plan is suspended; nothing new starts.");
@@ -59,6 +58,29 @@ pub(super) fn ceiling(input: &PlanInput<'_>, reached: DesiredPhase) -> Ceiling {
     let consent = unapproved(input, reached)
         .map_or(free.clone(), |(up_to, message)| Ceiling::new(up_to, "ApprovalRequired", message));
     consent.or_lower(closed(input, reached).unwrap_or(free))
+}
+
+/// What to change in the spec of a plan that is being deleted, so that an approved commit is made. Its approvals stay
+/// valid: none of this is part of what they are for.
+pub(super) fn closed_to_commit(input: &PlanInput<'_>) -> Vec<&'static str> {
+    let spec = input.spec;
+    [
+        (spec.desired_phase < DesiredPhase::Committed, "set spec.desiredPhase to Committed"),
+        (spec.suspend, "set spec.suspend to false"),
+        (spec.dry_run, "set spec.dryRun to false"),
+    ]
+    .into_iter()
+    .filter_map(|(closed, remedy)| closed.then_some(remedy))
+    .collect()
+}
+
+/// The approvals of the commit of a plan that is being deleted, given and wanted, where they are not enough: it needs
+/// one in any case.
+pub(super) fn lacking_for_commit(input: &PlanInput<'_>) -> Option<(usize, usize)> {
+    let demanded = input.spec.approvals.iter().find(|approval| approval.step == ApprovalStep::Commit);
+    let wanted = demanded.and_then(|demanded| usize::try_from(demanded.count).ok()).unwrap_or(1).max(1);
+    let given = approvers(input, ApprovalStep::Commit, |_| true).len();
+    (given < wanted).then_some((given, wanted))
 }
 
 /// The window's gate, before a failback and before a commit.
@@ -163,7 +185,9 @@ pub fn why_invalid(
     }
     let hash = plan.spec_hash;
     if approval.spec_hash != hash {
-        let message = format!("spec.specHash is {}; the plan's is {hash}: it was changed.", approval.spec_hash);
+        let by_label = plan.spec.waves.iter().any(|wave| wave.selector.is_some());
+        let what = if by_label { "it, or what its selectors find, was changed" } else { "it was changed" };
+        let message = format!("spec.specHash is {}; the plan's is {hash}: {what}.", approval.spec_hash);
         return Some(("PlanChanged", message));
     }
     if approval.expires_at.0 <= now {

@@ -2,21 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::{SignedDuration, Timestamp};
-
 use super::{
     PlanInput, cancel,
     waves::{Resolved, Standing},
 };
 use crate::{
-    api::{Cancelled, CheckResult, CheckStatus, DesiredPhase, Issue, OperationOutcome, OperationRecord},
-    core::{
-        action::Verb,
-        conditions,
-        nearest::did_you_mean,
-        schedule::window::{self, Opening},
-        text::cut,
-    },
+    api::{Cancelled, CheckResult, CheckStatus, Issue},
+    core::{conditions, nearest::did_you_mean, preview::Overrun, text::cut},
 };
 
 const MOST_ROWS: usize = 20;
@@ -61,6 +53,7 @@ pub(super) fn issues(
     waves: &[Resolved<'_>],
     standings: &[Standing<'_>],
     cancelled: &[Cancelled],
+    overrun: Option<&Overrun>,
 ) -> Vec<Issue> {
     let mut rows = Rows::default();
     for standing in standings {
@@ -92,7 +85,7 @@ pub(super) fn issues(
     let mut rows: Vec<Issue> = rows
         .0
         .into_values()
-        .chain(overrun(input, standings))
+        .chain(overrun.and_then(too_short))
         .chain(empty(input, waves))
         .chain(not_in_plan(input, waves))
         .chain(of_names("CancelsFull", cancel::beyond(input, waves, cancelled), CANCELS_FULL))
@@ -104,6 +97,11 @@ pub(super) fn issues(
 
 /// What is said of failbacks that are to be undone, and are not.
 const CANCELS_FULL: &str = "Its probes fail, and the plan has no room to remember another failback that it undid: it stays failed back. Name it in spec.cancel to undo that.";
+
+/// A warning when the window closes before all that it is for was called.
+fn too_short(overrun: &Overrun) -> Option<Issue> {
+    of_names("WindowTooShort", overrun.items.iter().map(String::as_str), &overrun.message)
+}
 
 /// Waves that no machine is in: nothing happens in them, and waves that depend on them do not wait.
 fn empty(input: &PlanInput<'_>, waves: &[Resolved<'_>]) -> Option<Issue> {
@@ -172,41 +170,4 @@ fn worth_a_row(reason: &str) -> bool {
             | "Calling"
             | "Recording"
     )
-}
-
-/// A warning when the failbacks that are left will not all start before the window closes, by the time that those done
-/// have taken.
-fn overrun(input: &PlanInput<'_>, standings: &[Standing<'_>]) -> Option<Issue> {
-    let window = input.spec.window.as_ref()?;
-    let Ok(Opening::Open(closes)) = window::look(window, input.now) else { return None };
-    if input.spec.desired_phase < DesiredPhase::FailedBack {
-        return None;
-    }
-    let left: Vec<&Standing<'_>> =
-        standings.iter().filter(|standing| standing.reached < DesiredPhase::FailedBack && !standing.failed).collect();
-    let took: Vec<SignedDuration> = standings.iter().filter_map(|standing| failback_took(input, standing)).collect();
-    let mean = took.iter().sum::<SignedDuration>().checked_div(i32::try_from(took.len()).ok()?)?;
-    let of_waves: i32 = input.spec.waves.iter().map(|wave| wave.max_concurrent).max()?;
-    let lanes = usize::try_from(input.spec.max_concurrent.unwrap_or(of_waves).min(of_waves)).ok()?.max(1);
-    let rounds = i32::try_from(left.len().div_ceil(lanes)).ok()?;
-    let last_start: Timestamp = input.now.checked_add(mean.checked_mul(rounds - 1)?).ok()?;
-    let message = format!(
-        "A failback took {} minute(s) on average; at {lanes} at a time, not all that are left start before the window closes at {}. The rest waits for the next one.",
-        mean.as_mins().max(1),
-        window::told(window, closes)
-    );
-    let late = rounds > 0 && last_start > closes;
-    of_names("WindowTooShort", left.iter().map(|standing| standing.name), &message).filter(|_| late)
-}
-
-/// How long the failback of a machine took, from the intent to the end of its job.
-fn failback_took(input: &PlanInput<'_>, standing: &Standing<'_>) -> Option<SignedDuration> {
-    let status = standing.status?;
-    let of_ours = |record: &&OperationRecord| {
-        record.verb == Verb::FailBack.as_str()
-            && record.outcome == OperationOutcome::Succeeded
-            && record.plan_uid == input.uid
-    };
-    let record = status.operation.iter().chain(&status.history).find(of_ours)?;
-    Some(record.intended_at.0.duration_until(record.ended_at.as_ref()?.0))
 }

@@ -19,7 +19,7 @@ mod stops;
 mod validity;
 mod waves;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -39,7 +39,7 @@ use crate::{
         Claim, DesiredPhase, FailbackApprovalSpec, FailbackPlanSpec, FailbackPlanStatus, HookStatus,
         ReplicatedItemStatus,
     },
-    core::{estimate::Measured, jobs::JobsSeen, schedule::load::Load},
+    core::{estimate::Measured, jobs::JobsSeen, preview::Found, schedule::load::Load},
 };
 
 /// What is declared of a machine, as far as it concerns plans.
@@ -136,9 +136,12 @@ pub fn decide(input: &PlanInput<'_>) -> PlanDecision {
     PlanDecision { status, claims, runs, release, recheck }
 }
 
-/// The part of the spec that an approval is for: which machines, in which order, when, and how verified. How far the
-/// plan goes, whether it is suspended, and retries are other people's gates.
-pub fn spec_hash(spec: &FailbackPlanSpec) -> String {
+/// What an approval is for: which machines, in which order, when, and how verified. How far the plan goes, whether it
+/// is suspended, and retries are other people's gates.
+///
+/// `found` is what the selectors find, by the wave's name, and what they had found once the plan has started: a label
+/// that somebody else gives puts no machine under an approval that was given before.
+pub fn spec_hash(spec: &FailbackPlanSpec, found: &Found) -> String {
     let mut approved = serde_json::json!({
         "waves": spec.waves,
         "skip": spec.skip,
@@ -154,6 +157,16 @@ pub fn spec_hash(spec: &FailbackPlanSpec) -> String {
     {
         // Left out where there are none: a plan that knows no hooks keeps the hash that its approvals quote.
         approved.insert("hooks".to_owned(), serde_json::json!(spec.hooks));
+    }
+    let by_label = spec.waves.iter().filter(|wave| wave.selector.is_some()).map(|wave| {
+        let names: BTreeSet<&String> = found.get(&wave.name).into_iter().flatten().collect();
+        (&wave.name, names)
+    });
+    let by_label: BTreeMap<_, _> = by_label.collect();
+    if !by_label.is_empty()
+        && let Some(approved) = approved.as_object_mut()
+    {
+        approved.insert("found".to_owned(), serde_json::json!(by_label));
     }
     let digest = Sha256::digest(approved.to_string().as_bytes());
     digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()

@@ -111,6 +111,11 @@ impl<'i, 'a> OfWave<'i, 'a> {
         if spec.desired_phase == DesiredPhase::Assessed || machine.status.is_none() || machine.claimed_by.is_some() {
             return None;
         }
+        if self.input.status.started_at.is_none() && (spec.dry_run || self.invalid.is_some()) {
+            // It takes no machine from another plan as long as it does nothing. One that has started keeps its own,
+            // which may be half-way.
+            return None;
+        }
         let undo = cancel::why(self.input, self.cancelled, machine.name);
         let gate = match self.invalid {
             Some(why) => Ceiling::new(DesiredPhase::Assessed, "InvalidSpec", why),
@@ -332,10 +337,7 @@ impl<'i, 'a> OfWave<'i, 'a> {
 
     fn written(&self, machine: &Standing<'_>, held: Ceiling, cancel: Option<String>) -> Claim {
         let spec = self.input.spec;
-        let waived = spec
-            .waivers
-            .iter()
-            .filter(|waiver| waiver.items.is_empty() || waiver.items.iter().any(|name| name == machine.name));
+        let waived = spec.waivers.iter().filter(|waiver| waiver.is_for(machine.name));
         Claim {
             plan: self.input.name.to_owned(),
             plan_uid: self.input.uid.to_owned(),

@@ -42,11 +42,7 @@ pub(super) fn status(
     invalid: Option<&str>,
     run: Run,
 ) -> FailbackPlanStatus {
-    let issues = issues(input, waves, standings, &run.cancelled);
     let counts = counts(standings);
-    let seen = Seen { input, standings, invalid, counts: &counts, issues: &issues, hooks_failed: &run.hooks_failed };
-    let mut drafts = seen.drafts(run.completed_at.is_some());
-    drafts.iter_mut().for_each(|draft| draft.message = cut(&draft.message, MOST_TEXT));
     let found = waves.iter().filter_map(|wave| {
         let names = wave.found.as_ref()?.iter().map(|name| (*name).to_owned()).collect();
         Some((wave.wave.name.clone(), names))
@@ -61,7 +57,11 @@ pub(super) fn status(
         now: input.now,
     };
     let going = Going { moving: counts.moving > 0, held: is_held(input, standings) || !run.hooks_failed.is_empty() };
-    let (estimated_completion, preview) = preview::for_status(&ahead, input.status, input.generation, going);
+    let ahead = preview::for_status(&ahead, input.status, input.generation, going);
+    let issues = issues(input, waves, standings, &run.cancelled, ahead.overrun.as_ref());
+    let seen = Seen { input, standings, invalid, counts: &counts, issues: &issues, hooks_failed: &run.hooks_failed };
+    let mut drafts = seen.drafts(run.completed_at.is_some());
+    drafts.iter_mut().for_each(|draft| draft.message = cut(&draft.message, MOST_TEXT));
     fitted(FailbackPlanStatus {
         observed_generation: input.generation,
         phase: lowest(standings),
@@ -76,8 +76,8 @@ pub(super) fn status(
         retry_token: input.spec.retry_token.clone(),
         summary: counts,
         issues,
-        estimated_completion,
-        preview,
+        estimated_completion: ahead.completion,
+        preview: ahead.preview,
     })
 }
 
@@ -201,7 +201,7 @@ impl Seen<'_, '_> {
         let Self { input, standings, counts, .. } = *self;
         let desired = input.spec.desired_phase.as_str();
         if input.deleting {
-            return self.leaving();
+            return deletion::readiness(input, standings);
         }
         if completed {
             return summary(true, false, false, "Completed", "The plan is complete. A second failback is a new plan.");
@@ -251,8 +251,10 @@ impl Seen<'_, '_> {
         let Self { input, standings, counts, issues, .. } = *self;
         let desired = input.spec.desired_phase.as_str();
         if counts.moving == 0 {
-            let gate = ceiling(input, lowest(standings));
-            if !gate.held_by.is_empty() {
+            let lowest = lowest(standings);
+            let gate = ceiling(input, lowest);
+            // A gate that lies further on holds nobody yet: what does is told, and nobody opens the gate for nothing.
+            if !gate.held_by.is_empty() && gate.up_to <= lowest {
                 let never = gate.message == gates::PAST;
                 return summary(false, false, never, gate.held_by, &gate.message);
             }
@@ -261,9 +263,9 @@ impl Seen<'_, '_> {
                 let message = format!("{} ({})", issue.message, issue.items.join(", "));
                 return summary(false, false, false, reason, &message);
             }
-            if let Some((reason, message)) = standings.iter().filter_map(hold).min_by_key(|(reason, _)| rank(reason)) {
+            if let Some((reason, message)) = standings.iter().filter_map(hold).min_by_key(rank) {
                 let done = format!("{} of {} machine(s) are {desired}. {message}", counts.reached, counts.total);
-                let stalled = matches!(reason, "WaveTooLarge" | STATUS_LOST);
+                let stalled = matches!(reason, "WaveTooLarge" | STATUS_LOST) || message == gates::PAST;
                 return summary(false, goes_on_by_itself(reason), stalled, reason, &done);
             }
         }
@@ -276,74 +278,29 @@ impl Seen<'_, '_> {
             format!("{} of {} machine(s) are {desired}.{}", counts.reached, counts.total, waiting.unwrap_or_default());
         summary(false, true, false, "Progressing", &message)
     }
-
-    /// A plan that is being deleted.
-    fn leaving(&self) -> Vec<Draft> {
-        let Self { input, standings, .. } = *self;
-        if deletion::may_go(input, standings) {
-            return summary(false, true, false, "Released", "The plan goes; its machines stay where they are.");
-        }
-        let blocking = some_of(&deletion::blocking(standings));
-        if let Some((reason, message)) = standings.iter().filter_map(hold).find(|(reason, _)| *reason == STATUS_LOST) {
-            return summary(false, false, true, reason, &message);
-        }
-        let halfway = standings.iter().filter(|standing| deletion::is_half_way(standing));
-        if let Some((reason, message)) = halfway.filter_map(hold).find(|(reason, _)| of_hook(reason)) {
-            let message = format!(
-                "The plan is being deleted, and waits for {blocking}. {message} Take the hook out of spec.hooks (one that holds before a step takes the verb waive on failbackplans) and approve the commit of the changed plan, or let the plan go as it is with the annotation failback.dev/abandon: {}.",
-                input.uid
-            );
-            return summary(false, false, true, reason, &message);
-        }
-        let gate = ceiling(input, DesiredPhase::FailedBack);
-        if gate.held_by == "WindowClosed" {
-            let message = format!(
-                "The plan is being deleted, and goes once these are committed: {blocking}. {} Or let it go as it is with the annotation failback.dev/abandon: {}.",
-                gate.message, input.uid
-            );
-            return summary(false, false, gate.message == gates::PAST, "WindowClosed", &message);
-        }
-        if gate.up_to >= DesiredPhase::Committed {
-            let message = format!("The plan is being deleted, and goes once these are committed: {blocking}.");
-            return summary(false, true, false, "CommitApproved", &message);
-        }
-        let message = format!(
-            "The plan is being deleted, and waits for {blocking}: each was failed back and is not committed. Commit with a FailbackApproval of step Commit, or let it go as it is with the annotation failback.dev/abandon: {}.",
-            input.uid
-        );
-        summary(false, false, true, "DeletionBlocked", &message)
-    }
-}
-
-/// The first few names: a status has room for no list of all machines.
-fn some_of(names: &[&str]) -> String {
-    const MOST: usize = 20;
-    const MOST_BYTES: usize = 900;
-    let mut left = MOST_BYTES;
-    let fits = |name: &&&str| left.checked_sub(name.len() + 2).map(|rest| left = rest).is_some();
-    let first: Vec<&str> = names.iter().take(MOST).take_while(fits).copied().collect();
-    let (first, more) = (first.join(", "), names.len() - first.len());
-    if more == 0 { first } else { format!("{first}, and {more} more") }
 }
 
 /// What holds a machine back that is not where the plan wants it.
-fn hold(standing: &Standing<'_>) -> Option<(&'static str, String)> {
+pub(super) fn hold(standing: &Standing<'_>) -> Option<(&'static str, String)> {
     let claim = standing.claim.as_ref().filter(|claim| !standing.arrived && claim.up_to <= standing.reached)?;
     let reason = HELD_REASONS.into_iter().find(|reason| *reason == claim.held_by)?;
     Some((reason, claim.held_message.clone()))
 }
 
-/// Which hold is told of several: those that need a person, then those of hooks, which nothing else shows.
-fn rank(reason: &str) -> u8 {
-    match reason {
+/// Which hold is told of several: those that need a person, then those of hooks, which nothing else shows. An approval
+/// that some of the machines wait for comes before what the others wait for: they go on once it is given.
+fn rank((reason, message): &(&'static str, String)) -> u8 {
+    match *reason {
         STATUS_LOST | "HookFailed" => 0,
         "WaveTooLarge" => 1,
+        _ if message == gates::PAST => 1,
         "HookRunning" => 2,
-        _ => 3,
+        "ApprovalRequired" => 3,
+        _ => 4,
     }
 }
 
-fn of_hook(reason: &str) -> bool {
+pub(super) fn of_hook(reason: &str) -> bool {
     matches!(reason, "HookRunning" | "HookFailed")
 }
 
