@@ -16,7 +16,7 @@ use super::{
 /// Holds that a run passes in the same order each time.
 const GATES: [&str; 4] = ["HookRunning", "WaveNotStarted", "ApprovalRequired", "WindowClosed"];
 /// Holds of which each run has some; which comes first is chance. Others come and go as places come free.
-const ALSO: [&str; 4] = ["MasterTargetFull", "OperationFailed", "Quarantined", "RecoveryPointsMissing"];
+const ALSO: [&str; 3] = ["OperationFailed", "Quarantined", "RecoveryPointsMissing"];
 
 /// What the plan said while it ran.
 #[derive(Debug, Default)]
