@@ -194,7 +194,10 @@ fn scenario(machines: &[String]) -> String {
     scenario.to_string()
 }
 
-/// Connections, these machines, and a plan that moves all of them at a time, with `declare` added to its spec.
+/// No more disks than an appliance carries at a time.
+const WAVE: usize = 50;
+
+/// Connections, these machines, and a plan that moves as many of them at a time as it can, with `declare` added to its spec.
 pub(crate) fn manifests(machines: &[String], declare: impl FnOnce(&mut Value)) -> Vec<Value> {
     let mut manifests = documents(CONNECTIONS).unwrap();
     for name in machines {
@@ -204,7 +207,8 @@ pub(crate) fn manifests(machines: &[String], declare: impl FnOnce(&mut Value)) -
         manifests.push(machine);
     }
     let mut plan = documents(PLAN).unwrap().remove(0);
-    plan["spec"]["waves"] = json!([{ "name": "all", "items": machines, "maxConcurrent": machines.len() }]);
+    let wave = |(number, machines): (usize, &[String])| json!({ "name": format!("wave-{number}"), "items": machines, "maxConcurrent": machines.len() });
+    plan["spec"]["waves"] = machines.chunks(WAVE).enumerate().map(wave).collect();
     declare(&mut plan["spec"]);
     manifests.push(plan);
     manifests

@@ -37,7 +37,7 @@ use crate::{examples::example, stage::Stage};
 
 /// Simulated seconds in a second, on two cores that have nothing else to do: slow enough that the controller, in a
 /// test's build and beside both servers, is seldom what is waited for.
-const SPEED: f64 = 45.0;
+const SPEED: f64 = 40.0;
 
 /// The same for more machines, and where the cores have other things to do: by how much of two of them this process is
 /// given for a second.
