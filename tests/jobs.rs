@@ -156,7 +156,7 @@ fn a_container_that_never_started_did_not_run() {
         |code: i32, reason: &str| json!({ "terminated": { "exitCode": code, "reason": reason, "message": "m" } });
     assert!(has_run(&[main(json!({ "running": {} }))]) && has_run(&[main(exit(1, "Error"))]));
     let pull = main(json!({ "waiting": { "reason": "ImagePullBackOff" } }));
-    assert!(!has_run(&[]) && !has_run(&[pull.clone()]) && has_run(&[pull, main(exit(0, "Completed"))]));
+    assert!(!has_run(&[]) && !has_run(std::slice::from_ref(&pull)) && has_run(&[pull, main(exit(0, "Completed"))]));
     let no_program = main(exit(128, "StartError"));
     assert!(!has_run(std::slice::from_ref(&no_program)));
     assert_eq!(why_waiting(&[no_program]), "Container \"main\" cannot be started: m");

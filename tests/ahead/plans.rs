@@ -162,7 +162,8 @@ fn a_plan_that_waits_for_its_start_writes_nothing_while_time_passes() {
         waits(&mut case);
         case
     };
-    let waits: [(&str, fn(&mut Case)); 3] = [
+    type Change = fn(&mut Case);
+    let waits: [(&str, Change); 3] = [
         ("dry run", |case| case.spec.dry_run = true),
         ("suspended", |case| case.spec.suspend = true),
         ("no approval", |case| {

@@ -112,7 +112,8 @@ fn a_plan_that_only_shows_what_it_would_do_keeps_no_machine_from_another() {
 
 #[test]
 fn a_started_plan_keeps_its_machines_when_it_becomes_a_dry_run_or_invalid() {
-    let spoil: [(&str, fn(&mut Case)); 2] = [
+    type Change = fn(&mut Case);
+    let spoil: [(&str, Change); 2] = [
         ("DryRun", |case| case.spec.dry_run = true),
         ("InvalidSpec", |case| set(&mut case.spec.waivers, json!([{ "check": "Nonsense", "reason": "Why not." }]))),
     ];
