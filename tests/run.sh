@@ -40,8 +40,8 @@ else
 fi
 
 step "build"
-cargo build --quiet --workspace --bins --tests
-cargo build --quiet -p sim-apiserver --example serve
+# All at once: a member alone would have other features, and its dependencies be built once more.
+cargo build --quiet --workspace --bins --tests --examples
 
 step "chart"
 tests/chart/run.sh

@@ -280,7 +280,7 @@ fn unknown() -> ItemFacts {
     const WHY: &str = "It was not read.";
     ItemFacts {
         unread: None,
-        described_by: Vec::new(),
+        described_by: None,
         replication: Fact::unknown(WHY),
         jobs: Fact::unknown(WHY),
         azure_vm: Fact::unknown(WHY),

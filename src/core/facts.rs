@@ -39,8 +39,8 @@ pub struct ItemFacts {
     pub replication: Fact<Replication>,
     /// That its vault has not been read for a while: since when, and why. The same words as long as that lasts.
     pub unread: Option<String>,
-    /// The other objects that describe the same replicated item, as `namespace/name`.
-    pub described_by: Vec<String>,
+    /// Another object that describes the same replicated item and goes before this one, as `namespace/name`.
+    pub described_by: Option<String>,
     /// The vault's jobs that concern it, newest first.
     pub jobs: Fact<Vec<Job>>,
     /// The failed-over machine.
@@ -144,7 +144,7 @@ impl ItemFacts {
         Self {
             replication: Fact::unknown(why),
             unread: None,
-            described_by: Vec::new(),
+            described_by: None,
             jobs: Fact::unknown(why),
             azure_vm: Fact::unknown(why),
             vcenter: Fact::unknown(why),

@@ -155,11 +155,24 @@ pub fn look(
         return Progress::Open(verb, WaitingOn::OperationOutcomeUnknown { verb, message });
     }
     let settled = settled_at(record.intended_at.0, leading_since);
-    let settled = facts.replication.at().min(facts.jobs.at()).is_some_and(|seen| seen >= settled);
+    let when = When {
+        now,
+        settled: facts.replication.at().min(facts.jobs.at()).is_some_and(|seen| seen >= settled),
+        overdue: record.intended_at.0.max(leading_since) + SEARCH < now,
+    };
     match &record.job_id {
-        Some(job_id) => follow_job(record, verb, job_id, facts, stage, settled, now),
-        None => find_job(record, verb, history, facts, stage, settled, now),
+        Some(job_id) => follow_job(record, verb, job_id, facts, stage, &when),
+        None => find_job(record, verb, history, facts, stage, &when),
     }
+}
+
+/// How late it is in the life of a call.
+struct When {
+    now: Timestamp,
+    /// What is seen is so much younger than the call that it shows whatever came of it.
+    settled: bool,
+    /// It has been looked for for so long that a person is asked.
+    overdue: bool,
 }
 
 /// From when on a look shows whatever came of a call.
@@ -176,9 +189,9 @@ fn follow_job(
     job_id: &str,
     facts: &ItemFacts,
     stage: Stage,
-    settled: bool,
-    now: Timestamp,
+    when: &When,
 ) -> Progress {
+    let now = when.now;
     let overdue = |message: String| Progress::Open(verb, WaitingOn::OperationOutcomeUnknown { verb, message });
     let jobs = match &facts.jobs {
         Fact::Seen { value, .. } => value,
@@ -186,10 +199,10 @@ fn follow_job(
     };
     let Some(job) = jobs.iter().find(|job| job.id.eq_ignore_ascii_case(job_id)) else {
         // An older list may not show it yet, and what shows may be left by a job that failed.
-        if verb.took_effect(stage) && settled {
+        if verb.took_effect(stage) && when.settled {
             return ended(record, OperationOutcome::Succeeded, String::new(), now);
         }
-        return if record.intended_at.0 + SEARCH < now {
+        return if when.overdue {
             overdue(format!("Job {job_id} is not in the vault's list, and the item does not show its effect."))
         } else {
             Progress::Open(verb, WaitingOn::Job { verb, job_id: job_id.to_owned(), task: String::new() })
@@ -226,17 +239,16 @@ fn follow_job(
     }
 }
 
-/// No job id: the process died between intent and answer, or the answer was lost. `settled`: what is seen is so much
-/// younger than the call that it shows whatever came of it.
+/// No job id: the process died between intent and answer, or the answer was lost.
 fn find_job(
     record: &OperationRecord,
     verb: Verb,
     history: &[OperationRecord],
     facts: &ItemFacts,
     stage: Stage,
-    settled: bool,
-    now: Timestamp,
+    when: &When,
 ) -> Progress {
+    let now = when.now;
     let intended = record.intended_at.0;
     let item = facts.replication.value();
     let generation = item.and_then(|item| item.generation).unwrap_or(Generation::Modernized);
@@ -258,15 +270,15 @@ fn find_job(
         }));
     }
     // Older readings may show the effect of an earlier run, and not yet its job.
-    if verb.took_effect(stage) && settled {
+    if verb.took_effect(stage) && when.settled {
         return ended(record, OperationOutcome::Succeeded, "Its effect shows; its job was not found.".to_owned(), now);
     }
     let nothing_runs = item.is_some_and(|item| item.complete && item.scenario.is_none());
-    if nothing_runs && settled && stage == verb.starts_from() {
+    if nothing_runs && when.settled && stage == verb.starts_from() {
         let message = "No job was started: neither the item nor the vault's list of jobs shows one.".to_owned();
         return ended(record, OperationOutcome::NotMade, message, now);
     }
-    if intended + SEARCH < now {
+    if when.overdue {
         let message = "Neither a job nor its effect was found, and nor could it be shown that none was started.";
         return Progress::Open(verb, WaitingOn::OperationOutcomeUnknown { verb, message: message.to_owned() });
     }

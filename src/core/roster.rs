@@ -6,6 +6,8 @@ use std::{
     ops::Bound,
 };
 
+use jiff::Timestamp;
+
 use super::{action::Verb, conditions, journal, schedule::load::is_attached};
 use crate::api::{DesiredPhase, ItemPhase, ReplicatedItemSpec, ReplicatedItemStatus};
 
@@ -29,6 +31,11 @@ pub enum Share {
 pub struct Entry {
     /// ARM id of its replicated item, lower case, once it was seen.
     pub item_id: Option<String>,
+    /// Whether it may lead to a call: a plan has claimed it, or one of its calls is open.
+    pub acts: bool,
+    /// Which of several objects for one item goes first: one whose call is open, then one that has called before, then
+    /// the older one.
+    pub rank: (bool, bool, Option<Timestamp>),
     /// Plan and wave that it is claimed for.
     pub claimed: Option<(String, String)>,
     /// Id of the target that it uses, or is decided to use.
@@ -42,12 +49,23 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Reads an object.
-    pub fn of(namespace: &str, spec: &ReplicatedItemSpec, status: &ReplicatedItemStatus) -> Self {
+    /// Reads an object that was made at a time.
+    pub fn of(
+        namespace: &str,
+        made: Option<Timestamp>,
+        spec: &ReplicatedItemSpec,
+        status: &ReplicatedItemStatus,
+    ) -> Self {
+        // What others began, another object perhaps, is only followed.
+        let mut own = status.operation.iter().chain(&status.history).filter(|record| !record.foreign).peekable();
+        let has_called = own.peek().is_some();
+        let operates = own.any(journal::is_open);
         let disks = status.disks.and_then(|disks| u32::try_from(disks).ok()).unwrap_or_default();
         let group = status.group.as_ref().filter(|group| !group.is_empty());
         Self {
             item_id: status.identity.item_id.as_ref().map(|id| id.to_ascii_lowercase()),
+            acts: operates || status.claim.is_some(),
+            rank: (!operates, !has_called, made),
             claimed: status.claim.as_ref().map(|claim| (claim.plan.clone(), claim.wave.clone())),
             target_id: status.target.as_ref().map(|target| target.appliance_id.to_ascii_lowercase()),
             disks: disks.max(1),
@@ -150,12 +168,10 @@ impl Roster {
         for group in entries.into_iter().flatten().filter_map(|entry| entry.group.as_ref()) {
             touched.items.extend(self.groups.get(group).into_iter().flatten().cloned());
         }
-        let described = |entry: Option<&Entry>| entry.and_then(|entry| entry.item_id.clone());
-        let (was, is) = (described(before.as_ref()), described(now.as_ref()));
-        if was != is {
-            for id in [was, is].into_iter().flatten() {
-                touched.items.extend(self.others_of_item(&id, key).cloned());
-            }
+        let stands = |entry: Option<&Entry>| entry.map(|entry| (entry.item_id.clone(), entry.acts, entry.rank));
+        if stands(before.as_ref()) != stands(now.as_ref()) {
+            let ids = entries.into_iter().flatten().filter_map(|entry| entry.item_id.as_ref());
+            touched.items.extend(ids.filter_map(|id| self.by_item.get(id)).flatten().cloned());
         }
         touched.items.remove(key);
         touched
@@ -203,10 +219,13 @@ impl Roster {
         self.entries.get(self.by_item.get(&item_id.to_ascii_lowercase())?.first()?)
     }
 
-    /// The other objects that describe it.
-    pub fn others_of_item<'a>(&'a self, item_id: &str, key: &'a ItemKey) -> impl Iterator<Item = &'a ItemKey> {
-        let objects = self.by_item.get(&item_id.to_ascii_lowercase());
-        objects.into_iter().flatten().filter(move |other| *other != key)
+    /// The other object that describes it and goes before this one, so that of several only one ever calls. One that
+    /// only observes stands in nobody's way.
+    pub fn goes_before(&self, item_id: &str, key: &ItemKey) -> Option<&ItemKey> {
+        let objects = self.by_item.get(&item_id.to_ascii_lowercase())?.iter();
+        let acting = objects.filter_map(|key| Some((self.entries.get(key).filter(|entry| entry.acts)?, key)));
+        let (_, first) = acting.min_by_key(|(entry, key)| (entry.rank, *key))?;
+        Some(first).filter(|first| *first != key)
     }
 
     /// All that a target carries.

@@ -36,9 +36,9 @@ pub(super) fn facts(context: &Context, key: &Key, item: &ReplicatedItem) -> Item
     let backed_up = object.and_then(|vault| vault.spec.configuration_server_backed_up_at.clone());
     facts.configuration_server_backup = backed_up.map(|time| time.0);
     if let Some(seen) = facts.replication.value() {
-        let own = item_key(key);
-        let named = |(namespace, name): &(String, String)| format!("{namespace}/{name}");
-        facts.described_by = context.roster().others_of_item(&seen.id, &own).map(named).collect();
+        let roster = context.roster();
+        let first = roster.goes_before(&seen.id, &item_key(key));
+        facts.described_by = first.map(|(namespace, name)| format!("{namespace}/{name}"));
     }
     let objects = context.targets_of(&vault_key);
     facts.appliance = declared_target(context, key, item, &facts.fabric, context.clock.now());

@@ -86,7 +86,8 @@ pub(super) async fn follow(
 fn take_in(context: &Context, item: &ReplicatedItem, there: bool) -> Touched {
     let Ok(key) = key_of(item) else { return Touched::default() };
     let status = item.status.clone().unwrap_or_default();
-    let entry = there.then(|| Entry::of(&key.namespace, &item.spec, &status));
+    let entry =
+        there.then(|| Entry::of(&key.namespace, item.creation_timestamp().map(|made| made.0), &item.spec, &status));
     context.roster().apply(&item_key(&key), entry)
 }
 

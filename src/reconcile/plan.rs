@@ -73,11 +73,16 @@ pub(super) async fn reconcile(plan: Arc<FailbackPlan>, context: Arc<Context>) ->
             Err(error) => {
                 // Its runs are not on record.
                 runs.retain(|run| run.item.as_ref() != Some(&name));
-                context.ledger().forget(object);
                 match error {
                     WriteError::Conflict | WriteError::Gone => again = true,
-                    WriteError::Forbidden(_) | WriteError::Kube(_) => failed = Some(error),
+                    WriteError::Forbidden(_) => failed = Some(error),
+                    WriteError::Kube(_) => {
+                        // It may have been written: other plans see it until the cache would show it.
+                        failed = Some(error);
+                        continue;
+                    }
                 }
+                context.ledger().forget(object);
             }
         }
     }
@@ -251,8 +256,8 @@ pub(super) async fn hand_out(
     let status = claim.map_or_else(|| json!({}), |claim| json!({ "claim": claim }));
     let api = context.api::<ReplicatedItem>(&key.namespace);
     let write = apply_status(&api, item, CLAIMS, &status);
-    // Given up, it counts as refused: the next look shows whether it took effect.
-    tokio::time::timeout(CLAIM, write).await.unwrap_or(Err(WriteError::Conflict)).map(drop)
+    let late = |late: tokio::time::error::Elapsed| Err(kube::Error::Service(late.into()).into());
+    tokio::time::timeout(CLAIM, write).await.unwrap_or_else(late).map(drop)
 }
 
 /// What a plan's change of status tells.

@@ -127,8 +127,14 @@ pub(super) fn plans_of_item(context: Arc<Context>) -> impl Fn(&ReplicatedItem) -
                 let status = plan.status.as_ref().unwrap_or(&empty);
                 let ours = plan.namespace().as_deref() == Some(namespace.as_str())
                     && (claimed.as_deref() == Some(plan.name_any().as_str()) || concerns(&plan.spec, status, item));
+                // A label that was taken away, or came, changes what an approval is for.
+                let finds = || {
+                    plan.namespace().as_deref() == Some(namespace.as_str())
+                        && status.started_at.is_none()
+                        && plan.spec.waves.iter().any(|wave| wave.selector.is_some())
+                };
                 // What this machine lets go of may be what another plan waits for.
-                ours || waits_for_others(status)
+                ours || finds() || waits_for_others(status)
             })
             .map(|plan| (plan.namespace().unwrap_or_default(), plan.name_any()))
             .collect()

@@ -88,7 +88,7 @@ fn error(code: &str, message: &str) -> HealthError {
 #[rustfmt::skip]
 const ROWS: &[Row] = &[
     ("DescribedOnce", M, FailedOver, AS_IT_IS,
-        |c| c.facts.described_by = vec!["other/web-01".to_owned()], UNREAD_ITEM),
+        |c| c.facts.described_by = Some("other/web-01".to_owned()), UNREAD_ITEM),
     ("NotMigrated", M, FailedOver, AS_IT_IS,
         |c| change_item(&mut c.facts, |item| item.protection_state = "MigrationCompleted".to_owned()), UNREAD_ITEM),
     ("TargetIsVMware", M, FailedOver, AS_IT_IS, |c| change_fabric(&mut c.facts, |fabric| fabric.generation = None), UNREAD_FABRIC),

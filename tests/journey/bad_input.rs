@@ -203,22 +203,27 @@ async fn a_machine_that_the_vault_does_not_have_and_one_without_object() {
 
 /// Each object has a journal of its own, and each could make the call.
 #[tokio::test(flavor = "multi_thread")]
-async fn two_objects_for_one_machine_call_nothing() {
-    let stage = Stage::up_to(DesiredPhase::Assessed, 600.0).await;
-    stage.plan_ready(WALL).await;
+async fn of_two_objects_for_one_machine_one_calls() {
+    let stage = Stage::up_to(DesiredPhase::Reprotected, 600.0).await;
+    stage.until(WALL, "the first call", || async { stage.verbs().len() == 1 }).await;
     let id = stage.items().get("web-01").await.unwrap().status.unwrap().identity.item_id.unwrap();
-    let mut twin = manifests(|_| ()).into_iter().find(|object| object["kind"] == "ReplicatedItem").unwrap();
-    twin["metadata"]["name"] = json!("twin");
-    twin["spec"]["machine"] = json!(id);
-    stage.apply(vec![twin]).await;
-    item(&stage, "twin", "WaitingForChecks", "ReplicatedItem default/web-01 describes").await;
-    stage.raise(DesiredPhase::Reprotected).await;
-    let told = item(&stage, "web-01", "WaitingForChecks", "ReplicatedItem default/twin describes").await;
-    assert!(told.message.contains("DescribedOnce"), "{told:?}");
-    assert!(stage.verbs().is_empty(), "{:?}", stage.verbs());
-    stage.items().delete("twin", &DeleteParams::default()).await.unwrap();
+    let mut others: Vec<Value> = manifests(|_| ())
+        .into_iter()
+        .filter(|object| ["ReplicatedItem", "FailbackPlan"].contains(&object["kind"].as_str().unwrap()))
+        .collect();
+    for object in &mut others {
+        object["metadata"]["name"] = json!("twin");
+        of_kind(object, "ReplicatedItem", |item| item["spec"]["machine"] = json!(id));
+        of_kind(object, "FailbackPlan", |plan| plan["spec"]["waves"][0]["items"] = json!(["twin"]));
+    }
+    stage.apply(others).await;
     stage.plan_ready(Duration::from_secs(60)).await;
+    let told = item(&stage, "twin", "WaitingForChecks", "ReplicatedItem default/web-01 describes").await;
+    assert!(told.message.contains("DescribedOnce"), "{told:?}");
     assert_eq!(stage.verbs(), ["reProtect"]);
+    // The other plan goes on where the first one let go.
+    stage.plans().delete("web", &DeleteParams::default()).await.unwrap();
+    stage.until(Duration::from_secs(60), "the twin's call", || async { stage.verbs().len() > 1 }).await;
     stage.end().await;
 }
 

@@ -59,6 +59,7 @@ impl World {
                 state.mischief = state.mischief.checked_sub(1)?;
                 // What starts again knows nothing but what it reads.
                 state.processes[p].hand = None;
+                state.processes[p].since = state.now;
                 for cache in &mut state.processes[p].caches {
                     (cache.item, cache.jobs) = (None, None);
                 }
@@ -129,7 +130,7 @@ impl World {
         }
         let cache = &state.processes[p].caches[m];
         let (read, seen) = (cache.object.clone(), cache.item);
-        let (mut after, intent) = self.thought(cache, state.now);
+        let (mut after, intent) = self.thought(cache, state.processes[p].since, state.now);
         if self.fresh {
             // It is read anew before the next decision, so that there is nothing to remember.
             let cache = &mut state.processes[p].caches[m];
@@ -151,12 +152,12 @@ impl World {
     }
 
     /// The real decision. It is a function of its input, so that each input is decided on once.
-    fn thought(&self, cache: &Cache, now: Tick) -> Thought {
-        let known = (cache.clone(), now);
+    fn thought(&self, cache: &Cache, since: Tick, now: Tick) -> Thought {
+        let known = (cache.clone(), since, now);
         if let Some(thought) = self.thoughts.lock().unwrap().get(&known) {
             return thought.clone();
         }
-        let decision = decide(self, cache, now);
+        let decision = decide(self, cache, since, now);
         let intent = match &decision.next {
             Next::Act(action, intent) => {
                 let entry = entry(intent);

@@ -84,7 +84,7 @@ pub struct World {
 
 /// The object after a decision, and the intent when a call was decided.
 pub type Thought = (Object, Option<Entry>);
-pub type Thoughts = Mutex<HashMap<(Cache, Tick), Thought>>;
+pub type Thoughts = Mutex<HashMap<(Cache, Tick, Tick), Thought>>;
 /// The claims that a plan changes, by its machines and itself.
 pub type Passes = Mutex<HashMap<(Vec<Object>, Plan, bool), Vec<(usize, Option<Claimed>)>>>;
 /// What a plan says when it is asked once more.
@@ -228,7 +228,7 @@ impl Model for World {
             .iter()
             .map(|machine| Cache { object: machine.object.clone(), item: None, jobs: None })
             .collect::<Vec<_>>();
-        let processes = (0..self.processes).map(|_| Process { caches: caches.clone(), hand: None }).collect();
+        let processes = (0..self.processes).map(|_| Process { caches: caches.clone(), since: 0, hand: None }).collect();
         let mut state = State {
             machines,
             processes,

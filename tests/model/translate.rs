@@ -217,7 +217,7 @@ pub fn to_facts(cache: &Cache, permissive: bool) -> ItemFacts {
 }
 
 /// Lets the real core decide.
-pub fn decide(world: &World, cache: &Cache, now: Tick) -> ItemDecision {
+pub fn decide(world: &World, cache: &Cache, since: Tick, now: Tick) -> ItemDecision {
     let (status, mut facts) = (to_status(&cache.object, world.build), to_facts(cache, world.permissive));
     if world.build == Build::Presuming {
         // Nor does it look for what others did.
@@ -229,7 +229,7 @@ pub fn decide(world: &World, cache: &Cache, now: Tick) -> ItemDecision {
         status: &status,
         generation: Some(1),
         facts: &facts,
-        leading_since: Timestamp::UNIX_EPOCH,
+        leading_since: time(since),
         now: time(now),
     })
 }

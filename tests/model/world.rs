@@ -168,6 +168,8 @@ pub enum Gate {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Process {
     pub caches: Vec<Cache>,
+    /// When it was started last.
+    pub since: Tick,
     /// What it is in the middle of: the machine, and how far it came.
     pub hand: Option<(usize, Hand)>,
 }

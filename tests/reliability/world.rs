@@ -123,8 +123,9 @@ impl World {
         let jobs = world["jobs"].as_array().unwrap();
         for machine in &self.machines {
             let verbs = self.took_effect(machine);
-            // Site recovery itself begins the end of an initial replication.
-            let begun = |job: &&Value| job["target"] == json!(machine) && job["scenario"] != json!("IrCompletion");
+            // Site recovery itself begins the end of an initial replication, and undoes what a failed failover left.
+            let own = |job: &Value| ["IrCompletion", "CancelFailover"].iter().any(|own| job["scenario"] == json!(own));
+            let begun = |job: &&Value| job["target"] == json!(machine) && !own(job);
             let of_machine: Vec<&Value> = jobs.iter().filter(begun).collect();
             once_each(&verbs, &of_machine).map_err(|why| format!("{machine}: {why}; its verbs were {verbs:?}"))?;
         }

@@ -258,7 +258,7 @@ pub fn facts(stage: Stage, now: Timestamp) -> ItemFacts {
     ItemFacts {
         replication: Fact::seen(replication(stage), now),
         unread: None,
-        described_by: Vec::new(),
+        described_by: None,
         jobs: Fact::seen(Vec::new(), now),
         azure_vm: Fact::seen(azure_vm(stage), now),
         vcenter: Fact::seen(about, now),

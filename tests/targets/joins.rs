@@ -122,7 +122,7 @@ fn members_of_a_group_are_joined_by_item_id_with_their_objects() {
     claim.wave = "first".to_owned();
     status.claim = Some(claim);
     let mut roster = Roster::default();
-    roster.apply(&("ns".to_owned(), "c".to_owned()), Some(Entry::of("ns", &spec(), &status)));
+    roster.apply(&("ns".to_owned(), "c".to_owned()), Some(Entry::of("ns", None, &spec(), &status)));
 
     let points = || Fact::unknown("not read");
     let shown = [(own.clone(), points()), (ready, points()), (waiting, points())];

@@ -12,7 +12,7 @@ use failback::{
     },
 };
 
-use crate::support::{PHASES, at, claim, record, spec};
+use crate::support::{ITEM, PHASES, at, claim, identity, record, spec};
 
 fn key(name: &str) -> ItemKey {
     ("ns".to_owned(), name.to_owned())
@@ -38,12 +38,12 @@ fn before(roster: &Roster, target: &str, name: &str) -> u32 {
 }
 
 fn entry(status: &ReplicatedItemStatus) -> Option<Entry> {
-    Some(Entry::of("ns", &spec(), status))
+    Some(Entry::of("ns", None, &spec(), status))
 }
 
 #[test]
 fn disks_count_from_the_reprotect_until_the_commit() {
-    let share = |status: &ReplicatedItemStatus| Entry::of("ns", &spec(), status).share;
+    let share = |status: &ReplicatedItemStatus| Entry::of("ns", None, &spec(), status).share;
     let attached: Vec<_> = PHASES.into_iter().filter(|phase| share(&status(*phase, 1)) == Share::Attached).collect();
     use ItemPhase::{Cancelling, Committing, FailedBack, FailingBack, Reprotected, Reprotecting};
     assert_eq!(attached, [Reprotecting, Reprotected, FailingBack, FailedBack, Cancelling, Committing]);
@@ -54,7 +54,7 @@ fn disks_count_from_the_reprotect_until_the_commit() {
 
 #[test]
 fn a_claim_counts_once_it_lets_start_and_a_call_at_once() {
-    let share = |status: &ReplicatedItemStatus| Entry::of("ns", &spec(), status).share;
+    let share = |status: &ReplicatedItemStatus| Entry::of("ns", None, &spec(), status).share;
     assert_eq!(share(&status(ItemPhase::FailedOver, 1)), Share::None);
     let held = ReplicatedItemStatus { claim: Some(claim(DesiredPhase::Assessed)), ..status(ItemPhase::FailedOver, 1) };
     assert_eq!(share(&held), Share::None);
@@ -70,7 +70,7 @@ fn a_claim_counts_once_it_lets_start_and_a_call_at_once() {
         let called = ReplicatedItemStatus { operation: Some(record(Verb::Reprotect, outcome, at(0))), ..claimed(1) };
         assert_eq!(share(&called), expected, "{outcome:?}");
     }
-    assert_eq!(Entry::of("ns", &spec(), &ReplicatedItemStatus::default()).disks, 1);
+    assert_eq!(Entry::of("ns", None, &spec(), &ReplicatedItemStatus::default()).disks, 1);
 }
 
 #[test]
@@ -158,4 +158,33 @@ fn a_target_that_says_less_is_full_earlier() {
     assert_eq!(load.take_disks(&[("MT", 8)].into()), Ok(()));
     let full = load.take_disks(&[("MT", 3)].into()).unwrap_err();
     assert_eq!((full.of.as_str(), full.limit, full.asked), ("MT", 12, 3));
+}
+
+/// Of several objects for one machine one goes first, whoever asks; one that only observes stands in nobody's way.
+#[test]
+fn of_several_objects_for_one_item_one_goes_first() {
+    let mut roster = Roster::default();
+    let (made, later) = (Some(at(0)), Some(at(1)));
+    let of = |made, status: &ReplicatedItemStatus| Some(Entry::of("ns", made, &spec(), status));
+    let first = |roster: &Roster, name: &str| roster.goes_before(ITEM, &key(name)).map(|key| key.1.clone());
+    let seen = ReplicatedItemStatus { identity: identity(), ..status(ItemPhase::FailedOver, 1) };
+    let claimed = ReplicatedItemStatus { identity: identity(), ..claimed(1) };
+
+    roster.apply(&key("a"), of(made, &seen));
+    roster.apply(&key("b"), of(later, &claimed));
+    assert_eq!((first(&roster, "a").as_deref(), first(&roster, "b")), (Some("b"), None), "a only observes");
+
+    let touched = roster.apply(&key("a"), of(made, &claimed));
+    assert!(touched.items.contains(&key("b")), "it has to look again");
+    assert_eq!((first(&roster, "a"), first(&roster, "b").as_deref()), (None, Some("a")), "the older one");
+
+    let called = ReplicatedItemStatus {
+        operation: Some(record(Verb::Reprotect, OperationOutcome::Intended, at(2))),
+        ..claimed.clone()
+    };
+    roster.apply(&key("b"), of(later, &called));
+    assert_eq!((first(&roster, "a").as_deref(), first(&roster, "b")), (Some("b"), None), "the one that calls");
+
+    roster.apply(&key("b"), None);
+    assert_eq!(first(&roster, "a"), None);
 }

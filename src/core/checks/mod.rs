@@ -117,6 +117,9 @@ pub const CHECKS: &[&Check] = &[
     &probes::PROBES_PASSED,
 ];
 
+/// The check that no other object acts for the machine: it is not about the machine itself.
+pub const DESCRIBED_ONCE: &str = replication::DESCRIBED_ONCE.name;
+
 /// The check on the declared probes: it has a reason of its own in the condition `Verified`.
 pub const PROBES_PASSED: &str = probes::PROBES_PASSED.name;
 

@@ -16,17 +16,17 @@ pub(super) const DESCRIBED_ONCE: Check = Check {
     // Each object has a journal and a plan of its own: two of them could make the same call.
     waivable: false,
     early: false,
-    holds_when: "No other ReplicatedItem, of any namespace, describes the same replicated item.",
+    holds_when: "No other ReplicatedItem, of any namespace, that a plan has claimed before, describes the same replicated item.",
     rule: |view| judged(described_once(view)),
 };
 
 fn described_once(view: &View<'_>) -> Result<Verdict, Verdict> {
     view.item()?;
-    Ok(match view.facts.described_by.as_slice() {
-        [] => Verdict::passed("No other ReplicatedItem describes it."),
-        [other, ..] => Verdict::failed(
-            format!("ReplicatedItem {other} describes the same replicated item."),
-            "Delete one of the two objects: nothing happens to the machine by that.",
+    Ok(match &view.facts.described_by {
+        None => Verdict::passed("No other ReplicatedItem acts for it."),
+        Some(other) => Verdict::failed(
+            format!("ReplicatedItem {other} describes the same replicated item, and goes before."),
+            "Delete one of the two objects, or take one out of its plan: nothing happens to the machine by that.",
         ),
     })
 }

@@ -98,10 +98,6 @@ pub(super) fn earlier_attempt(
             Some(WaitingOn::OperationFailed { verb, message })
         }
         OperationOutcome::NotMade => retry(u32::try_from(refused).unwrap_or(1), AFTER_REFUSAL),
-        // Without a job the call itself was refused for what it asks, or for who asks: it would be refused again.
-        OperationOutcome::Failed if last.job_id.is_none() => {
-            Some(WaitingOn::OperationFailed { verb, message: last.message.clone() })
-        }
         OperationOutcome::Failed if matches!(verb, Verb::Reprotect | Verb::Protect) && failures < MOST_FAILURES => {
             retry(u32::try_from(failures).unwrap_or(1), AFTER_FAILURE)
         }

@@ -159,7 +159,8 @@ fn verified(machine: &Machine<'_>, checks: &[CheckOutcome]) -> Draft {
     let stage = machine.stage;
     if stage == Stage::FailedBack {
         let failing = checks::blocking(checks, Verb::Commit);
-        return match failing.first() {
+        // Who else may act for it says nothing of the machine.
+        return match failing.iter().find(|outcome| outcome.check.name != checks::DESCRIBED_ONCE) {
             None => Draft::new("Verified", true, "Reached", "The machine at home is the right one, runs and answers."),
             Some(first) => {
                 // A failback may be undone on ProbesFailed: a probe that could not judge is no reason for that.

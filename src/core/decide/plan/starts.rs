@@ -111,9 +111,10 @@ impl<'i, 'a> OfWave<'i, 'a> {
         if spec.desired_phase == DesiredPhase::Assessed || machine.status.is_none() || machine.claimed_by.is_some() {
             return None;
         }
-        if self.input.status.started_at.is_none() && (spec.dry_run || self.invalid.is_some()) {
-            // It takes no machine from another plan as long as it does nothing. One that has started keeps its own,
-            // which may be half-way.
+        let half_way = machine.operating || machine.ours.is_some_and(load::begins);
+        if self.input.status.started_at.is_none() && (spec.dry_run || self.invalid.is_some()) && !half_way {
+            // It takes no machine from another plan as long as it does nothing. One that has started keeps its own; so
+            // does one whose status was lost, of those that it had let go on.
             return None;
         }
         let undo = cancel::why(self.input, self.cancelled, machine.name);
