@@ -297,12 +297,12 @@ async fn stuck(well: &Rehearsal) {
     panic!("not home within {WALL:?}");
 }
 
-/// All plans of the namespaces that are well are ready.
+/// All plans of the namespaces that are well are ready: after the last job the data goes to Azure for a while.
 async fn ready(well: &Rehearsal) {
     let client = well.client().await.unwrap();
     for number in 0..WELL {
         let plans: Api<FailbackPlan> = Api::namespaced(client.clone(), &format!("well-{number}"));
-        for _ in 0..200 {
+        for _ in 0..2000 {
             let status = plans.get("web").await.unwrap().status.unwrap_or_default();
             if conditions::is_true(&status.conditions, "Ready") {
                 break;
