@@ -151,3 +151,10 @@ pub struct FailbackPlanSpec {
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
 }
+
+impl FailbackPlanSpec {
+    /// Whether a wave finds machines by their labels.
+    pub fn finds_by_label(&self) -> bool {
+        self.waves.iter().any(|wave| wave.selector.is_some())
+    }
+}

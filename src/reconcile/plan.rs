@@ -121,6 +121,8 @@ fn decided(
     jobs: &JobsSeen,
 ) -> (PlanDecision, Objects) {
     let now = Instant::now();
+    // Before the ledger is locked, which every plan waits for.
+    let measured = measured(&context.stores.items.state(), &key.namespace);
     let mut ledger = context.ledger();
     let all = context.stores.items.state();
     ledger.settle(&all, now);
@@ -147,7 +149,7 @@ fn decided(
         items: &items,
         declared: &declared,
         load: &load,
-        measured: &measured(&all, &key.namespace),
+        measured: &measured,
         jobs,
         approvals: &approvals(context, key),
         now: context.clock.now(),
@@ -169,7 +171,7 @@ fn measured(all: &[Arc<ReplicatedItem>], namespace: &str) -> Measured {
 
 /// What an approval of the plan must quote, with what its selectors find among these items.
 pub(super) fn approved_hash(plan: &FailbackPlan, all: &[Arc<ReplicatedItem>]) -> String {
-    let by_label = plan.spec.waves.iter().any(|wave| wave.selector.is_some());
+    let by_label = plan.spec.finds_by_label();
     let ours = all.iter().filter(|item| by_label && item.namespace() == plan.namespace());
     let labels = ours.map(|item| (item.name_any(), item.labels().clone())).collect();
     spec_hash(&plan.spec, &preview::found(plan, &labels))

@@ -131,7 +131,7 @@ pub(super) fn plans_of_item(context: Arc<Context>) -> impl Fn(&ReplicatedItem) -
                 let finds = || {
                     plan.namespace().as_deref() == Some(namespace.as_str())
                         && status.started_at.is_none()
-                        && plan.spec.waves.iter().any(|wave| wave.selector.is_some())
+                        && plan.spec.finds_by_label()
                 };
                 // What this machine lets go of may be what another plan waits for.
                 ours || finds() || waits_for_others(status)

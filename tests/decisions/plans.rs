@@ -1,5 +1,7 @@
 //! What plans let their machines do.
 
+use std::collections::BTreeMap;
+
 use failback::{
     api::{ApprovalStep, Claim, DesiredPhase, FailbackApprovalSpec, OperationOutcome, ReplicatedItemStatus},
     core::{action::Verb, conditions, decide::plan::may_still, stage::Stage},
@@ -138,12 +140,18 @@ fn an_approval_is_for_what_will_run() {
     assert!(!changed(|spec| spec.retry_token = "again".to_owned()));
 }
 
-#[test]
-fn an_approval_is_for_the_machines_that_were_found_then() {
+/// A plan whose wave finds the first of its machines by a label, and that label.
+fn of_the_web_tier() -> (Case, BTreeMap<String, String>) {
     let mut case = Case::new("Assessed", &[&THREE]);
-    let web = std::collections::BTreeMap::from([("tier".to_owned(), "web".to_owned())]);
+    let web = BTreeMap::from([("tier".to_owned(), "web".to_owned())]);
     case.labels.insert("a".to_owned(), web.clone());
     set(&mut case.spec.waves, json!([{ "name": "web", "selector": { "matchLabels": { "tier": "web" } } }]));
+    (case, web)
+}
+
+#[test]
+fn an_approval_is_for_the_machines_that_were_found_then() {
+    let (mut case, web) = of_the_web_tier();
     set(&mut case.spec.approvals, json!([{ "step": "Reprotect" }]));
     case.pass();
     case.approve(ApprovalStep::Reprotect, "ann");
@@ -359,10 +367,7 @@ fn what_cannot_be_carried_out_starts_nothing_and_names_field_and_remedy() {
 
 #[test]
 fn a_selector_finds_machines_until_the_plan_has_started() {
-    let mut case = Case::new("Assessed", &[&THREE]);
-    let web = std::collections::BTreeMap::from([("tier".to_owned(), "web".to_owned())]);
-    case.labels.insert("a".to_owned(), web.clone());
-    set(&mut case.spec.waves, json!([{ "name": "web", "selector": { "matchLabels": { "tier": "web" } } }]));
+    let (mut case, web) = of_the_web_tier();
     case.pass();
     assert_eq!(case.status.summary.total, 1);
     assert_eq!(case.status.waves[0].items, None, "nothing is settled yet");

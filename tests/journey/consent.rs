@@ -18,7 +18,7 @@ use failback::{
     rehearsal::Variant,
 };
 use kube::{
-    Api, ResourceExt,
+    Api,
     api::{Patch, PatchParams},
 };
 use serde_json::json;
@@ -134,17 +134,7 @@ async fn status_of_plan(stage: &Stage) -> FailbackPlanStatus {
 
 /// Approves the reprotect of the plan as it is, under this name.
 async fn approve(stage: &Stage, name: &str) {
-    let plan = stage.plans().get("web").await.unwrap();
-    let (uid, status) = (plan.uid().unwrap(), plan.status.unwrap());
-    let approval = json!({
-        "apiVersion": "failback.dev/v1alpha1", "kind": "FailbackApproval",
-        "metadata": { "name": name, "namespace": "default" },
-        "spec": {
-            "planRef": { "name": "web" }, "planUid": uid, "specHash": status.spec_hash.unwrap(),
-            "step": "Reprotect", "approver": "lead@example.com", "expiresAt": "2099-01-01T00:00:00Z",
-        },
-    });
-    stage.apply(vec![approval]).await;
+    stage.approve_as(&stage.plans().get("web").await.unwrap(), "Reprotect", name).await;
 }
 
 async fn is_valid(stage: &Stage, name: &str) -> Option<bool> {

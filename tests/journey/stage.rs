@@ -144,10 +144,15 @@ impl Stage {
 
     /// Consents to a step of a plan as it is.
     pub(crate) async fn approve(&self, plan: &FailbackPlan, step: &str) {
+        self.approve_as(plan, step, &format!("{}-{}", plan.name_any(), step.to_lowercase())).await;
+    }
+
+    /// The same by an approval of this name.
+    pub(crate) async fn approve_as(&self, plan: &FailbackPlan, step: &str, name: &str) {
         let approvals: Api<FailbackApproval> = Api::default_namespaced(self.client.clone());
         let approval = json!({
             "apiVersion": "failback.dev/v1alpha1", "kind": "FailbackApproval",
-            "metadata": { "name": format!("{}-{}", plan.name_any(), step.to_lowercase()) },
+            "metadata": { "name": name },
             "spec": {
                 "planRef": { "name": plan.name_any() }, "planUid": plan.uid(), "step": step,
                 "approver": "lead@example.com",

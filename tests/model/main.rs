@@ -73,19 +73,22 @@ fn breaks(what: &str, world: World, property: &'static str) {
     assert!(found.contains(property), "{what}: not found in {found:?}");
 }
 
-#[test]
-fn each_step_with_readings_of_different_age() {
-    for at in LEGS {
-        holds(&format!("{at:?}, a mishap"), leg(Build::AsItIs, at, 1), &[END, FOUND, AGAIN]);
+/// The controller as it is, at each of these steps of one machine, in a world that is otherwise as told.
+fn at_each(legs: &[(Stage, DesiredPhase)], what: &str, processes: usize, change: impl Fn(World) -> World) {
+    for at in legs {
+        let world = change(leg(Build::AsItIs, *at, processes));
+        holds(&format!("{at:?}, {what}"), world, &[END, FOUND, AGAIN]);
     }
 }
 
 #[test]
+fn each_step_with_readings_of_different_age() {
+    at_each(&LEGS, "a mishap", 1, |world| world);
+}
+
+#[test]
 fn each_step_with_two_mishaps() {
-    for at in LEGS {
-        let world = World { torn: false, mischief: 2, ..leg(Build::AsItIs, at, 1) };
-        holds(&format!("{at:?}, two mishaps"), world, &[END, FOUND, AGAIN]);
-    }
+    at_each(&LEGS, "two mishaps", 1, |world| World { torn: false, mischief: 2, ..world });
 }
 
 #[test]
@@ -109,26 +112,17 @@ fn a_failed_failback_and_a_retry_token() {
 
 #[test]
 fn two_controllers_at_the_first_half() {
-    for at in [LEGS[0], LEGS[1]] {
-        let world = World { torn: false, ticks: 1, ..leg(Build::AsItIs, at, 2) };
-        holds(&format!("{at:?}, two controllers"), world, &[END, FOUND, AGAIN]);
-    }
+    at_each(&LEGS[..2], "two controllers", 2, |world| World { torn: false, ticks: 1, ..world });
 }
 
 #[test]
 fn two_controllers_at_the_second_half() {
-    for at in [LEGS[2], LEGS[3]] {
-        let world = World { torn: false, ticks: 1, ..leg(Build::AsItIs, at, 2) };
-        holds(&format!("{at:?}, two controllers"), world, &[END, FOUND, AGAIN]);
-    }
+    at_each(&LEGS[2..], "two controllers", 2, |world| World { torn: false, ticks: 1, ..world });
 }
 
 #[test]
 fn an_azure_that_goes_on_permitting_a_step_while_its_job_runs() {
-    for at in LEGS {
-        let world = World { torn: false, permissive: true, ..leg(Build::AsItIs, at, 1) };
-        holds(&format!("{at:?}, permissive"), world, &[END, FOUND, AGAIN]);
-    }
+    at_each(&LEGS, "permissive", 1, |world| World { torn: false, permissive: true, ..world });
 }
 
 #[test]
@@ -136,10 +130,7 @@ fn each_step_with_readings_of_different_age_and_two_mishaps() {
     if !long() {
         return;
     }
-    for at in LEGS {
-        let world = World { mischief: 2, ..leg(Build::AsItIs, at, 1) };
-        holds(&format!("{at:?}, readings of different age, two mishaps"), world, &[END, FOUND, AGAIN]);
-    }
+    at_each(&LEGS, "readings of different age, two mishaps", 1, |world| World { mischief: 2, ..world });
 }
 
 #[test]
@@ -147,13 +138,7 @@ fn two_controllers_with_more_time() {
     if !long() {
         return;
     }
-    for at in LEGS {
-        holds(
-            &format!("{at:?}, two controllers, more time"),
-            World { torn: false, ..leg(Build::AsItIs, at, 2) },
-            &[END, FOUND, AGAIN],
-        );
-    }
+    at_each(&LEGS, "two controllers, more time", 2, |world| World { torn: false, ..world });
 }
 
 #[test]
@@ -242,10 +227,7 @@ fn a_call_that_leaves_late() {
 
 #[test]
 fn an_item_that_shows_its_jobs_late() {
-    for at in LEGS {
-        let world = World { torn: false, item_lags: true, ..leg(Build::AsItIs, at, 1) };
-        holds(&format!("{at:?}, an item that lags"), world, &[END, FOUND, AGAIN]);
-    }
+    at_each(&LEGS, "an item that lags", 1, |world| World { torn: false, item_lags: true, ..world });
 }
 
 #[test]

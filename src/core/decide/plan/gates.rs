@@ -185,8 +185,8 @@ pub fn why_invalid(
     }
     let hash = plan.spec_hash;
     if approval.spec_hash != hash {
-        let by_label = plan.spec.waves.iter().any(|wave| wave.selector.is_some());
-        let what = if by_label { "it, or what its selectors find, was changed" } else { "it was changed" };
+        let what =
+            if plan.spec.finds_by_label() { "it, or what its selectors find, was changed" } else { "it was changed" };
         let message = format!("spec.specHash is {}; the plan's is {hash}: {what}.", approval.spec_hash);
         return Some(("PlanChanged", message));
     }
