@@ -21,14 +21,17 @@ use serde_json::{Value, json};
 
 use crate::{
     front::{Front, Route},
-    world::{CYCLE, Controller, manifests},
+    world::{CYCLE, Controller, manifests, short_jobs},
 };
 
 /// What a step may take longer beside those that fail.
 const MOST: f64 = 1.10;
+/// Until a step that is possible is called, in seconds: a vault with a machine in motion is read each 15 s.
+const REACTION: f64 = 30.0;
 /// Namespaces that are well, with a vault object each: they are read at times of their own.
 const WELL: usize = 4;
-const MACHINES: usize = 6;
+/// All of them together are no more than one vault in Azure is given calls for at a time.
+const MACHINES: usize = 5;
 const IN_TROUBLE: usize = 20;
 /// Of each site: enough for all of its machines to be powered on at a time.
 const HOSTS: usize = 3;
@@ -70,20 +73,25 @@ async fn what_fails_elsewhere_holds_nobody_up() {
     panic!("{differs}");
 }
 
-/// Whether nothing took longer than it may.
+/// Whether nothing took longer than it may: not on average, and not the slowest.
 fn compare(alone: &Run, beside: &Run) -> Result<(), String> {
-    let within = |what: &str, (before, after): (f64, f64), most: f64| {
-        (after <= most).then_some(()).ok_or_else(|| format!("{what}: {before:.1} s alone, {after:.1} s beside"))
-    };
-    for (of, before, after) in [("steps", &alone.steps, &beside.steps), ("machines", &alone.whole, &beside.whole)] {
-        within(&format!("{of}, median"), (quantile(before, 0.5), quantile(after, 0.5)), quantile(before, 0.5) * MOST)?;
-        within(&format!("{of}, mean"), (mean(before), mean(after)), mean(before) * MOST)?;
+    type Of = fn(&[f64]) -> f64;
+    let judged: [(&str, Of); 4] = [
+        ("mean", mean),
+        ("median", |times| quantile(times, 0.5)),
+        ("95 %", |times| quantile(times, 0.95)),
+        ("worst", |times| quantile(times, 1.0)),
+    ];
+    for (what, before, after) in [("steps", &alone.steps, &beside.steps), ("machines", &alone.whole, &beside.whole)] {
+        for (name, of) in judged {
+            let (before, after) = (of(before), of(after));
+            if after > before * MOST {
+                return Err(format!("{what}, {name}: {before:.1} s alone, {after:.1} s beside"));
+            }
+        }
     }
-    // When a vault happens to be read next is chance, and so is which step meets a pause: single steps are told, and
-    // judged by their 95 %.
-    let (before, after) = (quantile(&alone.steps, 0.95), quantile(&beside.steps, 0.95));
-    within("steps, 95 %", (before, after), before * MOST)?;
-    Ok(())
+    let slowest = quantile(&beside.reactions, 1.0);
+    if slowest > REACTION { Err(format!("a step that was possible was called after {slowest:.1} s")) } else { Ok(()) }
 }
 
 /// What the machines that are well took, in seconds of the site.
@@ -191,10 +199,7 @@ async fn site(group: &str, machines: &[String]) -> Rehearsal {
     scenario["azure"]["resourceGroup"] = json!(group);
     scenario["azure"]["tenant"] = json!(TENANTS[tenant]);
     if !crate::long() {
-        scenario["durations"] = json!({
-            "reprotect": "2m", "protect": "2m", "initialReplicationBase": "30s", "checksumPerSecond": "400MB",
-            "firstRecoveryPoint": "1m", "failback": "4m", "commit": "30s", "tools": "20s", "crashPointEvery": "1m"
-        });
+        scenario["durations"] = short_jobs();
     }
     let hosts: Vec<String> = (1..=HOSTS).map(|number| format!("{group}-esx0{number}.example.com")).collect();
     scenario["vcenters"][0]["hosts"] =
