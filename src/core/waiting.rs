@@ -330,7 +330,7 @@ pub const REASONS: [ReasonRow; 44] = [
     (
         "NotRunningInAzure",
         "The failback was undone, and the machine in Azure does not run again.",
-        "Start the VM in Azure; its activity log tells what keeps it from that, such as a quota. It goes on by itself once it runs.",
+        "Start the VM in Azure, or move it back to its resource group; its activity log tells what keeps it from starting, such as a quota. It goes on by itself once it runs.",
         true,
     ),
     ("ItemClaimed", "Another plan has claimed the item.", "Wait for that plan, or delete it.", false),
