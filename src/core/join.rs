@@ -52,7 +52,7 @@ impl TargetMarks {
     pub fn concerns(&self, vm: &VirtualMachine) -> bool {
         let same = |ours: &Option<String>, theirs: &Option<String>| ours.is_some() && ours == theirs;
         same(&self.instance_uuid, &vm.instance_uuid)
-            || same(&self.bios_uuid, &vm.bios_uuid)
+            || self.has_bios_of(vm)
             || self.is_named(vm)
             || self.has_address_of(vm)
     }
@@ -64,7 +64,7 @@ impl TargetMarks {
         let found: Vec<&VirtualMachine> = if self.instance_uuid.is_some() {
             machines.filter(|vm| vm.instance_uuid == self.instance_uuid).collect()
         } else if self.bios_uuid.is_some() {
-            machines.filter(|vm| vm.bios_uuid == self.bios_uuid).collect()
+            machines.filter(|vm| self.has_bios_of(vm)).collect()
         } else {
             return only(&self.by_address_and_name(machines.filter(|vm| self.is_named(vm) || self.has_address_of(vm))));
         };
@@ -94,6 +94,14 @@ impl TargetMarks {
         found.into_iter().filter(|vm| self.is_named(vm)).collect()
     }
 
+    /// The fabric shows the BIOS UUID as SMBIOS lays it out, the first three fields little-endian: the appliance that is
+    /// recorded as `D96E1342-C1A3-A90C-…` is `42136ed9-a3c1-0ca9-…` in vCenter, whose own UUIDs begin with `42`. Whether
+    /// every version does so is not known, hence either order counts.
+    fn has_bios_of(&self, vm: &VirtualMachine) -> bool {
+        let Some((ours, theirs)) = self.bios_uuid.as_deref().zip(vm.bios_uuid.as_deref()) else { return false };
+        ours == theirs || swapped(ours).is_some_and(|swapped| swapped == theirs)
+    }
+
     fn is_named(&self, vm: &VirtualMachine) -> bool {
         vm.name.eq_ignore_ascii_case(self.declared.as_deref().unwrap_or(&self.name))
     }
@@ -101,6 +109,17 @@ impl TargetMarks {
     fn has_address_of(&self, vm: &VirtualMachine) -> bool {
         vm.ip_address.as_ref().is_some_and(|address| self.addresses.contains(address))
     }
+}
+
+/// A UUID with its first three fields in the other byte order.
+fn swapped(uuid: &str) -> Option<String> {
+    let reverse = |field: &str| -> Option<String> {
+        let bytes = (0..field.len()).step_by(2).rev();
+        bytes.map(|at| field.get(at..at + 2)).collect()
+    };
+    let fields: Vec<&str> = uuid.splitn(4, '-').collect();
+    let [first, second, third, rest] = fields.as_slice() else { return None };
+    Some(format!("{}-{}-{}-{rest}", reverse(first)?, reverse(second)?, reverse(third)?))
 }
 
 fn only(found: &[&VirtualMachine]) -> OnPremisesVm {

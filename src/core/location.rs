@@ -52,6 +52,11 @@ pub fn decide(machine: &Machine<'_>) -> Result<Location, Refusal> {
             "spec.location: Original is not possible: no VM in vCenter has the machine's UUIDs.",
             "Register the original VM in vCenter again, or leave spec.location away.",
         )),
+        // The discovery runs under another account, and lags: only together do they say that the VM is gone.
+        (OnPremisesVm::NotFound, LocationChoice::Auto) if item.home_deleted == Some(false) => Err(Refusal::refused(
+            "The vault says that the original VM exists, and vCenter shows none with its UUIDs to this account.",
+            "Grant the VCenter's account read on the VM's folder. If the VM was deleted, wait for the appliance's next discovery, or set spec.location: Alternate for a new VM.",
+        )),
         (OnPremisesVm::NotFound, LocationChoice::Auto | LocationChoice::Alternate) => Ok(Location {
             decided: DecidedLocation::Alternate,
             reason: "The original VM is not in vCenter; a new one is made.".to_owned(),

@@ -10,6 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::{
     action::{RecoveryPoint, Verb},
     facts::Machine,
+    journal::CLOCK_SKEW,
     observed::{Generation, RecoveryPointSeen},
     refusal::Refusal,
     stage::Stage,
@@ -158,17 +159,22 @@ fn described(
     what: &str,
 ) -> RecoveryPointStatus {
     let loss = loss(point.time, machine.facts.recovery_points.at().unwrap_or(machine.now));
+    let lost = loss.map_or_else(
+        || "that is later than when it was seen, so that how much is lost is not known.".to_owned(),
+        |loss| format!("the {} minutes since then are lost.", loss / 60),
+    );
     RecoveryPointStatus {
         choice,
         id: Some(point.id.clone()),
         time: Some(Time(point.time)),
-        loss_seconds: Some(loss),
-        message: format!("The {what}, of {:.0}: the {} minutes since then are lost.", point.time, loss / 60),
+        loss_seconds: loss,
+        message: format!("The {what}, of {:.0}: {lost}", point.time),
     }
 }
 
 /// Seconds between a point and the moment when it was looked at, in whole minutes, so that a status is not written
-/// anew at every look.
-fn loss(point: Timestamp, seen: Timestamp) -> i64 {
-    point.duration_until(seen).as_secs().max(0) / 60 * 60
+/// anew at every look. `None` where its time cannot be right: the classic provider is recorded to write local time as UTC.
+fn loss(point: Timestamp, seen: Timestamp) -> Option<i64> {
+    let since = point.duration_until(seen);
+    (since >= -CLOCK_SKEW).then(|| since.as_secs().max(0) / 60 * 60)
 }

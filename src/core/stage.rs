@@ -17,7 +17,8 @@ pub enum Stage {
     SyncingToVMware,
     /// Runs in Azure, replicates to VMware, can be failed back.
     ReadyToFailBack,
-    /// Runs at home, not committed.
+    /// Runs at home, not committed; or its failback did not complete and can only be undone
+    /// ([`Replication::failback_incomplete`]).
     FailedBack,
     /// Runs at home, committed, not protected.
     HomeCommitted,
@@ -45,8 +46,9 @@ impl Stage {
         Self::Unknown,
     ];
 
-    /// Reads the stage from an item. `protectionState` after a planned failover was never recorded, so what is
-    /// allowed decides there (protocol reference §2).
+    /// Reads the stage from an item. Neither `protectionState` nor `activeLocation` after a planned failover was ever
+    /// recorded, so what is allowed decides there, whatever these say (protocol reference §2, §13.1). No recording of
+    /// the time before a failback allows any of these words towards VMware.
     pub fn of(item: &Replication) -> Self {
         let (Some(generation), Some(direction), Some(active)) = (item.generation, item.direction, item.active_location)
         else {
@@ -60,20 +62,22 @@ impl Stage {
                 Self::FailedOver
             }
             (Direction::ToAzure, ActiveLocation::Recovery) => Self::InTransition,
+            (Direction::ToVMware, _) if item.allows(&Operation::Commit) || item.allows(&Operation::CancelFailover) => {
+                Self::FailedBack
+            }
+            (Direction::ToVMware, _) if item.allows(&Operation::SwitchProtection) => Self::HomeCommitted,
             (Direction::ToVMware, ActiveLocation::Primary)
                 if protected && item.allows(&Verb::FailBack.operation(generation)) =>
             {
                 Self::ReadyToFailBack
             }
-            // Busy, and not with synchronising: it may be failing over.
-            (Direction::ToVMware, ActiveLocation::Primary) if protected && item.scenario.is_some() => {
+            // Busy, and not with synchronising: it may be failing over, or on the way from there.
+            (Direction::ToVMware, ActiveLocation::Primary)
+                if protected && item.scenario.is_some() || item.is_failing_over() =>
+            {
                 Self::InTransition
             }
             (Direction::ToVMware, ActiveLocation::Primary) => Self::SyncingToVMware,
-            (Direction::ToVMware, ActiveLocation::Recovery) if item.allows(&Operation::Commit) => Self::FailedBack,
-            (Direction::ToVMware, ActiveLocation::Recovery) if item.allows(&Operation::SwitchProtection) => {
-                Self::HomeCommitted
-            }
             (Direction::ToVMware, ActiveLocation::Recovery) => Self::InTransition,
         }
     }

@@ -108,6 +108,10 @@ pub enum WaitingOn {
     Cancelled(String),
     /// The failback is to be undone, and cannot be.
     CannotCancel(String),
+    /// A failback did not complete, and was not reverted: what is known.
+    FailbackIncomplete(String),
+    /// The failback was undone, and the machine in Azure does not run: what is seen.
+    NotRunningInAzure(String),
 }
 
 /// A row of the documentation: reason, meaning, remedy, whether it stalls.
@@ -145,7 +149,7 @@ pub const HELD_REASONS: [&str; 24] = [
 ];
 
 /// Every reason with its meaning and remedy; `docs/reasons.md` is generated from it.
-pub const REASONS: [ReasonRow; 42] = [
+pub const REASONS: [ReasonRow; 44] = [
     ("NotClaimed", "No plan has claimed the item; it is only observed.", "Name it in a FailbackPlan.", false),
     ("Suspended", "The plan is suspended.", "Set spec.suspend to false.", false),
     ("ApprovalRequired", "The next step needs an approval.", "Create a FailbackApproval.", false),
@@ -317,6 +321,18 @@ pub const REASONS: [ReasonRow; 42] = [
         "Take the cancellation out of the plan, or end the failback in the portal. The classic generation cannot undo one.",
         true,
     ),
+    (
+        "FailbackIncomplete",
+        "A failback did not complete, and site recovery could not revert it: it offers to cancel it, and not to commit it.",
+        "Undo it with `kubectl failback cancel`, so that the machine runs in Azure again; then see why it failed.",
+        true,
+    ),
+    (
+        "NotRunningInAzure",
+        "The failback was undone, and the machine in Azure does not run again.",
+        "Start the VM in Azure, or move it back to its resource group; its activity log tells what keeps it from starting, such as a quota. It goes on by itself once it runs.",
+        true,
+    ),
     ("ItemClaimed", "Another plan has claimed the item.", "Wait for that plan, or delete it.", false),
 ];
 
@@ -344,6 +360,8 @@ impl WaitingOn {
             Self::ExternalChange(_) => "ExternalChange",
             Self::Cancelled(_) => "FailbackCancelled",
             Self::CannotCancel(_) => "CancelNotPossible",
+            Self::FailbackIncomplete(_) => "FailbackIncomplete",
+            Self::NotRunningInAzure(_) => "NotRunningInAzure",
         }
     }
 
@@ -401,7 +419,10 @@ impl WaitingOn {
             Self::OperationOutcomeUnknown { verb, message } => {
                 format!("It cannot be told whether {verb} took effect: {message}")
             }
-            Self::ExternalChange(what) | Self::CannotCancel(what) => what.clone(),
+            Self::ExternalChange(what)
+            | Self::CannotCancel(what)
+            | Self::FailbackIncomplete(what)
+            | Self::NotRunningInAzure(what) => what.clone(),
             Self::Cancelled(why) => format!("The failback is cancelled and does not begin again: {why}"),
         };
         // A plan's sentence has its own remedies.

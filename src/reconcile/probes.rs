@@ -19,7 +19,7 @@ use crate::{
     core::{
         facts::ItemFacts,
         jobs,
-        observed::Fact,
+        observed::{Fact, Replication},
         probes::{ProbeFact, ProbeSeen},
         stage::Stage,
     },
@@ -47,13 +47,17 @@ pub(super) struct Subject {
 /// What is to be looked at: a machine that was failed back and is not committed, under a plan.
 pub(super) fn subject(item: &ReplicatedItem, facts: &ItemFacts) -> Option<Subject> {
     let claimed = item.status.as_ref().is_some_and(|status| status.claim.is_some());
-    let at_home = facts.replication.value().is_some_and(|seen| Stage::of(seen) == Stage::FailedBack);
+    let at_home = facts.replication.value().is_some_and(came_home);
     let wanted = claimed && at_home && item.metadata.deletion_timestamp.is_none();
     let probes = item.spec.verification.as_ref().map(|asked| asked.probes.clone()).filter(|asked| !asked.is_empty())?;
     let vm = facts.home_vm().filter(|_| wanted)?;
     let by_job = probes.iter().any(|probe| probe.job.is_some());
     let about = by_job.then(|| about(item, vm.ip_address.as_deref())).flatten();
     Some(Subject { probes, moref: vm.moref.clone(), guest_ip: vm.ip_address.clone(), about })
+}
+
+fn came_home(seen: &Replication) -> bool {
+    Stage::of(seen) == Stage::FailedBack && !seen.failback_incomplete()
 }
 
 fn about(item: &ReplicatedItem, guest_ip: Option<&str>) -> Option<About> {

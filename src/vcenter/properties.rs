@@ -109,14 +109,15 @@ fn property(mut part: Element) -> Option<(String, Option<Element>)> {
     Some((name, value.filter(|_| !removed)))
 }
 
-/// `PropertyFilterSpec` content for everything that the views show.
+/// `PropertyFilterSpec` content for everything that the views show. A traversal's name is optional, and would have to be
+/// another for each view: it is left out.
 pub(super) fn spec_of_views(views: &[MoRef]) -> String {
     let properties: String = ALL.into_iter().map(property_spec).collect();
     let objects: String = views
         .iter()
         .map(|view| {
             format!(
-                "<objectSet>{}<skip>true</skip><selectSet xsi:type=\"TraversalSpec\"><name>view</name>{}<path>view</path>\
+                "<objectSet>{}<skip>true</skip><selectSet xsi:type=\"TraversalSpec\">{}<path>view</path>\
                  <skip>false</skip></selectSet></objectSet>",
                 xml::reference("obj", view),
                 leaf("type", &view.kind)
@@ -173,4 +174,17 @@ pub(super) async fn retrieve(
         call = Call::new("ContinueRetrievePropertiesEx", collector, leaf("token", &token));
     }
     Err(VimError::Unreadable(format!("its list of objects does not end within {MOST_PAGES} pages")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_traversals_of_a_specification_have_one_name() {
+        let view = |id: &str| MoRef { kind: "ContainerView".to_owned(), id: id.to_owned() };
+        let spec = spec_of_views(&[view("view-1"), view("view-2")]);
+        assert_eq!(spec.matches("<path>view</path>").count(), 2, "{spec}");
+        assert!(!spec.contains("<name>"), "{spec}");
+    }
 }

@@ -8,7 +8,7 @@ use failback::{
         checks::CHECKS,
         facts::GroupMember,
         observed::{
-            AzureDisk, AzurePower, AzureVm, Fact, Generation, Health, HealthError, OnPremisesVm, OsFamily,
+            AzureDisk, AzurePower, AzureVm, Fact, Generation, Health, HealthError, OnPremisesVm, Operation, OsFamily,
             PlannedFailoverStatus, Power, Tools, VirtualMachine,
         },
         probes::{ProbeFact, ProbeSeen},
@@ -203,6 +203,15 @@ const ROWS: &[Row] = &[
         |c| c.facts.azure_vm = azure(AzurePower::Running, None)),
     ("ReprotectComplete", M, ReadyToFailBack, AS_IT_IS,
         |c| change_item(&mut c.facts, |item| item.health = Health::Critical), UNREAD_ITEM),
+    ("ReplicationHealthy", M, ReadyToFailBack, AS_IT_IS,
+        |c| change_item(&mut c.facts, |item| {
+            item.health = Health::Warning;
+            item.health_errors = vec![
+                HealthError { action: "Upgrade the agent.".to_owned(), ..error("28007", "The agent's version expires.") },
+                error("28008", "Little space is left."),
+            ];
+        }),
+        |c| change_item(&mut c.facts, |item| item.health = Health::Unclear("None".to_owned()))),
     ("RecoveryPointAvailable", M, ReadyToFailBack, IN_A_GROUP, |c| member(c, |member| member.ready = false), UNREAD_GROUP),
     ("FailbackSucceeded", M, FailedBack, AS_IT_IS,
         |c| change_item(&mut c.facts, |item| item.last_planned_failover = Some((PlannedFailoverStatus::Failed, None))), UNREAD_ITEM),
@@ -301,4 +310,26 @@ fn a_completed_migration_is_told_when_nothing_is_offered_any_more() {
     assert!(case.outcomes().is_empty());
     change_item(&mut case.facts, |item| item.protection_state = "MigrationCompleted".to_owned());
     assert_eq!(case.outcome("NotMigrated").unwrap().result, CheckResult::Failed);
+}
+
+#[test]
+fn a_critical_replication_is_told_once_and_by_what_cannot_be_waived() {
+    let mut case = Case::at(ReadyToFailBack);
+    change_item(&mut case.facts, |item| item.health = Health::Critical);
+    assert_eq!(case.outcome("ReplicationHealthy"), None);
+    assert_eq!(case.outcome("ReprotectComplete").unwrap().result, CheckResult::Failed);
+    change_item(&mut case.facts, |item| item.health = Health::Warning);
+    assert_eq!(case.outcome("ReprotectComplete").unwrap().result, CheckResult::Passed);
+}
+
+#[test]
+fn a_failback_that_can_only_be_undone_did_not_succeed() {
+    let mut case = Case::at(FailedBack);
+    change_item(&mut case.facts, |item| item.allowed.retain(|word| *word == Operation::CancelFailover));
+    let told = case.outcome("FailbackSucceeded").unwrap();
+    assert_eq!(told.result, CheckResult::Failed);
+    assert!(told.remedy.contains("kubectl failback cancel"), "{told:?}");
+    // While a call runs nothing is allowed, which says nothing.
+    change_item(&mut case.facts, |item| item.allowed.clear());
+    assert_eq!(case.outcome("FailbackSucceeded").unwrap().result, CheckResult::Passed);
 }

@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, sync::Arc};
 
 use failback::{
-    api::{DecidedLocation, LocationChoice, RecoveryPointChoice},
+    api::{CheckResult, DecidedLocation, LocationChoice, RecoveryPointChoice},
     core::{
         action::{Action, RecoveryPoint, ReprotectWith},
         decide::Next,
@@ -59,6 +59,27 @@ fn locations() {
         }
     }
     insta::assert_snapshot!(text);
+}
+
+#[test]
+fn a_vm_that_the_vault_still_sees_is_not_gone_until_a_person_says_so() {
+    let mut case = Case::at(FailedOver);
+    case.facts.on_premises = Fact::seen(OnPremisesVm::NotFound, at(0));
+    change_item(&mut case.facts, |item| item.home_deleted = Some(false));
+    let refused = location::decide(&case.machine()).unwrap_err().sentence();
+    assert!(refused.starts_with("The vault says that the original VM exists"), "{refused}");
+    assert!(refused.contains("read on the VM's folder") && refused.contains("spec.location: Alternate"), "{refused}");
+    assert_eq!(case.outcome("LocationPossible").unwrap().result, CheckResult::Failed);
+
+    let decided = |case: &Case| location::decide(&case.machine()).map(|location| location.decided);
+    case.spec.location = LocationChoice::Alternate;
+    assert_eq!(decided(&case), Ok(DecidedLocation::Alternate));
+    // The appliance's next discovery, and a provider that does not tell.
+    case.spec.location = LocationChoice::Auto;
+    for deleted in [Some(true), None] {
+        change_item(&mut case.facts, |item| item.home_deleted = deleted);
+        assert_eq!(decided(&case), Ok(DecidedLocation::Alternate));
+    }
 }
 
 #[test]
@@ -235,4 +256,21 @@ fn the_point_of_a_failback_that_was_begun_is_kept_as_its_result() {
     let status = failback::api::ReplicatedItemStatus { recovery_point: Some(before.clone()), ..case.status.clone() };
     let home = Case { status, facts: classic(Stage::FailedBack, at(90)), stage: Stage::FailedBack, ..case };
     assert_eq!(points::standing(&home.machine()), Some(before));
+}
+
+#[test]
+fn a_point_later_than_it_was_seen_has_no_time_to_count_from() {
+    let mut case = Case { facts: classic(ReadyToFailBack, at(0)), ..Case::at(ReadyToFailBack) };
+    case.spec.recovery_point = RecoveryPointChoice::LatestAppConsistent;
+    let mut lost = |minute: i64| {
+        case.facts.recovery_points = Fact::seen(vec![point("/points/1", at(minute), true, false)], at(0));
+        let status = points::choose(&case.machine()).unwrap().status;
+        (status.loss_seconds, status.message)
+    };
+    assert_eq!(lost(-30).0, Some(1800));
+    // Two clocks are never quite the same.
+    assert_eq!(lost(4).0, Some(0));
+    let (seconds, message) = lost(300);
+    assert_eq!(seconds, None);
+    assert!(message.ends_with("how much is lost is not known."), "{message}");
 }

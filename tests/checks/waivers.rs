@@ -6,14 +6,14 @@ use failback::{
         action::Verb,
         checks::{CHECKS, blocking},
         decide::events,
-        observed::{AzureVm, Fact},
+        observed::{AzureVm, Fact, Health},
         stage::Stage,
     },
 };
 
 use crate::{
     Case,
-    support::{at, change_targets, claim, decide_on, status},
+    support::{at, change_item, change_targets, claim, decide_on, status},
 };
 
 fn waive(check: &str) -> Option<Claim> {
@@ -88,4 +88,20 @@ fn a_demanded_location_that_is_refused_is_its_own_check_and_no_waiver_of_another
     let told = case.outcome("LocationPossible").unwrap();
     assert!(told.message.starts_with("spec.location: Alternate is not possible"), "{told:?}");
     assert!(told.message.ends_with("cannot be waived."), "{told:?}");
+}
+
+#[test]
+fn a_warning_that_cannot_be_mended_towards_vmware_can_be_waived() {
+    let mut case = Case::at(Stage::ReadyToFailBack);
+    for health in [Health::Warning, Health::Unclear("None".to_owned())] {
+        change_item(&mut case.facts, |item| item.health = health);
+        case.status.claim = waive("AgentRegistered");
+        let outcomes = case.outcomes();
+        let names: Vec<_> = blocking(&outcomes, Verb::FailBack).into_iter().map(|o| o.check.name).collect();
+        assert_eq!(names, ["ReplicationHealthy"]);
+        case.status.claim = waive("ReplicationHealthy");
+        assert!(blocking(&case.outcomes(), Verb::FailBack).is_empty());
+    }
+    change_item(&mut case.facts, |item| item.health = Health::Critical);
+    assert_eq!(blocking(&case.outcomes(), Verb::FailBack).len(), 1);
 }

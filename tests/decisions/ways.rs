@@ -4,14 +4,19 @@ use failback::{
     api::{Claim, DecidedLocation, DesiredPhase, OperationOutcome},
     core::{
         action::Verb,
+        conditions,
         facts::HomeIdentity,
-        observed::{Fact, HealthError, JobState, OnPremisesVm, VirtualMachine},
+        observed::{
+            ActiveLocation, AzurePower, AzureVm, CurrentScenario, Fact, HealthError, JobState, OnPremisesVm, Operation,
+            RunsIn, VirtualMachine,
+        },
         stage::Stage,
     },
 };
 
 use crate::support::{
-    DISK, change_item, claim, classic::classic, home_vm, job, list_job, run_job, status, story::Story,
+    AZURE_VM, DISK, change_item, claim, classic::classic, home_vm, job, list_job, plans::Case, replication, run_job,
+    status, story::Story,
 };
 
 fn cancelled(up_to: DesiredPhase) -> Option<Claim> {
@@ -92,6 +97,108 @@ fn a_failback_is_undone_when_the_plan_asks_and_does_not_begin_again() {
     assert!(!story.later(10, Stage::ReadyToFailBack).pass("the plan no longer asks; nobody said to try again"));
     story.status.claim = Some(Claim { retry_token: "again".to_owned(), ..claim(DesiredPhase::FailedBack) });
     assert!(story.later(10, Stage::ReadyToFailBack).pass("a new retry token"));
+    insta::assert_snapshot!(story.told());
+}
+
+#[test]
+fn what_is_allowed_tells_that_a_machine_came_home_whatever_the_active_location() {
+    for stage in [Stage::FailedBack, Stage::HomeCommitted] {
+        let mut item = replication(stage);
+        for location in [ActiveLocation::Recovery, ActiveLocation::Primary] {
+            item.active_location = Some(location);
+            assert_eq!((Stage::of(&item), item.runs_in()), (stage, Some(RunsIn::VMware)), "{location:?}");
+        }
+    }
+    // A job that ends a failback is no synchronisation.
+    let mut item = replication(Stage::FailedBack);
+    item.active_location = Some(ActiveLocation::Primary);
+    item.allowed.clear();
+    for name in ["CommitFailover", "CancelFailover", "PlannedFailover"] {
+        item.scenario = Some(CurrentScenario { name: name.to_owned(), job_id: None, started: None });
+        assert_eq!(Stage::of(&item), Stage::InTransition, "{name}");
+    }
+    // Towards Azure the same words are of the failover.
+    let mut item = replication(Stage::FailedOver);
+    item.allowed.push(Operation::Commit);
+    assert_eq!((Stage::of(&item), item.runs_in()), (Stage::FailedOver, Some(RunsIn::Azure)));
+}
+
+/// Site recovery could neither end the failback nor revert it.
+fn only_to_be_undone(story: &mut Story) {
+    change_item(&mut story.facts, |item| item.allowed = vec![Operation::CancelFailover]);
+}
+
+#[test]
+fn a_failback_that_did_not_complete_is_not_home_and_can_be_undone() {
+    let mut failed = crate::support::record(Verb::FailBack, OperationOutcome::Failed, crate::support::at(-40));
+    failed.message = "Job j2: The disks could not be reverted (code 1).".to_owned();
+    let before = status(Stage::ReadyToFailBack, Some(claim(DesiredPhase::FailedBack)));
+    let before = failback::api::ReplicatedItemStatus { operation: Some(failed), ..before };
+    let mut story = Story::begin(Stage::FailedBack, before);
+    for location in [ActiveLocation::Primary, ActiveLocation::Recovery] {
+        change_item(&mut story.facts, |item| item.active_location = Some(location));
+        only_to_be_undone(&mut story);
+        assert!(!story.pass("only to be undone"));
+        assert!(conditions::is_true(&story.status.conditions, "Stalled"));
+        for condition in ["FailedBack", "Verified", "Committed"] {
+            assert!(!conditions::is_true(&story.status.conditions, condition), "{condition}");
+        }
+        assert_eq!(story.status.runs_in, None);
+    }
+    story.status.claim = Some(claim(DesiredPhase::Committed));
+    assert!(!story.pass("nor is it committed"));
+
+    // The plan does not take it for home, and a person can ask for its undoing.
+    let mut case = Case::new("FailedBack", &[&[("a", Stage::FailedBack)]]);
+    case.items.insert("a".to_owned(), story.status.clone());
+    case.pass();
+    assert!(!conditions::is_true(&case.status.conditions, "Ready"), "{:?}", case.status);
+    case.spec.cancel = serde_json::from_value(serde_json::json!([{ "reason": "It did not complete." }])).unwrap();
+    case.pass();
+    story.status.claim = case.items["a"].claim.clone();
+    assert_eq!(story.status.claim.as_ref().and_then(|claim| claim.cancel.as_deref()), Some("It did not complete."));
+    assert!(story.pass("the plan asks to undo it"));
+    story.answered(Ok("j9"));
+    let done = job("j9", Verb::Cancel, JobState::Succeeded, story.now());
+    list_job(&mut story.facts, done);
+    assert!(!story.later(10, Stage::ReadyToFailBack).pass("back in Azure"));
+    insta::assert_snapshot!(story.told());
+}
+
+#[test]
+fn a_failback_is_undone_once_the_machine_is_seen_running_in_azure() {
+    let mut story = Story::begin(Stage::FailedBack, status(Stage::FailedBack, cancelled(DesiredPhase::FailedBack)));
+    let failed_back = story_record(&story);
+    story.status.operation = Some(failed_back);
+    assert!(story.pass("the plan asks to undo it"));
+    story.answered(Ok("j9"));
+    let done = job("j9", Verb::Cancel, JobState::Succeeded, story.now());
+    list_job(&mut story.facts, done);
+    let azure = |story: &mut Story, power| {
+        let vm = AzureVm::Present { id: AZURE_VM.to_owned(), power, disks: None };
+        story.facts.azure_vm = Fact::seen(vm, story.now());
+    };
+    let source = |story: &Story| {
+        let stopped = conditions::find(&story.status.conditions, "SourceStopped").unwrap();
+        format!("{} {}: {}", stopped.status, stopped.reason, stopped.message)
+    };
+    story.later(5, Stage::ReadyToFailBack);
+    azure(&mut story, AzurePower::Deallocated);
+    assert!(!story.pass("its job succeeded; the VM is not seen running yet"));
+    assert_eq!(source(&story), "True Stopped: The machine in Azure is deallocated.");
+    story.later(5, Stage::ReadyToFailBack);
+    story.facts.azure_vm = Fact::unknown("Azure refuses to read the VM (403).");
+    assert!(!story.pass("the VM cannot be read"));
+    assert_eq!(source(&story), "Unknown NotObserved: Azure refuses to read the VM (403).");
+    story.later(20, Stage::ReadyToFailBack);
+    azure(&mut story, AzurePower::Deallocated);
+    assert!(!story.pass("nor is it after a quarter of an hour"));
+    assert!(conditions::is_true(&story.status.conditions, "Stalled"));
+    story.facts.azure_vm = Fact::seen(AzureVm::Absent, story.now());
+    assert!(!story.pass("somebody deleted it"));
+    story.later(5, Stage::ReadyToFailBack);
+    assert!(!story.pass("somebody started it"));
+    assert_eq!(source(&story), "False RunsInAzure: The machine runs in Azure.");
     insta::assert_snapshot!(story.told());
 }
 

@@ -59,6 +59,22 @@ fn a_uuid_decides_and_no_weaker_mark_does() {
 }
 
 #[test]
+fn a_bios_uuid_is_the_same_in_either_byte_order() {
+    // As recorded of an appliance's fabric, and as its vCenter shows it.
+    let fabric = "d96e1342-c1a3-a90c-667c-b4528a466494";
+    let vcenter = "42136ed9-a3c1-0ca9-667c-b4528a466494";
+    let target = ReprotectTarget { bios_uuid: Some(fabric.to_owned()), ..classic() };
+    let other = "42136ed9-a3c1-0ca9-667c-b4528a466495";
+    let vms = [(fabric, "vm-1"), (vcenter, "vm-2"), (other, "vm-3"), ("odd", "vm-4")]
+        .map(|(uuid, moref)| VirtualMachine { bios_uuid: Some(uuid.to_owned()), ..vm(moref, "x", None) });
+    assert_eq!(found(&target, None, &vms[..1]), "vm-1");
+    assert_eq!(found(&target, None, &vms[1..]), "vm-2");
+    assert_eq!(found(&target, None, &vms[2..]), "-");
+    let marks = TargetMarks::of(&target, None);
+    assert_eq!(vms.iter().map(|vm| marks.concerns(vm)).collect::<Vec<_>>(), [true, true, false, false]);
+}
+
+#[test]
 fn without_a_uuid_name_and_address_go_together() {
     let both = vm("vm-1", "MT01", Some("10.0.0.30"));
     let off = vm("vm-2", "mt01", None);

@@ -1,5 +1,6 @@
 //! What lies around items and fabrics: vCenters, recovery points, policies, locks.
 
+use jiff::{SignedDuration, Timestamp};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -74,6 +75,10 @@ pub(crate) fn recovery_point(value: Value) -> Result<RecoveryPointSeen, Odd> {
 /// The `consistencyPoints` of the classic provider towards VMware: a map from tag to time. Tags are what `LatestTag`
 /// chooses from, hence application-consistent. They have no ARM id, so that none of them can be asked for by name, and
 /// nothing tells whether the other machines of a group have the same.
+///
+/// The times are recorded five hours ahead of the same answer's `lastUpdateReceivedTime`: local time with a `Z`. The
+/// tags end in the moment at which they were set, as seconds since 1970 in hex (recorded: `fileSystem606c46c6`, 19
+/// minutes before the answer), which counts where it can be that.
 pub(crate) fn consistency_points(value: Value) -> Result<Vec<RecoveryPointSeen>, Odd> {
     let item: Item = decode(value)?;
     let provider = item.properties.get().and_then(|properties| properties.provider_specific_details.get());
@@ -82,10 +87,18 @@ pub(crate) fn consistency_points(value: Value) -> Result<Vec<RecoveryPointSeen>,
         Some(Part::There(tags)) => tags,
         Some(Part::Odd) => return Err(Odd::new(item.id.get(), "unreadable consistencyPoints")),
     };
-    let timed = tags.iter().filter_map(|(tag, when)| Some((tag, when.0?)));
+    let timed = tags.iter().filter_map(|(tag, when)| Some((tag, set_at(tag, when.0?))));
     let point =
         |(tag, time): (&String, _)| RecoveryPointSeen { id: quote(tag), time, app_consistent: true, group: false };
     Ok(timed.map(point).collect())
+}
+
+/// When a tag was set: by its name, if that is within a day of the time that is told, more than any time zone makes.
+fn set_at(tag: &str, told: Timestamp) -> Timestamp {
+    let digits = tag.len().checked_sub(8).and_then(|at| tag.get(at..));
+    let seconds = digits.and_then(|digits| i64::from_str_radix(digits, 16).ok());
+    let named = seconds.and_then(|seconds| Timestamp::from_second(seconds).ok());
+    named.filter(|at| at.duration_until(told).abs() <= SignedDuration::from_hours(24)).unwrap_or(told)
 }
 
 /// Reads a replication policy.
@@ -161,8 +174,21 @@ mod tests {
         let read = consistency_points(item(json!({"tag": "2021-04-06T16:52:06Z", "none": ""}))).unwrap();
         let [point] = read.as_slice() else { panic!("{read:?}") };
         assert_eq!((point.id.as_str(), point.app_consistent), ("tag", true));
+        assert_eq!(point.time, "2021-04-06T16:52:06Z".parse().unwrap());
         assert_eq!(consistency_points(item(json!(null))), Ok(vec![]));
         assert!(consistency_points(item(json!([1]))).is_err());
+    }
+
+    #[test]
+    fn a_tag_tells_when_it_was_set_better_than_the_local_time_beside_it() {
+        let set = |tag: &str| set_at(tag, "2021-04-06T16:52:06Z".parse().unwrap()).to_string();
+        assert_eq!(set("fileSystem606c46c6"), "2021-04-06T11:32:22Z");
+        assert_eq!(set("systemLevelTag606c3e8d"), "2021-04-06T10:57:17Z");
+        // Eight digits that are no such moment, and none.
+        for tag in ["tagdeadbeef", "nightly", "é606c46c6", "tag", "tag-60c46c6"] {
+            let expected = if tag.ends_with("606c46c6") { "2021-04-06T11:32:22Z" } else { "2021-04-06T16:52:06Z" };
+            assert_eq!(set(tag), expected, "{tag}");
+        }
     }
 
     #[test]

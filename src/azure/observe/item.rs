@@ -61,6 +61,7 @@ pub(crate) fn observe(value: Value, complete: bool) -> Result<Replication, Odd> 
         progress: progress(provider),
         os: os(provider),
         instance_uuid: machine.as_ref().map(|(_, uuid)| uuid.clone()),
+        home_deleted: provider.discovered_vm_details.get().and_then(|vm| vm.is_deleted.0),
         vcenter_name: vcenter_name(provider).or(machine.map(|(vcenter, _)| vcenter)),
         target_vm_name: match direction {
             // In the forward direction the field of that name holds the machine's name in Azure.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{fabric, item, job, vm};
 use crate::{
     azure::testing::folder,
-    core::observed::{Generation, Health, Scenario},
+    core::observed::{Direction, Generation, Health, Operation, Scenario},
 };
 
 /// All objects in a body that look like a resource of this kind.
@@ -52,6 +52,10 @@ fn every_recorded_or_documented_item_is_read() {
         let busy = value.pointer("/properties/currentScenario/scenarioName").is_some_and(|name| name != "None");
         assert_eq!(read.scenario.is_some(), busy, "{file}");
         ours += usize::from(read.generation.is_some());
+        // What tells that a machine came home, of which there is no recording, is allowed at no other time.
+        let home = [Operation::Commit, Operation::CancelFailover, Operation::SwitchProtection];
+        let came_home = home.iter().any(|word| read.allows(word));
+        assert!(!(read.direction == Some(Direction::ToVMware) && came_home), "{file}");
         if read.generation.is_some() {
             assert!(read.runs_in().is_some() && !read.allowed.is_empty(), "{file}");
         }

@@ -147,6 +147,7 @@ pub(crate) struct DiscoveredVm {
     pub(crate) v_center_id: Text,
     pub(crate) datastores: Many<Text>,
     pub(crate) os_name: Text,
+    pub(crate) is_deleted: Flag,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

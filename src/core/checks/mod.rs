@@ -108,6 +108,7 @@ pub const CHECKS: &[&Check] = &[
     &group::REPLICATION_GROUP_TOGETHER,
     &azure::DISKS_UNCHANGED,
     &replication::REPROTECT_COMPLETE,
+    &replication::REPLICATION_HEALTHY,
     &replication::RECOVERY_POINT_AVAILABLE,
     &replication::FAILBACK_SUCCEEDED,
     &azure::AZURE_VM_STOPPED,

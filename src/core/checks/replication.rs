@@ -3,9 +3,10 @@
 use super::{Check, FAILBACK, OVERVIEW, PRACTICE, Verdict, View, judged};
 use crate::core::{
     action::Verb,
-    observed::{Health, Replication},
+    observed::{Health, HealthError, Replication},
     points,
     stage::Stage,
+    waiting::by_waiver,
 };
 
 pub(super) const DESCRIBED_ONCE: Check = Check {
@@ -65,7 +66,7 @@ pub(super) const REPROTECT_COMPLETE: Check = Check {
     // What is not synchronised would be lost.
     waivable: false,
     early: false,
-    holds_when: "The item is in a protected state and its health is OK. That the reprotect job ended is not enough: the first synchronisation goes on after it.",
+    holds_when: "The item is in a protected state, and its replication is not critical. That the reprotect job ended is not enough: the first synchronisation goes on after it.",
     rule: |view| judged(reprotect_complete(view)),
 };
 
@@ -77,16 +78,59 @@ fn reprotect_complete(view: &View<'_>) -> Result<Verdict, Verdict> {
             "Wait for the synchronisation to end.",
         ));
     }
-    if item.health == Health::Normal {
-        return Ok(Verdict::passed("Protected, and its health is Normal."));
+    if item.health != Health::Critical {
+        return Ok(Verdict::passed(format!("Protected; the health of its replication is {}.", item.health)));
     }
-    let first = item.health_errors.first();
-    let what = first.map(|error| format!(": {} ({})", error.message, error.code)).unwrap_or_default();
-    let advice = first.map(|error| error.action.clone()).filter(|action| !action.is_empty());
-    Ok(Verdict::failed(
-        format!("The health of the replication is {}{what}.", item.health),
-        advice.unwrap_or_else(|| "Look at the item's health errors in the portal.".to_owned()),
-    ))
+    Ok(Verdict::failed(ill(item), advice(item).unwrap_or_else(|| LOOK.to_owned())))
+}
+
+pub(super) const REPLICATION_HEALTHY: Check = Check {
+    name: "ReplicationHealthy",
+    source: FAILBACK,
+    generation: None,
+    gates: &[Verb::FailBack],
+    // A warning may be of something that cannot be mended towards VMware, such as an agent's version that expires: its
+    // upgrade is recorded as blocked there (`UnsupportedProtectionScenario`).
+    waivable: true,
+    early: false,
+    holds_when: "The health of the item's replication is Normal. A critical one is told by ReprotectComplete, which cannot be waived.",
+    rule: |view| judged(replication_healthy(view)),
+};
+
+fn replication_healthy(view: &View<'_>) -> Result<Verdict, Verdict> {
+    const WAIVE: &str = by_waiver!(
+        "Where that cannot be mended towards VMware, such as the version of an agent, waive this check in the plan."
+    );
+    let item = view.item()?;
+    Ok(match &item.health {
+        Health::Normal => Verdict::passed("The health of the replication is Normal."),
+        Health::Critical => Verdict::Irrelevant,
+        Health::Warning => {
+            Verdict::failed(ill(item), format!("{} {WAIVE}", advice(item).unwrap_or_else(|| LOOK.to_owned())))
+        }
+        Health::Unclear(_) => Verdict::unknown(
+            "The vault reports no health for this machine's replication.",
+            format!("Wait: it is computed every few minutes. {WAIVE}"),
+        ),
+    })
+}
+
+const LOOK: &str = "Look at the item's health errors in the portal.";
+/// Errors of an item that are named; the vault's own list has the rest.
+const MOST_ERRORS: usize = 3;
+
+/// What the vault says of a replication that is not well.
+fn ill(item: &Replication) -> String {
+    let errors: Vec<_> = item.health_errors.iter().take(MOST_ERRORS).map(HealthError::in_a_line).collect();
+    let what = if errors.is_empty() { String::new() } else { format!(": {}", errors.join("; ")) };
+    format!("The health of the replication is {}{what}.", item.health)
+}
+
+/// What the vendor recommends about it.
+fn advice(item: &Replication) -> Option<String> {
+    let actions = item.health_errors.iter().take(MOST_ERRORS).map(|error| error.action.trim());
+    let actions: Vec<_> = actions.filter(|action| !action.is_empty()).collect();
+    (!actions.is_empty()).then(|| actions.join(" "))
 }
 
 pub(super) const RECOVERY_POINT_AVAILABLE: Check = Check {
@@ -133,12 +177,18 @@ pub(super) const FAILBACK_SUCCEEDED: Check = Check {
     // A commit is not to be undone.
     waivable: false,
     early: false,
-    holds_when: "Site recovery offers the commit, and does not report the last planned failover as failed or cancelled.",
+    holds_when: "Site recovery offers the commit, not only to undo the failback, and does not report the last planned failover as failed or cancelled.",
     rule: |view| judged(failback_succeeded(view)),
 };
 
 fn failback_succeeded(view: &View<'_>) -> Result<Verdict, Verdict> {
-    Ok(if view.item()?.failover_undone() {
+    let item = view.item()?;
+    Ok(if item.failback_incomplete() {
+        Verdict::failed(
+            "The failback did not complete: site recovery offers to cancel it, and not to commit it.",
+            "Undo it with `kubectl failback cancel`, so that the machine runs in Azure again; then look at the failed job.",
+        )
+    } else if item.failover_undone() {
         Verdict::failed(
             "Site recovery reports the last planned failover as failed or cancelled.",
             "Look at the failed job; cancel the failover in the portal, so that the machine runs in Azure again.",

@@ -88,7 +88,9 @@ impl ItemDecision {
                 | WaitingOn::OperationFailed { .. }
                 | WaitingOn::OperationOutcomeUnknown { .. }
                 | WaitingOn::ExternalChange(_)
-                | WaitingOn::CannotCancel(_) => true,
+                | WaitingOn::CannotCancel(_)
+                | WaitingOn::FailbackIncomplete(_)
+                | WaitingOn::NotRunningInAzure(_) => true,
             },
         }
     }

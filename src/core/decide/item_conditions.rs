@@ -7,7 +7,7 @@ use crate::core::{
     checks::{self, CheckOutcome},
     conditions::{Draft, Truth, summary},
     facts::Machine,
-    observed::{AzureVm, Health, Replication},
+    observed::{AzurePower, AzureVm, Health, Replication},
     probes::ProbeFact,
     stage::Stage,
     waiting::{VAULT_UNREADABLE, WaitingOn},
@@ -19,7 +19,7 @@ pub(super) fn drafts(machine: &Machine<'_>, checks: &[CheckOutcome], next: &Next
     let mut drafts = readiness(machine, checks, next);
     drafts.push(preflight(machine, checks));
     drafts.push(reprotected(stage));
-    drafts.push(failed_back(stage));
+    drafts.push(failed_back(stage, item));
     drafts.push(verified(machine, checks));
     drafts.push(committed(stage, facts.azure_vm.known()));
     drafts.push(protected(stage));
@@ -151,7 +151,11 @@ fn reprotected(stage: Stage) -> Draft {
     )
 }
 
-fn failed_back(stage: Stage) -> Draft {
+fn failed_back(stage: Stage, item: Option<&Replication>) -> Draft {
+    if stage == Stage::FailedBack && item.is_some_and(Replication::failback_incomplete) {
+        let message = "The failback did not complete, and was not reverted.";
+        return Draft::new("FailedBack", false, "Incomplete", message);
+    }
     reached("FailedBack", stage, Stage::FailedBack, "The machine runs at home.", "The machine runs in Azure.")
 }
 
@@ -207,20 +211,26 @@ fn protected(stage: Stage) -> Draft {
 
 fn source_stopped(stage: Stage, azure_vm: Result<&AzureVm, &str>) -> Draft {
     let kind = "SourceStopped";
+    let came_home = matches!(stage, Stage::FailedBack | Stage::HomeCommitted);
     match stage {
-        Stage::FailedBack | Stage::HomeCommitted => match azure_vm {
+        // That it runs there is seen, not concluded: one whose failback was undone may not have been started.
+        Stage::FailedOver
+        | Stage::SyncingToVMware
+        | Stage::ReadyToFailBack
+        | Stage::FailedBack
+        | Stage::HomeCommitted => match azure_vm {
             Ok(AzureVm::Absent) => Draft::new(kind, true, "Absent", "The machine in Azure does not exist any more."),
             Ok(AzureVm::Present { power, .. }) if power.is_off() => {
                 Draft::new(kind, true, "Stopped", format!("The machine in Azure is {power}."))
+            }
+            Ok(AzureVm::Present { power: AzurePower::Running, .. }) if !came_home => {
+                Draft::new(kind, false, "RunsInAzure", "The machine runs in Azure.")
             }
             Ok(AzureVm::Present { power, .. }) => {
                 Draft::new(kind, false, "NotStopped", format!("The machine in Azure is {power}."))
             }
             Err(why) => Draft::new(kind, Truth::Unknown, "NotObserved", why),
         },
-        Stage::FailedOver | Stage::SyncingToVMware | Stage::ReadyToFailBack => {
-            Draft::new(kind, false, "RunsInAzure", "The machine runs in Azure.")
-        }
         Stage::SyncingToAzure | Stage::ProtectedToAzure => {
             Draft::new(kind, true, "RunsAtHome", "The machine runs at home.")
         }

@@ -12,7 +12,7 @@ use super::{
     item_record::identity,
 };
 use crate::{
-    api::{Claim, OperationRecord, ReplicatedItemStatus},
+    api::{Claim, OperationOutcome, OperationRecord, ReplicatedItemStatus},
     core::{
         action::Verb,
         checks::{self, CheckOutcome},
@@ -21,7 +21,7 @@ use crate::{
         found::{self, STATUS_LOST},
         guard::{Guarded, Precondition},
         journal,
-        observed::{AzureVm, Generation, Operation, Replication},
+        observed::{AzurePower, AzureVm, Generation, Operation, Replication},
         stage::{Stage, verb_of_job},
         waiting::{HELD_REASONS, WaitingOn},
     },
@@ -29,6 +29,8 @@ use crate::{
 
 /// The oldest reading that a call may be decided on.
 const FRESH: SignedDuration = SignedDuration::from_mins(10);
+/// How long the machine in Azure may take to run again after its failback was undone.
+const RESTART: SignedDuration = SignedDuration::from_mins(15);
 
 /// What follows when no operation is open.
 pub(super) enum Idle {
@@ -65,6 +67,9 @@ pub(super) fn idle(input: &ItemInput<'_>, item: Option<&Replication>, stage: Sta
     if let Some(on) = commit_unsettled(facts, stage) {
         return Idle::Next(Next::Wait(on, SOON));
     }
+    if let Some(on) = cancel_unsettled(input, stage) {
+        return Idle::Next(Next::Wait(on, SOON));
+    }
     if let Some(why) = &claim.cancel {
         match stage {
             Stage::FailedBack => return Idle::Next(cancel(input, item, claim, checks)),
@@ -77,6 +82,9 @@ pub(super) fn idle(input: &ItemInput<'_>, item: Option<&Replication>, stage: Sta
             | Stage::InTransition
             | Stage::Unknown => {}
         }
+    }
+    if item.failback_incomplete() {
+        return wait(WaitingOn::FailbackIncomplete(incomplete(input)));
     }
     if stage.reached().is_some_and(|reached| reached >= claim.up_to) {
         return match held(claim, stage, checks) {
@@ -248,6 +256,39 @@ fn commit_unsettled(facts: &ItemFacts, stage: Stage) -> Option<WaitingOn> {
         Ok(AzureVm::Present { .. }) => Some(WaitingOn::Settling(Verb::Commit)),
         Err(why) => Some(WaitingOn::Observation(why.to_owned())),
     }
+}
+
+/// A failback is undone once the machine is seen running in Azure again: that the job of the cancel succeeded is not
+/// enough, since Azure may have refused to start it.
+fn cancel_unsettled(input: &ItemInput<'_>, stage: Stage) -> Option<WaitingOn> {
+    let undone = |record: &&OperationRecord| {
+        record.verb == Verb::Cancel.as_str() && record.outcome == OperationOutcome::Succeeded
+    };
+    let last = input.status.operation.as_ref().filter(undone)?;
+    if !matches!(stage, Stage::ReadyToFailBack | Stage::SyncingToVMware) {
+        return None;
+    }
+    let what = match input.facts.azure_vm.known() {
+        Ok(AzureVm::Present { power: AzurePower::Running, .. }) => return None,
+        Err(why) => return Some(WaitingOn::Observation(why.to_owned())),
+        Ok(AzureVm::Present { id, power, .. }) => {
+            format!("Azure VM {} is {power}", id.rsplit('/').next().unwrap_or(id))
+        }
+        Ok(AzureVm::Absent) => "The Azure VM is not in its resource group".to_owned(),
+    };
+    if last.ended_at.as_ref().is_some_and(|ended| ended.0 + RESTART >= input.now) {
+        return Some(WaitingOn::Settling(Verb::Cancel));
+    }
+    Some(WaitingOn::NotRunningInAzure(format!("{what}, although the failback was undone: the machine runs nowhere.")))
+}
+
+/// What is known of a failback that did not complete.
+fn incomplete(input: &ItemInput<'_>) -> String {
+    let failed = |record: &&OperationRecord| {
+        record.verb == Verb::FailBack.as_str() && record.outcome == OperationOutcome::Failed
+    };
+    let why = input.status.operation.as_ref().filter(failed).map(|record| format!(" {}", record.message));
+    format!("The failback did not complete, and was not reverted.{}", why.unwrap_or_default())
 }
 
 /// Until when verification must hold, if that is not over.

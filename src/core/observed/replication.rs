@@ -2,6 +2,8 @@
 
 use jiff::Timestamp;
 
+use super::Scenario;
+
 /// Which generation of site recovery protects a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Generation {
@@ -262,6 +264,9 @@ pub struct Replication {
     pub azure_vm_id: Option<String>,
     /// UUIDs (lower case) in vCenter: `instanceUuid` from the discovery machine's id, forward direction only.
     pub instance_uuid: Option<String>,
+    /// Whether the appliance's last discovery missed the VM at home (`discoveredVmDetails.isDeleted`); `None` where the
+    /// provider does not tell.
+    pub home_deleted: Option<bool>,
     /// Name of the vCenter as site recovery knows it (last segment of its id).
     pub vcenter_name: Option<String>,
     /// Whether that id was named by the vault; a derived one may lack the suffix that site recovery adds on a clash of
@@ -307,15 +312,46 @@ impl Replication {
         self.allowed.contains(operation)
     }
 
-    /// Where the workload runs (protocol reference §3.3), `None` when the combination is unknown.
-    pub const fn runs_in(&self) -> Option<RunsIn> {
-        match (self.direction, self.active_location) {
-            (Some(Direction::ToAzure), Some(ActiveLocation::Primary))
-            | (Some(Direction::ToVMware), Some(ActiveLocation::Recovery)) => Some(RunsIn::VMware),
-            (Some(Direction::ToAzure), Some(ActiveLocation::Recovery))
-            | (Some(Direction::ToVMware), Some(ActiveLocation::Primary)) => Some(RunsIn::Azure),
-            (None, _) | (_, None) => None,
+    /// Where the workload runs (protocol reference §3.3), `None` when the combination is unknown, or a failback did not
+    /// complete. What is allowed after a failback goes before `activeLocation`, which was never recorded there.
+    pub fn runs_in(&self) -> Option<RunsIn> {
+        match (self.direction?, self.active_location?) {
+            (Direction::ToVMware, _) if self.failback_incomplete() => None,
+            (Direction::ToVMware, _) if self.came_home() => Some(RunsIn::VMware),
+            (Direction::ToAzure, ActiveLocation::Primary) | (Direction::ToVMware, ActiveLocation::Recovery) => {
+                Some(RunsIn::VMware)
+            }
+            (Direction::ToAzure, ActiveLocation::Recovery) | (Direction::ToVMware, ActiveLocation::Primary) => {
+                Some(RunsIn::Azure)
+            }
         }
+    }
+
+    /// Whether a failback neither ended well nor was reverted: site recovery reverts one that fails by itself, and where
+    /// that fails too, the user must call the cancel (protocol reference §3.1). There is nothing to commit then.
+    pub fn failback_incomplete(&self) -> bool {
+        self.direction == Some(Direction::ToVMware)
+            && self.allows(&Operation::CancelFailover)
+            && !self.allows(&Operation::Commit)
+    }
+
+    /// Whether an item towards VMware allows, or is busy with, what follows on a failback alone.
+    fn came_home(&self) -> bool {
+        self.allows(&Operation::Commit)
+            || self.allows(&Operation::SwitchProtection)
+            || self.busy_with() == Some(Scenario::Commit)
+    }
+
+    /// Whether it is busy with a failover, or with what ends one.
+    pub fn is_failing_over(&self) -> bool {
+        match self.busy_with() {
+            Some(Scenario::PlannedFailover | Scenario::UnplannedFailover | Scenario::Commit | Scenario::Cancel) => true,
+            Some(Scenario::Reprotect | Scenario::InitialReplication | Scenario::Other(_)) | None => false,
+        }
+    }
+
+    fn busy_with(&self) -> Option<Scenario> {
+        self.scenario.as_ref().map(|scenario| Scenario::from(scenario.name.as_str()))
     }
 
     /// Whether the last planned failover is reported as one that did not come to its end.

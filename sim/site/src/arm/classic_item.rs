@@ -106,11 +106,13 @@ fn in_mage(world: &World, machine: &Machine, fabric: &Fabric, view: View) -> Val
         points.first().map(|point| seconds(&azure_time(point.at))),
     );
     let state = if running { "InitialReplicationInProgress" } else { "Protected" };
-    let tags = match (&newest, full) {
-        (Some(at), true) => {
-            json!({format!("fileSystem{}", machine.internal_id.get(..8).unwrap_or_default()): at, format!("systemLevelTag{}", machine.internal_id.get(..8).unwrap_or_default()): at})
+    // A tag's name ends in the moment at which it was set, in hex (recorded).
+    let tags = match (points.first(), &newest) {
+        (Some(point), Some(at)) => {
+            let set = point.at.as_second();
+            json!({format!("fileSystem{set:x}"): at, format!("systemLevelTag{set:x}"): at})
         }
-        _ => Value::Null,
+        (_, _) => Value::Null,
     };
     json!({
         "instanceType": "InMage",

@@ -341,8 +341,9 @@ impl World {
 
     /// Cancel of a failback: back to replicating toward VMware, the VM in Azure runs again.
     fn cancelled(&mut self, index: usize) {
-        if self.machines.get(index).is_some_and(|m| m.azure.exists) {
-            self.set_azure_power(index, AzurePower::Running);
+        if let Some(machine) = self.machines.get(index).filter(|machine| machine.azure.exists) {
+            let power = if machine.spec.azure_vm_starts { AzurePower::Running } else { AzurePower::Deallocated };
+            self.set_azure_power(index, power);
         }
         let now = self.now;
         if let Some(machine) = self.machines.get_mut(index) {

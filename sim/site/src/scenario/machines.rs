@@ -165,6 +165,9 @@ pub struct Machine {
     pub azure_vm_exists: bool,
     /// The Azure VM runs.
     pub azure_vm_running: bool,
+    /// Azure starts the VM again when a failback is cancelled. False: the cancel succeeds, and it stays deallocated (as
+    /// for want of quota).
+    pub azure_vm_starts: bool,
     /// The resource group that the Azure VM was moved to. Absent: it stayed in its own.
     pub azure_vm_moved_to: Option<String>,
     /// BIOS UUID of the original VM. Default: derived from the name.
@@ -214,6 +217,7 @@ impl Default for Machine {
             azure_vm_renamed: false,
             azure_vm_exists: true,
             azure_vm_running: true,
+            azure_vm_starts: true,
             azure_vm_moved_to: None,
             uuid: None,
             instance_uuid: None,

@@ -5,7 +5,7 @@ use super::{
     waves::{Resolved, Standing},
 };
 use crate::{
-    api::{Cancelled, DesiredPhase, OnProbeFailure},
+    api::{Cancelled, DesiredPhase, ItemPhase, OnProbeFailure},
     core::{conditions, text::cut},
 };
 
@@ -35,6 +35,12 @@ pub(super) fn remembered(input: &PlanInput<'_>, waves: &[Resolved<'_>]) -> Vec<C
         }
     }
     rows
+}
+
+/// Whether a machine has a failback to undo: one that it ended, or one that did not complete.
+pub(super) fn can_be_undone(machine: &Standing<'_>) -> bool {
+    let halfway = || machine.status.is_some_and(|status| status.phase == ItemPhase::FailedBack);
+    machine.reached == DesiredPhase::FailedBack || machine.reached < DesiredPhase::FailedBack && halfway()
 }
 
 /// Machines whose failback would be undone as well, were there room to remember it.

@@ -153,7 +153,7 @@ impl<'i, 'a> OfWave<'i, 'a> {
             // What was reached shows that its wave has begun, also while nothing may start.
             held.up_to = if self.begun { machine.reached.min(spec.desired_phase) } else { DesiredPhase::Assessed };
         }
-        let cancel = undo.filter(|_| open && machine.reached == DesiredPhase::FailedBack).map(str::to_owned);
+        let cancel = undo.filter(|_| open && cancel::can_be_undone(machine)).map(str::to_owned);
         Some(Claim { found, hooks: hooks.records(machine.name), ..self.written(machine, held, cancel) })
     }
 
