@@ -158,7 +158,7 @@ pub trait NamespaceIdentity: std::fmt::Debug + Send + Sync {
     async fn assertion(&self, namespace: &str, audience: &str) -> Result<Secret, Failure>;
 }
 
-/// Everything that is needed to reach a vault. Two equal ones share a connection.
+/// Everything that is needed to reach a vault.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VaultConnection {
     /// The namespace that it is declared in.
@@ -167,6 +167,22 @@ pub struct VaultConnection {
     pub spec: RecoveryVaultSpec,
     /// The client secret, when the credential is one.
     pub client_secret: Option<Secret>,
+}
+
+impl VaultConnection {
+    /// Whether both reach the same vault in the same way: what was read through one holds for the other. How often it is
+    /// read, and what is declared of its backups, is no part of that.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        let reach = |connection: &Self| Self {
+            spec: RecoveryVaultSpec {
+                poll_interval_seconds: 0,
+                configuration_server_backed_up_at: None,
+                ..connection.spec.clone()
+            },
+            ..connection.clone()
+        };
+        reach(self) == reach(other)
+    }
 }
 
 /// Everything that is needed to reach a vCenter. Two equal ones share a session.

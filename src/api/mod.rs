@@ -59,7 +59,8 @@ pub use verification::{GuestIpProbe, HttpProbe, JobProbe, Probe, ProbeStatus, Sc
 pub const GROUP: &str = "failback.dev";
 /// Set on plans and items, so that a deletion half-way is noticed.
 pub const FINALIZER: &str = "failback.dev/hold";
-/// `failback.dev/abandon: <plan UID>` lets a deleted plan go although its work is half done.
+/// `failback.dev/abandon: <UID>` lets a deleted plan go although its work is half done, and a deleted item although the
+/// fate of a call is open.
 pub const ABANDON_ANNOTATION: &str = "failback.dev/abandon";
 /// `failback.dev/requested-by: <user>` says who asked for a plan; the chart's admission policy holds it to the name of the
 /// requesting user.

@@ -17,6 +17,7 @@ use crate::{
     kube_io::{
         identity::ServiceAccounts,
         lease::{Elector, Timing},
+        write::in_time,
     },
     observability::{health::Health, logging, metrics::Metrics},
     ports::{Leadership, SharedClock},
@@ -88,6 +89,8 @@ async fn lead(
         elector.acquire().await;
     });
     if prepared.await.is_none() {
+        // It may have been won just then.
+        elector.release().await;
         return Ok(());
     }
     tracing::info!(instance, "leading");
@@ -121,7 +124,10 @@ async fn lead(
     let mut lost = tokio::select! {
         () = &mut hold => true,
         () = stop.cancelled() => false,
-        ended = &mut task => return ended.map_err(|error| Failed::because(format!("the controllers ended: {error}"))),
+        ended = &mut task => {
+            let why = ended.map_or_else(|error| error.to_string(), |()| "a watch ended, see above".to_owned());
+            return Err(Failed::because(format!("the controllers ended: {why}")));
+        }
     };
     running.cancel();
     let drained = drained(task);
@@ -172,6 +178,8 @@ async fn client(flags: &ControllerFlags) -> Result<Client, Failed> {
     // Its own retries go on for minutes; our passes come back by themselves.
     config.default_retry = false;
     config.connect_timeout = Some(Duration::from_secs(10));
+    // A connection that is half open never answers. Watches may be silent for as long as they last, 200 s.
+    config.read_timeout = Some(Duration::from_secs(230));
     Ok(Client::try_from(config)?)
 }
 
@@ -183,7 +191,7 @@ async fn wait_for_definitions(client: &Client, health: &Health) {
         let mut missing = Vec::new();
         let mut unreadable = None;
         for name in &wanted {
-            match api.get_opt(name).await {
+            match in_time(api.get_opt(name)).await {
                 Ok(Some(_)) => {}
                 Ok(None) => missing.push(name.as_str()),
                 // Without the right to read definitions the watches tell the same, later.

@@ -64,6 +64,13 @@ impl ProbeFact {
         }
     }
 
+    /// The same of a probe that passed when another process looked last: one good look says that it still does. It does
+    /// not pass before.
+    #[must_use]
+    pub fn passed_before(self, probe: &Probe) -> Self {
+        Self { successes: probe.success_threshold.saturating_sub(1).max(0), ..self }
+    }
+
     /// After one more look.
     #[must_use]
     pub fn after(&self, probe: &Probe, seen: ProbeSeen, now: Timestamp) -> Self {

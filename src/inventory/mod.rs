@@ -16,7 +16,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
-use crate::{core::observed::Fact, ports::Failure};
+use crate::{
+    core::observed::Fact,
+    ports::{Clock, Failure},
+};
 
 /// Names an object in Kubernetes: namespace and name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -70,6 +73,17 @@ impl Link {
             Self::Down(failure) => Fact::unknown(format!("{what} cannot be read: {}", failure.message)),
         }
     }
+}
+
+/// How long a first reading may bring no news before it counts as none. A failure that is over by then is none that
+/// machines tell of.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The least of it on the wall, however fast a simulated clock runs.
+const LEAST_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The same on the wall.
+pub fn patience(clock: &dyn Clock) -> Duration {
+    clock.wall(PATIENCE).max(LEAST_PATIENCE)
 }
 
 /// Readings older than this are late, unless they are declared to be rarer.

@@ -39,29 +39,30 @@ impl Registry {
         Self { connect, clock, wake, vaults: Mutex::default(), vcenters: Mutex::default() }
     }
 
-    /// The inventory of a vault; started anew when its declaration or its secret changed.
+    /// The inventory of a vault; started anew when where it is, or how to sign in to it, changed.
     ///
     /// # Errors
     /// When what is declared cannot be an address or a credential.
     pub fn open_vault(&self, key: &Key, connection: VaultConnection) -> Connection<VaultInventory> {
         let mut vaults = lock(&self.vaults);
-        if let Some(running) = vaults.get(key)
-            && running.connection == connection
+        let interval = interval_of(&connection);
+        if let Some(running) = vaults.get_mut(key)
+            && running.connection.is_same_as(&connection)
         {
+            if running.connection != connection {
+                running.inventory.set_interval(interval);
+                running.connection = connection;
+                // Its machines are judged by what else is declared.
+                self.tell(Wake::VaultOpened(key.clone()));
+            }
             return Ok(Arc::clone(&running.inventory));
         }
         if let Some(old) = vaults.remove(key) {
             old.task.abort();
         }
         let port = self.connect.vault(&connection)?;
-        let seconds = u64::try_from(connection.spec.poll_interval_seconds).unwrap_or(60).max(15);
-        let inventory = Arc::new(VaultInventory::new(
-            key.clone(),
-            port,
-            Arc::clone(&self.clock),
-            Duration::from_secs(seconds),
-            self.wake.clone(),
-        ));
+        let inventory =
+            Arc::new(VaultInventory::new(key.clone(), port, Arc::clone(&self.clock), interval, self.wake.clone()));
         let task = {
             let inventory = Arc::clone(&inventory);
             tokio::spawn(async move { inventory.run().await })
@@ -164,6 +165,10 @@ impl Registry {
             running.inventory.close().await;
         }
     }
+}
+
+fn interval_of(connection: &VaultConnection) -> Duration {
+    Duration::from_secs(u64::try_from(connection.spec.poll_interval_seconds).unwrap_or(60).max(15))
 }
 
 fn log_out(old: Running<VCenterConnection, VCenterInventory>) {

@@ -100,7 +100,7 @@ where
     /// Watches until dropped. A failing watch has a backoff of its own and slows nobody else; an object that cannot be
     /// read is told so in its own status, and is not there for anybody else.
     pub fn run(self) -> impl Future<Output = ()> + Send + 'static {
-        let Self { client, scopes, coverage, mut odd, mut writer, store, listeners } = self;
+        let Self { client, scopes, coverage, odd, mut writer, store, listeners } = self;
         let mut events = stream::select_all(scopes.into_iter().map(|scope| watched(&client, scope)));
         async move {
             // The store is there from the start; who must not see half of it asks the coverage.
@@ -109,7 +109,7 @@ where
             let mut listing = Listing::default();
             while let Some((scope, event)) = events.next().await {
                 note(Self::kind(), &coverage, &scope, &event);
-                for change in listing.changes(&scope, event, &store, &mut odd) {
+                for change in listing.changes(&scope, event, &store, &odd) {
                     writer.apply_watcher_event(&match &change {
                         Change::Applied(object) => Event::Apply(object.clone()),
                         Change::Deleted(object) => Event::Delete(object.clone()),
@@ -209,7 +209,7 @@ impl Listing {
         scope: &Scope,
         event: watcher::Result<Event<DeserializeGuard<K>>>,
         store: &Store<K>,
-        odd: &mut Malformed,
+        odd: &Malformed,
     ) -> Vec<Change<K>>
     where
         K: Resource<DynamicType = ()> + Clone + 'static,
@@ -235,8 +235,14 @@ impl Listing {
                 gone.map(|object| Change::Deleted(object.as_ref().clone())).collect()
             }
             Ok(Event::Apply(DeserializeGuard(object))) => applied(object, store, odd).into_iter().collect(),
-            Ok(Event::Delete(DeserializeGuard(Ok(object)))) => vec![Change::Deleted(object)],
-            Ok(Event::Delete(DeserializeGuard(Err(invalid)))) => before(store, &invalid).into_iter().collect(),
+            Ok(Event::Delete(DeserializeGuard(Ok(object)))) => {
+                odd.gone(object.meta().uid.as_deref().unwrap_or_default());
+                vec![Change::Deleted(object)]
+            }
+            Ok(Event::Delete(DeserializeGuard(Err(invalid)))) => {
+                odd.gone(invalid.metadata.uid.as_deref().unwrap_or_default());
+                before(store, &invalid).into_iter().collect()
+            }
             Err(_) => Vec::new(),
         }
     }
@@ -246,7 +252,7 @@ fn id(meta: &ObjectMeta) -> (String, String) {
     (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default())
 }
 
-fn applied<K>(object: Result<K, InvalidObject>, store: &Store<K>, odd: &mut Malformed) -> Option<Change<K>>
+fn applied<K>(object: Result<K, InvalidObject>, store: &Store<K>, odd: &Malformed) -> Option<Change<K>>
 where
     K: Resource<DynamicType = ()> + Clone + 'static,
 {

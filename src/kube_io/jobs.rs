@@ -21,6 +21,7 @@ use tokio::{
     time::Instant,
 };
 
+use super::write::in_time;
 use crate::core::jobs::{OWNER_LABEL, RIGHTS, label_of_owner, tail};
 
 /// How far the listing of a namespace's Jobs has come.
@@ -143,10 +144,10 @@ impl JobWatch {
         let job: DynamicObject = serde_json::from_value(body.clone())
             .map_err(|error| NotMade::Refused(format!("jobTemplate cannot be read: {error}.")))?;
         let (name, uid) = (job.name_any(), label_of_owner(job.labels()).map(str::to_owned));
-        match api.create(&PostParams::default(), &job).await {
+        match in_time(api.create(&PostParams::default(), &job)).await {
             Ok(_) => Ok(true),
             Err(kube::Error::Api(status)) if status.code == 409 => {
-                let there = api.get(&name).await.map_err(|error| NotMade::Failed(Box::new(error)))?;
+                let there = in_time(api.get(&name)).await.map_err(|error| NotMade::Failed(Box::new(error)))?;
                 if label_of_owner(there.labels()) == uid.as_deref() {
                     return Ok(false);
                 }
@@ -171,7 +172,7 @@ impl JobWatch {
     pub async fn pods(&self, namespace: &str, job: &str) -> Result<Vec<Pod>, kube::Error> {
         let api: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
         let chosen = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={job}")).limit(20);
-        Ok(api.list(&chosen).await?.items)
+        Ok(in_time(api.list(&chosen)).await?.items)
     }
 
     /// The last lines of a Job's log; empty where there is none, or it cannot be read in time.

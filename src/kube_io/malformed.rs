@@ -1,88 +1,205 @@
 //! Objects that do not parse: they are told so in their own status, and harm nobody else.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::{
-    Api, Client,
+    Api, Client, ResourceExt,
     api::{DynamicObject, Patch, PatchParams},
     core::{ApiResource, error_boundary::InvalidObject},
 };
 use serde_json::{Value, json};
 
-use crate::ports::SharedClock;
+use super::write::in_time;
+use crate::{api::FINALIZER, core::backoff, ports::SharedClock};
 
 /// A field manager of its own: what the others wrote, the journal above all, stays theirs and stays there.
 const MANAGER: &str = "failback-malformed";
+/// The reason of its conditions.
+const REASON: &str = "Malformed";
 
 /// Tells malformed objects of one kind.
 pub(super) struct Malformed {
+    teller: Arc<Teller>,
+}
+
+struct Teller {
     client: Client,
     resource: ApiResource,
     clock: SharedClock,
-    /// UID and generation of what was told already: our own write must not tell it again.
-    told: HashMap<String, Option<i64>>,
+    /// What each object is to be told, by UID, whether that is written or under way: our own write comes back through the
+    /// watch, and must not tell it again.
+    wanted: Mutex<HashMap<String, Word>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Word {
+    /// It cannot be read: of which generation, and why.
+    Odd(Option<i64>, String),
+    /// It can be read again.
+    Mended,
+}
+
+/// An object, by what does not change of it.
+#[derive(Clone)]
+struct Name {
+    namespace: String,
+    name: String,
+    uid: String,
+}
+
+impl Name {
+    fn of(meta: &ObjectMeta) -> Option<Self> {
+        Some(Self { namespace: meta.namespace.clone()?, name: meta.name.clone()?, uid: meta.uid.clone()? })
+    }
 }
 
 impl Malformed {
     pub(super) fn new(client: Client, resource: ApiResource, clock: SharedClock) -> Self {
-        Self { client, resource, clock, told: HashMap::new() }
+        Self { teller: Arc::new(Teller { client, resource, clock, wanted: Mutex::default() }) }
     }
 
     /// Writes the conditions in the background, once for each generation.
-    pub(super) fn tell(&mut self, invalid: &InvalidObject) {
+    pub(super) fn tell(&self, invalid: &InvalidObject) {
         let meta = &invalid.metadata;
-        let (Some(name), Some(namespace), Some(uid)) = (&meta.name, &meta.namespace, &meta.uid) else { return };
-        if self.told.get(uid) == Some(&meta.generation) {
+        let Some(name) = Name::of(meta) else { return };
+        let message = message(&self.teller.resource, &name, meta, &invalid.error.to_string());
+        self.teller.begin(name, Word::Odd(meta.generation, message));
+    }
+
+    /// The object can be read. What was told of it is taken back, whichever process told it: an older version may have
+    /// known less, and is gone.
+    pub(super) fn mended(&self, meta: &ObjectMeta) {
+        let told = meta.managed_fields.iter().flatten().any(|entry| entry.manager.as_deref() == Some(MANAGER));
+        match Name::of(meta) {
+            Some(name) if told => self.teller.begin(name, Word::Mended),
+            Some(name) => self.gone(&name.uid),
+            None => {}
+        }
+    }
+
+    /// The object is gone, or nothing of ours is in its status.
+    pub(super) fn gone(&self, uid: &str) {
+        self.teller.wanted().remove(uid);
+    }
+}
+
+fn message(resource: &ApiResource, name: &Name, meta: &ObjectMeta, error: &str) -> String {
+    let mut message = format!(
+        "The object cannot be read: {error}. Remedy: apply it again as the CustomResourceDefinition of this version says."
+    );
+    let held = meta.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER);
+    if held && meta.deletion_timestamp.is_some() {
+        let Name { namespace, name, .. } = name;
+        message.push_str(&format!(
+            " It is deleted, and held by the finalizer {FINALIZER}, since a call of it may be open. Once you have looked in the portal that none is, let it go: kubectl patch {}.{} {name} -n {namespace} --type=merge -p '{{\"metadata\":{{\"finalizers\":null}}}}'",
+            resource.plural, resource.group
+        ));
+    }
+    message
+}
+
+impl Teller {
+    fn wanted(&self) -> MutexGuard<'_, HashMap<String, Word>> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells it in the background, unless that is done or under way.
+    fn begin(self: &Arc<Self>, name: Name, word: Word) {
+        if self.wanted().insert(name.uid.clone(), word.clone()).as_ref() == Some(&word) {
             return;
         }
-        self.told.insert(uid.clone(), meta.generation);
-        tracing::warn!(kind = %self.resource.kind, %name, %namespace, error = %invalid.error, "an object cannot be read");
-        let message = format!(
-            "The object cannot be read: {}. Remedy: apply it again as the CustomResourceDefinition of this version says.",
-            invalid.error
-        );
-        let condition = |kind: &str, status: &str| {
-            json!({
-                "type": kind, "status": status, "reason": "Malformed", "message": message,
-                "lastTransitionTime": Time(self.clock.now()), "observedGeneration": meta.generation
-            })
+        if let Word::Odd(_, message) = &word {
+            tracing::warn!(kind = %self.resource.kind, name = %name.name, namespace = %name.namespace, %message, "an object cannot be read");
+        }
+        let teller = Arc::clone(self);
+        tokio::spawn(async move { teller.keep_on(&name, &word).await });
+    }
+
+    /// Tries until it is written, or something else is to be told.
+    async fn keep_on(&self, name: &Name, word: &Word) {
+        let mut failures = 0;
+        while self.wanted().get(&name.uid) == Some(word) {
+            let error = match self.write(name, word).await {
+                Ok(()) => return,
+                Err(kube::Error::Api(status)) if status.code == 404 => return,
+                Err(error) => error,
+            };
+            failures += 1;
+            tracing::warn!(%error, name = %name.name, namespace = %name.namespace, "the status of a malformed object was not written; trying again");
+            let wait = backoff::exponential(failures, Duration::from_secs(1), Duration::from_secs(300));
+            tokio::time::sleep(backoff::jittered(wait, &name.uid)).await;
+        }
+    }
+
+    async fn write(&self, name: &Name, word: &Word) -> Result<(), kube::Error> {
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &name.namespace, &self.resource);
+        let status = match word {
+            Word::Odd(generation, _) => {
+                json!({ "observedGeneration": generation, "conditions": self.conditions(word) })
+            }
+            Word::Mended => json!({}),
         };
         let body = json!({
             "apiVersion": self.resource.api_version,
             "kind": self.resource.kind,
-            "metadata": { "name": name },
-            "status": {
-                "observedGeneration": meta.generation,
-                "conditions": [condition("Ready", "False"), condition("Stalled", "True")],
-            }
+            "metadata": { "name": name.name },
+            "status": status,
         });
-        self.write(name, namespace, body);
-    }
-
-    /// The object can be read again: what was told is taken back.
-    pub(super) fn mended(&mut self, meta: &ObjectMeta) {
-        let (Some(name), Some(namespace), Some(uid)) = (&meta.name, &meta.namespace, &meta.uid) else { return };
-        if self.told.remove(uid).is_none() {
-            return;
+        let params = PatchParams::apply(MANAGER).force();
+        match in_time(api.patch_status(&name.name, &params, &Patch::Apply(&body))).await {
+            Ok(written) if *word == Word::Mended && is_told(&written) => self.replace(&api, name, word).await,
+            Ok(_) => Ok(()),
+            // An object that does not fit its definition cannot be applied to: its fields have no types.
+            Err(kube::Error::Api(status)) if matches!(status.code, 400 | 422 | 500) => {
+                self.replace(&api, name, word).await
+            }
+            Err(error) => Err(error),
         }
-        let body = json!({
-            "apiVersion": self.resource.api_version,
-            "kind": self.resource.kind,
-            "metadata": { "name": name },
-            "status": {}
-        });
-        self.write(name, namespace, body);
     }
 
-    fn write(&self, name: &str, namespace: &str, body: Value) {
-        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &self.resource);
-        let name = name.to_owned();
-        tokio::spawn(async move {
-            let params = PatchParams::apply(MANAGER).force();
-            if let Err(error) = api.patch_status(&name, &params, &Patch::Apply(&body)).await {
-                tracing::warn!(%error, %name, "a malformed object could not be told so");
-            }
+    /// The same by a merge patch, which replaces the list as a whole: what others wrote into it is kept.
+    async fn replace(&self, api: &Api<DynamicObject>, name: &Name, word: &Word) -> Result<(), kube::Error> {
+        let object = in_time(api.get(&name.name)).await?;
+        let ours = |condition: &Value| {
+            let is = |kind: &str| condition["type"] == kind;
+            is("Ready") || is("Stalled") || is("Reconciling")
+        };
+        let stays = |condition: &Value| match word {
+            Word::Odd(..) => !ours(condition),
+            Word::Mended => condition["reason"] != REASON,
+        };
+        let mut conditions = conditions_of(&object);
+        conditions.retain(stays);
+        conditions.extend(self.conditions(word));
+        let body = json!({
+            "metadata": { "resourceVersion": object.resource_version() },
+            "status": { "conditions": conditions },
         });
+        let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+        in_time(api.patch_status(&name.name, &params, &Patch::Merge(&body))).await.map(drop)
     }
+
+    fn conditions(&self, word: &Word) -> Vec<Value> {
+        let Word::Odd(generation, message) = word else { return Vec::new() };
+        let condition = |kind: &str, status: &str| {
+            json!({
+                "type": kind, "status": status, "reason": REASON, "message": message,
+                "lastTransitionTime": Time(self.clock.now()), "observedGeneration": generation
+            })
+        };
+        vec![condition("Ready", "False"), condition("Stalled", "True")]
+    }
+}
+
+fn conditions_of(object: &DynamicObject) -> Vec<Value> {
+    object.data["status"]["conditions"].as_array().cloned().unwrap_or_default()
+}
+
+fn is_told(object: &DynamicObject) -> bool {
+    conditions_of(object).iter().any(|condition| condition["reason"] == REASON)
 }

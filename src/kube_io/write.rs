@@ -66,6 +66,24 @@ where
     Ok(traced(&what, object, api.patch_status(&name, &params, &patch)).await?)
 }
 
+/// Takes a field out of the status, whoever owns it, if the object is still at the version that was read.
+///
+/// # Errors
+/// [`WriteError::Conflict`] when it is not.
+pub async fn clear_status<K>(api: &Api<K>, object: &K, manager: &str, field: &str) -> Result<K, WriteError>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
+{
+    let body = json!({
+        "metadata": { "resourceVersion": object.resource_version() },
+        "status": { field: null },
+    });
+    let params = PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() };
+    let (name, patch) = (object.name_any(), Patch::Merge(&body));
+    let what = format!("PATCH {}/status", K::plural(&()));
+    Ok(traced(&what, object, api.patch_status(&name, &params, &patch)).await?)
+}
+
 /// Adds or removes our finalizer, if the object is still at the version that was read.
 ///
 /// # Errors

@@ -7,7 +7,7 @@ use std::{
 };
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::{ResourceExt, api::ListParams};
+use kube::{ResourceExt, api::ListParams, core::DeserializeGuard};
 use tracing::{Instrument, Span};
 
 use super::{Error, context::Context, gather, item::record};
@@ -191,10 +191,13 @@ async fn consent(context: &Context, key: &Key, intent: &OperationRecord, verb: V
     if plan.uid().as_deref() != Some(claim.plan_uid.as_str()) {
         return Err(format!("Plan \"{}\" is another one now.", claim.plan));
     }
-    let approvals = context.api::<FailbackApproval>(&key.namespace).list(&ListParams::default()).await;
+    let approvals =
+        context.api::<DeserializeGuard<FailbackApproval>>(&key.namespace).list(&ListParams::default()).await;
     let approvals: Vec<_> = approvals
         .map_err(|error| format!("The approvals cannot be read: {error}"))?
         .into_iter()
+        // One that cannot be read is told so in its own status, and counts for nothing.
+        .filter_map(|approval| approval.0.ok())
         .filter(|approval| approval.metadata.deletion_timestamp.is_none())
         .map(|approval| approval.spec)
         .filter(|approval| approval.plan_ref.name == claim.plan)

@@ -12,8 +12,18 @@ use super::{Error, context::Context};
 use crate::{
     core::decide::{RESYNC, connection::LinkState, events},
     inventory::{Key, Link},
+    kube_io::write::in_time,
     ports::Secret,
 };
+
+/// Why a pass goes without a credential.
+#[derive(Debug)]
+pub(super) enum NoSecret {
+    /// It is positively not there, or must not be read: the sentence names field, Secret and key.
+    Missing(String),
+    /// The API server did not say. The pass is tried again, and what is told of the connection stays.
+    Unread(Box<kube::Error>),
+}
 
 /// How often a missing or rejected secret is read again.
 const SECRET: Duration = Duration::from_secs(30);
@@ -46,24 +56,30 @@ where
     Ok(Action::requeue(context.clock.wall(if healthy { RESYNC } else { SECRET })))
 }
 
-/// One key of a Secret. The error names field, Secret and key.
+/// One key of a Secret.
 pub(super) async fn secret_value(
     context: &Context,
     namespace: &str,
     name: &str,
     key: &str,
     field: &str,
-) -> Result<Secret, String> {
-    let secret = context.api::<KubeSecret>(namespace).get_opt(name).await.map_err(|error| {
-        format!("{field}: Secret \"{name}\" cannot be read: {error}. The controller needs a Role for Secrets in this namespace.")
+) -> Result<Secret, NoSecret> {
+    let read = in_time(context.api::<KubeSecret>(namespace).get_opt(name)).await;
+    let secret = read.map_err(|error| match &error {
+        kube::Error::Api(status) if status.code == 403 => NoSecret::Missing(format!(
+            "{field}: the controller must not read Secret \"{name}\": {}. Name this namespace in the chart's secretNamespaces, which gives it the Role for that.",
+            status.message.trim_end_matches('.')
+        )),
+        _ => NoSecret::Unread(Box::new(error)),
     })?;
-    let secret = secret.ok_or_else(|| format!("{field}: there is no Secret \"{name}\" in this namespace."))?;
+    let missing = |what: String| NoSecret::Missing(format!("{field}: {what}"));
+    let secret = secret.ok_or_else(|| missing(format!("there is no Secret \"{name}\" in this namespace.")))?;
     let value = secret
         .data
         .as_ref()
         .and_then(|data| data.get(key))
-        .ok_or_else(|| format!("{field}: Secret \"{name}\" has no key \"{key}\"."))?;
+        .ok_or_else(|| missing(format!("Secret \"{name}\" has no key \"{key}\".")))?;
     let text = std::str::from_utf8(&value.0)
-        .map_err(|_| format!("{field}: key \"{key}\" of Secret \"{name}\" is not text."))?;
+        .map_err(|_| missing(format!("key \"{key}\" of Secret \"{name}\" is not text.")))?;
     Ok(Secret::new(text.trim_end_matches(['\r', '\n'])))
 }

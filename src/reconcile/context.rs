@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     fmt::Debug,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
@@ -58,6 +58,8 @@ pub struct Context {
     pub(super) leadership: Arc<dyn Leadership>,
     /// Controllers run only while their process leads, so that it is when they began.
     pub(super) leading_since: Timestamp,
+    /// The same by the wall's clock.
+    pub(super) began: Instant,
     pub(super) events: Events,
     pub(super) stores: Stores,
     pub(super) tally: Arc<dyn Tally>,
@@ -79,6 +81,7 @@ impl Context {
     ) -> Self {
         Self {
             leading_since: clock.now(),
+            began: Instant::now(),
             client,
             clock,
             registry,
@@ -118,7 +121,10 @@ impl Context {
             // The newer object is on its way through the watch.
             Error::Write(WriteError::Conflict) => Duration::from_millis(100),
             Error::Write(WriteError::Gone) => Duration::from_secs(300),
-            Error::Write(WriteError::Forbidden(_) | WriteError::Kube(_)) | Error::Malformed(_) | Error::Panicked(_) => {
+            Error::Write(WriteError::Forbidden(_) | WriteError::Kube(_))
+            | Error::Unread(_)
+            | Error::Malformed(_)
+            | Error::Panicked(_) => {
                 let seed = key.name.clone();
                 let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
                 let count = failures.entry((kind, key)).or_insert(0);
@@ -133,6 +139,7 @@ impl Context {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A pass succeeded, or its object is gone: nothing is left to count.
     pub(super) fn succeeded(&self, kind: &'static str, key: &Key) {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(&(kind, key.clone()));
     }

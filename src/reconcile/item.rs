@@ -7,7 +7,7 @@ use kube::{Resource, ResourceExt, runtime::controller::Action};
 use super::{
     Error, act,
     context::{Context, key_of},
-    counts, gather,
+    counts, gather, opening,
     plan::hand_out,
     probes,
 };
@@ -15,8 +15,8 @@ use crate::{
     api::{ABANDON_ANNOTATION, FINALIZER, FailbackPlan, ReplicatedItem, ReplicatedItemStatus},
     core::{
         decide::{
-            Next, events,
-            item::{ItemDecision, ItemInput, decide},
+            Next, events, forgets,
+            item::{ItemDecision, ItemInput, decide, held_by_call},
         },
         journal,
     },
@@ -41,21 +41,26 @@ pub(super) async fn reconcile(item: Arc<ReplicatedItem>, context: Arc<Context>) 
         now: context.clock.now(),
     });
     watch(&context, &key, &item, &decision);
-    context.stores.probes.watch(&key, probes::subject(&item, &facts));
+    context.stores.probes.watch(&key, probes::subject(&item, &facts), &probes::passed_before(&item));
+    let awaited = opening::awaits_item(&context, &key, &item) && would_forget(&item, &before, &decision);
 
     let api = context.api::<ReplicatedItem>(&key.namespace);
     if item.metadata.deletion_timestamp.is_some() {
-        return let_go(&context, &key, &item, decision).await;
+        return let_go(&context, &key, &item, decision, awaited).await;
     }
     if orphaned(&context, &key, &before).await {
         hand_out(&context, &key, &item, None).await?;
-        return Ok(Action::requeue(Duration::from_millis(50)));
+        // The object comes back through the watch, without the claim.
+        return Ok(Action::requeue(Duration::from_secs(1)));
     }
     // Held while something may have an effect that only this object's journal knows of.
     let wanted = before.claim.is_some() || before.operation.as_ref().is_some_and(journal::is_open);
     if hold(&api, item.as_ref(), FINALIZER, wanted).await?.is_some() {
         // The object comes back through the watch; the claim is acted on then.
         return Ok(Action::requeue(Duration::from_millis(50)));
+    }
+    if awaited {
+        return Ok(Action::requeue(opening::AGAIN));
     }
     match decision.next {
         Next::Act(guarded, intent) => {
@@ -81,6 +86,13 @@ pub(super) async fn reconcile(item: Arc<ReplicatedItem>, context: Arc<Context>) 
             Ok(Action::requeue(context.clock.wall(crate::core::decide::RESYNC)))
         }
     }
+}
+
+/// Whether the decision knows less of the machine, as it is declared now, than what is recorded.
+fn would_forget(item: &ReplicatedItem, before: &ReplicatedItemStatus, decision: &ItemDecision) -> bool {
+    let after = &decision.status;
+    before.observed_generation == item.metadata.generation
+        && forgets((&before.conditions, &before.checks), (&after.conditions, &after.checks))
 }
 
 /// Whether the plan that has claimed the item is positively gone: not in the cache, nor on the server.
@@ -124,11 +136,22 @@ pub(super) async fn record(
 
 /// A deleted item stays only while the fate of a call is open: its journal is the only memory of it. With the
 /// annotation `failback.dev/abandon: <UID of the item>` it goes at once.
-async fn let_go(context: &Context, key: &Key, item: &ReplicatedItem, decision: ItemDecision) -> Result<Action, Error> {
+async fn let_go(
+    context: &Context,
+    key: &Key,
+    item: &ReplicatedItem,
+    decision: ItemDecision,
+    awaited: bool,
+) -> Result<Action, Error> {
     let open = decision.status.operation.as_ref().is_some_and(journal::is_open);
     let abandoned = item.annotations().get(ABANDON_ANNOTATION) == item.metadata.uid.as_ref();
     if open && !abandoned {
-        record(context, item, decision.status).await?;
+        if awaited {
+            return Ok(Action::requeue(opening::AGAIN));
+        }
+        let vault = context.vault_object(&key.namespace, &item.spec.vault_ref.name);
+        let uid = item.metadata.uid.as_deref().unwrap_or_default();
+        record(context, item, held_by_call(decision.status, &key.name, uid, vault.is_some())).await?;
         return Ok(Action::requeue(context.clock.wall(crate::core::decide::SOON)));
     }
     context.registry.unwatch(key);

@@ -7,12 +7,13 @@ use kube::{ResourceExt, runtime::controller::Action};
 use super::{
     Error,
     context::{Context, key_of},
+    opening,
 };
 use crate::{
     api::MasterTarget,
     core::{
         decide::{
-            RESYNC,
+            RESYNC, forgets,
             target::{Described, Missing, Surroundings, TargetInput, decide, find},
         },
         join::{Inventory, TargetMarks},
@@ -40,6 +41,11 @@ pub(super) async fn reconcile(target: Arc<MasterTarget>, context: Arc<Context>) 
         load,
         now: context.clock.now(),
     });
+    let of_this = before.observed_generation == target.metadata.generation;
+    let less = of_this && forgets((&before.conditions, &before.checks), (&after.conditions, &after.checks));
+    if less && opening::awaits_target(&context, &key, &target) {
+        return Ok(Action::requeue(opening::AGAIN));
+    }
     context.write_status(&key, target.as_ref(), &before, &after).await?;
     Ok(Action::requeue(context.clock.wall(RESYNC)))
 }

@@ -12,6 +12,7 @@ mod job_probes;
 mod join;
 mod ledger;
 mod master_target;
+mod opening;
 mod plan;
 mod probes;
 mod run;
@@ -31,6 +32,9 @@ pub enum Error {
     /// What was written or read is out of date: look again at once.
     #[error("{0}")]
     Write(#[from] WriteError),
+    /// Something that a pass needs could not be read; that says nothing of whether it is there.
+    #[error("the API server refused or did not answer a read")]
+    Unread(#[source] Box<kube::Error>),
     /// An object without namespace, name or UID, which no server makes.
     #[error("the object has no {0}")]
     Malformed(&'static str),
@@ -45,7 +49,7 @@ impl Error {
         match self {
             Self::Write(WriteError::Conflict | WriteError::Gone) => None,
             Self::Write(WriteError::Forbidden(_)) => Some(FailureClass::Denied),
-            Self::Write(WriteError::Kube(_)) => Some(FailureClass::Transient),
+            Self::Write(WriteError::Kube(_)) | Self::Unread(_) => Some(FailureClass::Transient),
             Self::Malformed(_) | Self::Panicked(_) => Some(FailureClass::Invalid),
         }
     }
@@ -56,7 +60,7 @@ impl Error {
             Self::Write(WriteError::Conflict) => "conflict",
             Self::Write(WriteError::Gone) => "gone",
             Self::Write(WriteError::Forbidden(_)) => "forbidden",
-            Self::Write(WriteError::Kube(_)) => "kubernetes",
+            Self::Write(WriteError::Kube(_)) | Self::Unread(_) => "kubernetes",
             Self::Malformed(_) => "malformed",
             Self::Panicked(_) => "panic",
         }

@@ -36,7 +36,7 @@ use crate::{
         schedule::load::Limits,
     },
     inventory::Key,
-    kube_io::write::{CLAIMS, WriteError, apply_status, hold, in_time},
+    kube_io::write::{CLAIMS, WriteError, apply_status, clear_status, hold, in_time},
 };
 
 pub(super) async fn reconcile(plan: Arc<FailbackPlan>, context: Arc<Context>) -> Result<Action, Error> {
@@ -90,7 +90,8 @@ pub(super) async fn reconcile(plan: Arc<FailbackPlan>, context: Arc<Context>) ->
     if let Some(error) = failed {
         return Err(error.into());
     }
-    if (release || status.completed_at.is_some()) && !again {
+    let held = plan.finalizers().iter().any(|name| name == FINALIZER);
+    if held && (release || status.completed_at.is_some()) && !again {
         let current = in_time(api.get_opt(&key.name)).await.map_err(WriteError::from)?;
         if let Some(current) = current.filter(|current| current.uid().as_deref() == Some(uid.as_str()))
             && hold(&api, &current, FINALIZER, false).await?.is_some()
@@ -257,9 +258,16 @@ pub(super) async fn hand_out(
     }
     let status = claim.map_or_else(|| json!({}), |claim| json!({ "claim": claim }));
     let api = context.api::<ReplicatedItem>(&key.namespace);
-    let write = apply_status(&api, item, CLAIMS, &status);
+    let write = async {
+        let written = apply_status(&api, item, CLAIMS, &status).await?;
+        // What another field manager owns too stays when ours lets go of it.
+        if claim.is_none() && written.status.as_ref().is_some_and(|status| status.claim.is_some()) {
+            clear_status(&api, &written, CLAIMS, "claim").await?;
+        }
+        Ok(())
+    };
     let late = |late: tokio::time::error::Elapsed| Err(kube::Error::Service(late.into()).into());
-    tokio::time::timeout(CLAIM, write).await.unwrap_or_else(late).map(drop)
+    tokio::time::timeout(CLAIM, write).await.unwrap_or_else(late)
 }
 
 /// What a plan's change of status tells.

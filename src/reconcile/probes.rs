@@ -1,9 +1,9 @@
 //! Looks at machines that came home, beside the passes: these read what was seen, and are woken when it changes.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::{
@@ -15,15 +15,16 @@ use kube::{Resource, ResourceExt};
 
 use super::job_probes::{About, JobLooks};
 use crate::{
-    api::{Probe, ReplicatedItem},
+    api::{CheckResult, Probe, ReplicatedItem},
     core::{
+        conditions,
         facts::ItemFacts,
         jobs,
         observed::{Fact, Replication},
         probes::{ProbeFact, ProbeSeen},
         stage::Stage,
     },
-    inventory::{Key, Wake},
+    inventory::{Key, Wake, patience},
     kube_io::jobs::JobWatch,
     ports::{Leadership, Prober, SharedClock},
 };
@@ -60,6 +61,17 @@ fn came_home(seen: &Replication) -> bool {
     Stage::of(seen) == Stage::FailedBack && !seen.failback_incomplete()
 }
 
+/// The probes of a machine that is recorded as verified, as it is declared now: they passed when they looked last.
+pub(super) fn passed_before(item: &ReplicatedItem) -> Vec<String> {
+    let Some(status) = &item.status else { return Vec::new() };
+    let verified = conditions::is_true(&status.conditions, "Verified");
+    if !verified || status.observed_generation != item.metadata.generation {
+        return Vec::new();
+    }
+    let passed = status.probes.iter().filter(|row| row.result == CheckResult::Passed);
+    passed.map(|row| row.name.clone()).collect()
+}
+
 fn about(item: &ReplicatedItem, guest_ip: Option<&str>) -> Option<About> {
     let status = item.status.as_ref()?;
     let claim = status.claim.as_ref()?;
@@ -75,6 +87,8 @@ struct Watched {
     /// The latest, for the looks to come.
     subject: watch::Sender<Subject>,
     seen: Arc<Mutex<Vec<ProbeFact>>>,
+    /// When they began, where they passed for another process before.
+    taken_over: Option<Instant>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -88,6 +102,8 @@ impl Drop for Watched {
 pub(super) struct Board {
     looker: Arc<Looker>,
     machines: Mutex<HashMap<Key, Watched>>,
+    /// The machines that this process has looked at: of these it knows more than is recorded.
+    begun: Mutex<HashSet<Key>>,
 }
 
 struct Looker {
@@ -110,19 +126,41 @@ impl Board {
     ) -> Self {
         let (room, jobs_rooms) = (Arc::new(Semaphore::new(AT_ONCE)), Mutex::default());
         let looker = Looker { prober, jobs, clock, leadership, wake, room, jobs_rooms };
-        Self { looker: Arc::new(looker), machines: Mutex::default() }
+        Self { looker: Arc::new(looker), machines: Mutex::default(), begun: Mutex::default() }
     }
 
-    /// Looks at a machine from now on, or not any more. Looks that are about the same go on.
-    pub(super) fn watch(&self, key: &Key, subject: Option<Subject>) {
+    /// Looks at a machine from now on, or not any more. Looks that are about the same go on. `passed` names the probes
+    /// that are recorded to pass: that counts where this process has not looked before.
+    pub(super) fn watch(&self, key: &Key, subject: Option<Subject>, passed: &[String]) {
         let mut machines = self.machines.lock().unwrap_or_else(PoisonError::into_inner);
         match subject {
             None => drop(machines.remove(key)),
             Some(subject) => match machines.get(key).filter(|watched| *watched.subject.borrow() == subject) {
                 Some(watched) => drop(watched.subject.send_replace(subject)),
-                None => drop(machines.insert(key.clone(), self.start(key, subject))),
+                None => {
+                    let first = self.begun.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone());
+                    let passed = if first { passed } else { &[] };
+                    drop(machines.insert(key.clone(), self.start(key, subject, passed)));
+                }
             },
         }
+    }
+
+    /// The object is gone.
+    pub(super) fn forget(&self, key: &Key) {
+        self.watch(key, None, &[]);
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
+
+    /// Whether probes that passed for another process are yet to look for the first time.
+    pub(super) fn awaits(&self, key: &Key) -> bool {
+        let machines = self.machines.lock().unwrap_or_else(PoisonError::into_inner);
+        let longest = patience(self.looker.clock.as_ref());
+        let taken_over = |watched: &&Watched| watched.taken_over.is_some_and(|began| began.elapsed() < longest);
+        machines.get(key).filter(taken_over).is_some_and(|watched| {
+            let seen = watched.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            seen.iter().any(|probe| probe.at.is_none())
+        })
     }
 
     /// What the declared probes say now.
@@ -138,8 +176,13 @@ impl Board {
         }
     }
 
-    fn start(&self, key: &Key, subject: Subject) -> Watched {
-        let before: Vec<ProbeFact> = subject.probes.iter().map(ProbeFact::before_first).collect();
+    fn start(&self, key: &Key, subject: Subject, passed: &[String]) -> Watched {
+        let before = |probe: &Probe| match ProbeFact::before_first(probe) {
+            fact if passed.contains(&probe.name) => fact.passed_before(probe),
+            fact => fact,
+        };
+        let before: Vec<ProbeFact> = subject.probes.iter().map(before).collect();
+        let taken_over = (!passed.is_empty()).then(Instant::now);
         let seen = Arc::new(Mutex::new(before));
         let probes = subject.probes.clone();
         let (subject, latest) = watch::channel(subject);
@@ -150,7 +193,7 @@ impl Board {
                 tokio::spawn(looker.look_on(key, probe, latest.clone(), Arc::clone(&seen)))
             })
             .collect();
-        Watched { subject, seen, tasks }
+        Watched { subject, seen, taken_over, tasks }
     }
 }
 
@@ -271,15 +314,36 @@ mod tests {
         let key = Key { namespace: "dr".to_owned(), name: "web-01".to_owned() };
         let first = subject("one", "FailingBack");
         let successes = || board.facts(&key, &first.probes).value().unwrap()[0].successes;
-        board.watch(&key, Some(first.clone()));
+        board.watch(&key, Some(first.clone()), &[]);
         woken.recv().await.unwrap();
         assert_eq!(successes(), 1);
-        board.watch(&key, Some(subject("one", "FailedBack")));
+        board.watch(&key, Some(subject("one", "FailedBack")), &[]);
         assert_eq!(successes(), 1, "the same machine");
         let told = board.machines.lock().unwrap()[&key].subject.borrow().about.clone().unwrap();
         assert_eq!(told.environment["FAILBACK_PHASE"], "FailedBack", "looks to come are told the latest");
-        board.watch(&key, Some(subject("two", "FailedBack")));
+        board.watch(&key, Some(subject("two", "FailedBack")), &[]);
         assert_eq!(successes(), 0, "another machine of that name");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_passed_for_another_process_passes_at_the_first_good_look_and_not_before() {
+        let (board, mut woken) = board();
+        let key = Key { namespace: "dr".to_owned(), name: "web-01".to_owned() };
+        let mut first = subject("one", "FailedBack");
+        first.probes[0].success_threshold = 3;
+        let fact = || board.facts(&key, &first.probes).value().unwrap()[0].clone();
+        board.watch(&key, Some(first.clone()), &["port".to_owned()]);
+        assert!(board.awaits(&key));
+        assert_eq!(fact().result, CheckResult::Unknown, "this process has not looked");
+        woken.recv().await.unwrap();
+        assert!(!board.awaits(&key));
+        assert_eq!(fact().result, CheckResult::Passed);
+        // What is recorded says nothing of another machine, nor of one that this process has looked at.
+        let other = Subject { moref: "vm-2".to_owned(), ..first.clone() };
+        board.watch(&key, Some(other), &["port".to_owned()]);
+        assert!(!board.awaits(&key));
+        woken.recv().await.unwrap();
+        assert_eq!(fact().result, CheckResult::Unknown);
     }
 
     #[tokio::test]

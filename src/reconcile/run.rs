@@ -181,6 +181,11 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
         forget(Arc::clone(&context), vaults.listen(), vcenters.listen(), targets.listen(), items.listen())
             .take_until_stopped(stop.clone()),
     );
+    running
+        .push(forget_failures(Arc::clone(&context), "FailbackPlan", plans.listen()).take_until_stopped(stop.clone()));
+    running.push(
+        forget_failures(Arc::clone(&context), "FailbackApproval", approvals.listen()).take_until_stopped(stop.clone()),
+    );
     running.push(join::follow(Arc::clone(&context), items.listen(), wake).take_until_stopped(stop.clone()));
 
     running.push(count(Arc::clone(&context)).take_until_stopped(stop.clone()));
@@ -201,14 +206,20 @@ pub async fn run(controllers: Controllers, stop: CancellationToken) {
         plans.run().boxed(),
         approvals.run().boxed(),
     ];
-    let watches = tokio::spawn(futures::future::join_all(watches));
+    // Each watches for ever. One that ends all the same leaves a cache that nobody would see grow old.
+    let mut watches = tokio::spawn(async { futures::future::select_all(watches).await.1 });
     // A plan that is judged before its machines were listed would find none: no pass before everything is known.
-    if stop.run_until_cancelled(coverage.wait_until_settled()).await.is_some() {
-        join::list(&context);
-        on_ready();
-        futures::future::join_all(running).await;
+    let work = async {
+        if stop.run_until_cancelled(coverage.wait_until_settled()).await.is_some() {
+            join::list(&context);
+            on_ready();
+            futures::future::join_all(running).await;
+        }
+    };
+    tokio::select! {
+        () = work => watches.abort(),
+        ended = &mut watches => tracing::error!(?ended, "a watch ended, so that nothing can be decided any more"),
     }
-    watches.abort();
     context.registry.close().await;
 }
 
@@ -274,7 +285,7 @@ impl Start<'_> {
                 Error::Write(WriteError::Forbidden(_)) => {
                     tracing::warn!(kind, name = %key.name, namespace = %key.namespace, error = error as &dyn std::error::Error, "a permission is missing");
                 }
-                Error::Write(_) => {
+                Error::Write(_) | Error::Unread(_) => {
                     tracing::debug!(kind, name = %key.name, namespace = %key.namespace, error = error as &dyn std::error::Error, "looking again")
                 }
                 Error::Malformed(_) | Error::Panicked(_) => {
@@ -325,19 +336,42 @@ async fn forget(
 ) {
     loop {
         let gone = tokio::select! {
-            Some(change) = vaults.recv() => deleted(change).map(|key| context.registry.close_vault(&key)),
-            Some(change) = vcenters.recv() => deleted(change).map(|key| context.registry.close_vcenter(&key)),
+            Some(change) = vaults.recv() => deleted(change).map(|key| {
+                context.succeeded("RecoveryVault", &key);
+                context.registry.close_vault(&key);
+            }),
+            Some(change) = vcenters.recv() => deleted(change).map(|key| {
+                context.succeeded("VCenter", &key);
+                context.registry.close_vcenter(&key);
+            }),
             Some(change) = targets.recv() => {
-                deleted(change).map(|key| context.registry.unwatch_vcenters(&Wake::Target(key)))
+                deleted(change).map(|key| {
+                    context.succeeded("MasterTarget", &key);
+                    context.registry.unwatch_vcenters(&Wake::Target(key));
+                })
             }
             Some(change) = items.recv() => deleted(change).map(|key| {
-                context.stores.probes.watch(&key, None);
+                context.succeeded("ReplicatedItem", &key);
+                context.stores.probes.forget(&key);
                 context.registry.unwatch(&key);
             }),
             else => return,
         };
         if gone.is_some() {
             tracing::debug!("an object is gone, and so is its inventory");
+        }
+    }
+}
+
+/// How often the passes of an object failed is nothing that outlives it.
+async fn forget_failures<K: ResourceExt>(
+    context: Arc<Context>,
+    kind: &'static str,
+    mut changes: mpsc::UnboundedReceiver<Change<K>>,
+) {
+    while let Some(change) = changes.recv().await {
+        if let Some(key) = deleted(change) {
+            context.succeeded(kind, &key);
         }
     }
 }

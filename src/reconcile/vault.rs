@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use kube::runtime::controller::Action;
+use kube::{ResourceExt, runtime::controller::Action};
 
 use super::{
     Error,
-    connection::{link_state, record, secret_value},
+    connection::{NoSecret, link_state, record, secret_value},
     context::{Context, key_of},
+    opening,
 };
 use crate::{
     api::{RecoveryVault, RecoveryVaultStatus},
@@ -22,13 +23,24 @@ use crate::{
 pub(super) async fn reconcile(vault: Arc<RecoveryVault>, context: Arc<Context>) -> Result<Action, Error> {
     let key = key_of(vault.as_ref())?;
     let (link, view) = match client_secret(&context, &key, &vault).await {
-        Err(missing) => (LinkState::NoSecret(missing), None),
+        Err(NoSecret::Unread(error)) => return Err(Error::Unread(error)),
+        Err(NoSecret::Missing(missing)) => (LinkState::NoSecret(missing), None),
         Ok(client_secret) => {
             let connection =
                 VaultConnection { namespace: key.namespace.clone(), spec: vault.spec.clone(), client_secret };
             match context.registry.open_vault(&key, connection) {
                 Err(failure) => (LinkState::Down(failure), None),
                 Ok(inventory) => {
+                    let now = context.vault_object(&key.namespace, &key.name);
+                    if now.is_none_or(|now| now.uid() != vault.uid()) {
+                        // It went while its Secret was read, and nobody would close it any more.
+                        context.registry.close_vault(&key);
+                        return Ok(Action::await_change());
+                    }
+                    let told = vault.status.as_ref().and_then(|status| status.observed_generation);
+                    if inventory.is_opening() && told == vault.metadata.generation {
+                        return Ok(Action::requeue(opening::AGAIN));
+                    }
                     let view = inventory.view();
                     (link_state(&view.link), Some(view))
                 }
@@ -41,7 +53,7 @@ pub(super) async fn reconcile(vault: Arc<RecoveryVault>, context: Arc<Context>) 
 }
 
 /// The client secret, when the credential is one.
-async fn client_secret(context: &Context, key: &Key, vault: &RecoveryVault) -> Result<Option<Secret>, String> {
+async fn client_secret(context: &Context, key: &Key, vault: &RecoveryVault) -> Result<Option<Secret>, NoSecret> {
     match &vault.spec.credential.client_secret {
         None => Ok(None),
         Some(credential) => {

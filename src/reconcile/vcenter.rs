@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use kube::runtime::controller::Action;
+use kube::{ResourceExt, runtime::controller::Action};
 
 use super::{
     Error,
-    connection::{link_state, record, secret_value},
+    connection::{NoSecret, link_state, record, secret_value},
     context::{Context, key_of},
+    opening,
 };
 use crate::{
     api::{VCenter, VCenterStatus},
@@ -16,16 +17,28 @@ use crate::{
         decide::connection::{LinkState, drafts},
     },
     inventory::{Key, VCenterView},
+    kube_io::feed::lookup,
     ports::VCenterConnection,
 };
 
 pub(super) async fn reconcile(vcenter: Arc<VCenter>, context: Arc<Context>) -> Result<Action, Error> {
     let key = key_of(vcenter.as_ref())?;
     let (link, view) = match connection(&context, &key, &vcenter).await {
-        Err(missing) => (LinkState::NoSecret(missing), None),
+        Err(NoSecret::Unread(error)) => return Err(Error::Unread(error)),
+        Err(NoSecret::Missing(missing)) => (LinkState::NoSecret(missing), None),
         Ok(connection) => match context.registry.open_vcenter(&key, connection) {
             Err(failure) => (LinkState::Down(failure), None),
             Ok(inventory) => {
+                let now = lookup(&context.stores.vcenters, &key.namespace, &key.name);
+                if now.is_none_or(|now| now.uid() != vcenter.uid()) {
+                    // It went while its Secret was read, and nobody would close it any more.
+                    context.registry.close_vcenter(&key);
+                    return Ok(Action::await_change());
+                }
+                let told = vcenter.status.as_ref().and_then(|status| status.observed_generation);
+                if inventory.is_opening() && told == vcenter.metadata.generation {
+                    return Ok(Action::requeue(opening::AGAIN));
+                }
                 let view = inventory.view();
                 (link_state(&view.link), Some(view))
             }
@@ -36,7 +49,7 @@ pub(super) async fn reconcile(vcenter: Arc<VCenter>, context: Arc<Context>) -> R
     record(&context, &key, vcenter.as_ref(), &link, (&before, &after), |status| &status.conditions).await
 }
 
-async fn connection(context: &Context, key: &Key, vcenter: &VCenter) -> Result<VCenterConnection, String> {
+async fn connection(context: &Context, key: &Key, vcenter: &VCenter) -> Result<VCenterConnection, NoSecret> {
     let name = &vcenter.spec.credentials_ref.name;
     let field = "spec.credentialsRef";
     let user = secret_value(context, &key.namespace, name, "username", field).await?;

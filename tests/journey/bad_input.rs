@@ -9,14 +9,15 @@ use std::{
 };
 
 use failback::{
-    api::{DesiredPhase, RecoveryVault, ReplicatedItem, VCenter},
+    api::{DesiredPhase, FailbackApproval, RecoveryVault, ReplicatedItem, VCenter},
     core::conditions,
+    rehearsal::Variant,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{Api, api::DeleteParams};
 use serde_json::{Value, json};
 
-use crate::stage::{Stage, manifests};
+use crate::stage::{SCENARIO, Stage, manifests};
 
 const WALL: Duration = Duration::from_secs(20);
 
@@ -289,9 +290,20 @@ async fn an_object_that_does_not_parse_harms_only_itself() {
     *schema = json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true });
     lax["spec"]["versions"][0]["selectableFields"] = json!([]);
     stage.rehearsal.api.apply(lax).await.unwrap();
+    // A server applies nothing to an object that does not fit its definition; and one write is lost.
+    let on = sim_apiserver::Match {
+        verb: Some("patch".to_owned()),
+        subresource: Some("status".to_owned()),
+        name: Some("odd".to_owned()),
+        ..Default::default()
+    };
+    for code in [422, 503] {
+        let effect = sim_apiserver::Effect::Refuse(code);
+        stage.rehearsal.api.faults().inject(sim_apiserver::Fault { on: on.clone(), effect, times: Some(1) });
+    }
     let odd = json!({
         "apiVersion": "failback.dev/v1alpha1", "kind": "ReplicatedItem",
-        "metadata": { "name": "odd", "namespace": "default" },
+        "metadata": { "name": "odd", "namespace": "default", "finalizers": ["failback.dev/hold"] },
         "spec": { "machine": { "this": "is no name" } }
     });
     stage.rehearsal.api.apply(odd).await.unwrap();
@@ -306,6 +318,73 @@ async fn an_object_that_does_not_parse_harms_only_itself() {
         .await;
     assert!(condition.message.contains("Remedy:"), "{}", condition.message);
     stage.plan_ready(Duration::from_secs(30)).await;
+    dynamic.delete("odd", &DeleteParams::default()).await.unwrap();
+    let way_out = "kubectl patch replicateditems.failback.dev odd -n default --type=merge -p '{\"metadata\":{\"finalizers\":null}}'";
+    stage
+        .until(WALL, "what holds it is told", || async {
+            let object = dynamic.get("odd").await.unwrap();
+            object.data["status"]["conditions"][0]["message"].as_str().unwrap_or_default().contains(way_out)
+        })
+        .await;
+    stage.end().await;
+}
+
+/// The process that could not read an object may be gone, and the one that can knows nothing of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_version_told_of_an_object_that_it_could_not_read_is_taken_back() {
+    let stage = Stage::up_to(DesiredPhase::Assessed, 600.0).await;
+    stage.plan_ready(Duration::from_secs(30)).await;
+    let told = |kind: &str, status: &str| {
+        json!({
+            "type": kind, "status": status, "reason": "Malformed", "message": "The object cannot be read.",
+            "lastTransitionTime": "2026-01-01T00:00:00Z"
+        })
+    };
+    let status = json!({
+        "apiVersion": "failback.dev/v1alpha1", "kind": "ReplicatedItem", "metadata": { "name": "web-01" },
+        "status": { "conditions": [told("Ready", "False"), told("Stalled", "True")] }
+    });
+    let params = kube::api::PatchParams::apply("failback-malformed").force();
+    let patch = kube::api::Patch::Apply(&status);
+    stage.items().patch_status("web-01", &params, &patch).await.unwrap();
+    stage
+        .until(WALL, "it is taken back", || async {
+            let item = stage.items().get("web-01").await.unwrap();
+            let managers = item.metadata.managed_fields.unwrap_or_default();
+            let conditions = item.status.unwrap_or_default().conditions;
+            managers.iter().all(|entry| entry.manager.as_deref() != Some("failback-malformed"))
+                && conditions::find(&conditions, "Stalled").is_none()
+                && conditions.iter().all(|condition| condition.reason != "Malformed")
+        })
+        .await;
+    stage.end().await;
+}
+
+/// The server's check of a time is looser than any parser of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_approval_that_cannot_be_read_holds_up_no_step() {
+    let mut objects = manifests(|object| {
+        of_kind(object, "FailbackPlan", |plan| plan["spec"]["desiredPhase"] = json!("Reprotected"));
+    });
+    objects.push(json!({
+        "apiVersion": "failback.dev/v1alpha1", "kind": "FailbackApproval",
+        "metadata": { "name": "odd", "namespace": "default" },
+        "spec": {
+            "planRef": { "name": "web" }, "planUid": "x", "specHash": "x", "step": "Reprotect",
+            "approver": "lead@example.com", "expiresAt": "2099-01-01T00:00:00+99:99"
+        }
+    }));
+    let stage = Stage::without(SCENARIO, 600.0, objects).await.begin(Variant::default());
+    stage.plan_ready(Duration::from_secs(30)).await;
+    assert_eq!(stage.verbs(), ["reProtect"]);
+    let dynamic: Api<kube::api::DynamicObject> =
+        Api::default_namespaced_with(stage.client.clone(), &kube::core::ApiResource::erase::<FailbackApproval>(&()));
+    stage
+        .until(WALL, "it is told so", || async {
+            let object = dynamic.get("odd").await.unwrap();
+            object.data["status"]["conditions"][0]["reason"] == "Malformed"
+        })
+        .await;
     stage.end().await;
 }
 

@@ -102,6 +102,17 @@ async fn a_deleted_machine_is_kept_while_its_call_is_open_and_comes_back_as_it_w
     stage.items().delete("web-01", &Default::default()).await.unwrap();
     let held = stage.items().get("web-01").await.unwrap();
     assert!(held.metadata.deletion_timestamp.is_some(), "its journal is the only memory of the call");
+    let way_out = format!("kubectl annotate replicateditem web-01 failback.dev/abandon={}", held.uid().unwrap());
+    stage
+        .until(WALL, "the way out is told", || async {
+            let item = stage.items().get_opt("web-01").await.unwrap();
+            // It may be over by now.
+            item.is_none_or(|item| {
+                let conditions = item.status.unwrap_or_default().conditions;
+                conditions::find(&conditions, "Ready").is_some_and(|ready| ready.message.contains(&way_out))
+            })
+        })
+        .await;
     stage.until(WALL, "it goes", || async { stage.items().get_opt("web-01").await.unwrap().is_none() }).await;
     let machine = manifests(|_| ()).into_iter().filter(|object| object["kind"] == "ReplicatedItem").collect();
     stage.apply(machine).await;

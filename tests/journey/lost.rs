@@ -255,3 +255,36 @@ async fn a_lock_that_comes_between_the_last_look_and_the_commit_stops_it() {
     assert!(stage.verbs().is_empty(), "{:?}", stage.verbs());
     stage.end().await;
 }
+
+/// Applying nothing releases only what nobody else owns.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_of_a_plan_that_is_gone_is_released_whoever_else_owns_it() {
+    let stage = Stage::up_to(DesiredPhase::FailedBack, SPEED).await;
+    let claimed =
+        || async { stage.items().get("web-01").await.unwrap().status.is_some_and(|status| status.claim.is_some()) };
+    stage.until(WALL, "it is claimed", claimed).await;
+    let co_own = async || {
+        let claim = stage.items().get("web-01").await.unwrap().status.and_then(|status| status.claim);
+        let body = json!({
+            "apiVersion": "failback.dev/v1alpha1", "kind": "ReplicatedItem", "metadata": { "name": "web-01" },
+            "status": { "claim": claim }
+        });
+        let params = PatchParams::apply("restore").force();
+        stage.items().patch_status("web-01", &params, &Patch::Apply(&body)).await.is_ok()
+    };
+    stage.until(WALL, "another manager owns it too", co_own).await;
+    // The plan goes as with `kubectl delete --force` after its finalizer was taken away.
+    let gone = async || {
+        let free = Patch::Merge(json!({ "metadata": { "finalizers": null } }));
+        drop(stage.plans().delete("web", &Default::default()).await);
+        drop(stage.plans().patch("web", &PatchParams::default(), &free).await);
+        stage.plans().get_opt("web").await.unwrap().is_none()
+    };
+    stage.until(WALL, "the plan is gone", gone).await;
+    stage.until(WALL, "the claim is released", async || !claimed().await).await;
+    stage.rehearsal.api.clear_record();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let writes = stage.rehearsal.api.record().into_iter().filter(|request| request.verb == "patch").count();
+    assert!(writes < 20, "{writes} writes in two seconds");
+    stage.end().await;
+}

@@ -169,6 +169,19 @@ async fn abandoning_needs_the_name_typed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_machine_is_abandoned_by_its_own_name() {
+    let stage = Stage::half_way().await;
+    let ran = stage.typed(&["abandon", "--item", "web-01"], "web\n").await;
+    assert!(ran.code == 1 && ran.err.contains("nothing was changed"), "{ran:?}");
+    let done = stage.typed(&["abandon", "--item", "web-01"], "web-01\n").await;
+    assert!(ok(&done).ends_with("once it is deleted: kubectl delete rpi web-01 -n default"), "{done:?}");
+    let item = stage.get("replicateditems", "web-01").await;
+    assert_eq!(item["metadata"]["annotations"]["failback.dev/abandon"], item["metadata"]["uid"]);
+    let both = stage.run(&["abandon", "web", "--item", "web-01"]).await;
+    assert_eq!(both.code, 2, "{both:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_conflict_is_tried_once_more() {
     let stage = Stage::half_way().await;
     stage.api.faults().inject(refused("patch", "failbackplans", 409, 1));

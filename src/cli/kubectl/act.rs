@@ -12,8 +12,8 @@ use kube::{
 use serde_json::{Value, json};
 
 use super::{
-    ApproveFlags, CancelFlags,
-    cluster::{APPROVALS, Cluster, PLANS},
+    AbandonFlags, ApproveFlags, CancelFlags,
+    cluster::{APPROVALS, Cluster, ITEMS, PLANS},
     outcome::{Asked, Stop},
     pretty,
 };
@@ -35,9 +35,14 @@ pub(super) struct Done {
 
 impl Done {
     fn new(cluster: &Cluster, action: &str, plan: &str, changed: bool, text: String) -> Self {
+        Self::to(cluster, action, ("plan", plan), changed, text)
+    }
+
+    /// The same of an object of another kind.
+    fn to(cluster: &Cluster, action: &str, (kind, name): (&str, &str), changed: bool, text: String) -> Self {
         let facts = json!({
             "action": action,
-            "plan": plan,
+            kind: name,
             "namespace": cluster.namespace,
             "changed": changed,
             "message": text,
@@ -64,16 +69,26 @@ async fn change(
     name: &str,
     make: impl Fn(&Value) -> Result<Option<Value>, Stop>,
 ) -> Result<(Value, bool), Stop> {
-    let kind = ApiResource::erase::<FailbackPlan>(&());
-    let api: Api<DynamicObject> = Api::namespaced_with(cluster.client.clone(), &cluster.namespace, &kind);
-    let asked = |verb| Asked { role: EDITOR, ..cluster.asked(verb, PLANS, name) };
+    change_of(cluster, &ApiResource::erase::<FailbackPlan>(&()), PLANS, ("plan", name), make).await
+}
+
+/// The same of an object of any kind.
+async fn change_of(
+    cluster: &Cluster,
+    kind: &ApiResource,
+    resource: &'static str,
+    (noun, name): (&str, &str),
+    make: impl Fn(&Value) -> Result<Option<Value>, Stop>,
+) -> Result<(Value, bool), Stop> {
+    let api: Api<DynamicObject> = Api::namespaced_with(cluster.client.clone(), &cluster.namespace, kind);
+    let asked = |verb| Asked { role: EDITOR, ..cluster.asked(verb, resource, name) };
     let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
-    let unreadable = |error: serde_json::Error| Stop::failed(format!("plan {name} cannot be read: {error}"));
+    let unreadable = |error: serde_json::Error| Stop::failed(format!("{noun} {name} cannot be read: {error}"));
     let mut again = true;
     loop {
-        let plan = api.get(name).await.map_err(|error| cluster.asked("get", PLANS, name).refused(&error))?;
-        let version = plan.metadata.resource_version.clone();
-        let before = serde_json::to_value(plan).map_err(unreadable)?;
+        let object = api.get(name).await.map_err(|error| cluster.asked("get", resource, name).refused(&error))?;
+        let version = object.metadata.resource_version.clone();
+        let before = serde_json::to_value(object).map_err(unreadable)?;
         let Some(mut body) = make(&before)? else { return Ok((before, false)) };
         if let Some(metadata) =
             body.as_object_mut().and_then(|body| body.entry("metadata").or_insert(json!({})).as_object_mut())
@@ -184,41 +199,59 @@ async fn machines(cluster: &Cluster, name: &str) -> Result<Vec<String>, Stop> {
     Ok(names)
 }
 
-pub(super) async fn abandon(cluster: &Cluster, plan: &str, yes: bool) -> Result<Done, Stop> {
-    let current = cluster.plan(plan).await?;
-    if !yes && !confirmed(plan)? {
-        return Err(Stop::failed(format!("what was typed is not \"{plan}\"; nothing was changed.")));
+pub(super) async fn abandon(cluster: &Cluster, flags: &AbandonFlags) -> Result<Done, Stop> {
+    let (kind, resource, noun, name) = match (&flags.item, &flags.plan) {
+        (Some(item), _) => (ApiResource::erase::<ReplicatedItem>(&()), ITEMS, "machine", item),
+        (None, Some(plan)) => (ApiResource::erase::<FailbackPlan>(&()), PLANS, "plan", plan),
+        (None, None) => return Err(Stop::usage("a plan, or a machine with --item, is expected.")),
+    };
+    let api: Api<DynamicObject> = Api::namespaced_with(cluster.client.clone(), &cluster.namespace, &kind);
+    let current = api.get(name).await.map_err(|error| cluster.asked("get", resource, name).refused(&error))?;
+    if !flags.yes && !confirmed(noun, name)? {
+        return Err(Stop::failed(format!("what was typed is not \"{name}\"; nothing was changed.")));
     }
-    // The plan that was shown and confirmed, and not one that took its name meanwhile.
+    // The object that was shown and confirmed, and not one that took its name meanwhile.
     let uid = current.metadata.uid.unwrap_or_default();
     let make = |before: &Value| {
         let text = |pointer: &str| before.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
         if text("/metadata/uid") != uid {
-            return Err(Stop::failed(format!("plan {plan} was deleted and made anew meanwhile; nothing was changed.")));
+            return Err(Stop::failed(format!(
+                "{noun} {name} was deleted and made anew meanwhile; nothing was changed."
+            )));
         }
         let annotations = before.pointer("/metadata/annotations").and_then(Value::as_object);
         let is = annotations.and_then(|annotations| annotations.get(ABANDON_ANNOTATION)).and_then(Value::as_str);
         let wanted = json!({ "metadata": { "annotations": { ABANDON_ANNOTATION: uid } } });
         Ok((is != Some(uid.as_str())).then_some(wanted))
     };
-    let (after, changed) = change(cluster, plan, make).await?;
+    let (after, changed) = change_of(cluster, &kind, resource, (noun, name), make).await?;
     let deleting = after.pointer("/metadata/deletionTimestamp").is_some_and(|at| !at.is_null());
+    let is_plan = flags.item.is_none();
     let text = match (changed, deleting) {
-        (false, _) => format!("plan {plan} was abandoned already"),
-        (true, true) => format!("plan {plan} is abandoned: it goes, and its machines stay where they are"),
+        (false, _) => format!("{noun} {name} was abandoned already"),
+        (true, true) if is_plan => format!("plan {name} is abandoned: it goes, and its machines stay where they are"),
+        (true, true) => format!("machine {name} is abandoned: it goes, and nobody follows what was called for it"),
         (true, false) => {
+            let (what, short) =
+                if is_plan { ("whatever its machines are at", "fbp") } else { ("whatever was called for it", "rpi") };
             format!(
-                "plan {plan} may go whatever its machines are at, once it is deleted: kubectl delete fbp {plan} -n {}",
+                "{noun} {name} may go {what}, once it is deleted: kubectl delete {short} {name} -n {}",
                 cluster.namespace
             )
         }
     };
-    Ok(Done::new(cluster, "abandon", plan, changed, text).with("planUid", json!(uid)))
+    let (kind, uid_of) = if is_plan { ("plan", "planUid") } else { ("item", "itemUid") };
+    Ok(Done::to(cluster, "abandon", (kind, name), changed, text).with(uid_of, json!(uid)))
 }
 
-/// Asks for the plan's name.
-fn confirmed(plan: &str) -> Result<bool, Stop> {
-    let ask = "An abandoned plan goes when it is deleted, although machines may be failed back and not committed: they stay where they are, and nobody finishes them.\nType the name of the plan to abandon it: ";
+/// Asks for the object's name.
+fn confirmed(noun: &str, name: &str) -> Result<bool, Stop> {
+    let means = if noun == "plan" {
+        "An abandoned plan goes when it is deleted, although machines may be failed back and not committed: they stay where they are, and nobody finishes them."
+    } else {
+        "An abandoned machine's object goes when it is deleted, although the fate of a call may be open: what was called goes on in Azure, and nobody follows it."
+    };
+    let ask = format!("{means}\nType the name of the {noun} to abandon it: ");
     let mut stderr = std::io::stderr();
     let mut typed = String::new();
     let read = stderr
@@ -226,7 +259,7 @@ fn confirmed(plan: &str) -> Result<bool, Stop> {
         .and_then(|()| stderr.flush())
         .and_then(|()| std::io::stdin().lock().read_line(&mut typed));
     read.map_err(|error| Stop::failed(format!("no answer could be read: {error}. Give --yes to go on without.")))?;
-    Ok(typed.trim() == plan)
+    Ok(typed.trim() == name)
 }
 
 /// The machines that wait for this approval since they were found where no record says that the plan brought them. Who

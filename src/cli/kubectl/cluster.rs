@@ -21,7 +21,7 @@ use crate::{
 };
 
 pub(super) const PLANS: &str = "failbackplans.failback.dev";
-const ITEMS: &str = "replicateditems.failback.dev";
+pub(super) const ITEMS: &str = "replicateditems.failback.dev";
 const TARGETS: &str = "mastertargets.failback.dev";
 pub(super) const APPROVALS: &str = "failbackapprovals.failback.dev";
 const VIEWER: &str = "failback-viewer";

@@ -161,8 +161,12 @@ struct CancelFlags {
 #[derive(Debug, Args)]
 struct AbandonFlags {
     /// Name of the plan.
-    plan: String,
-    /// Do not ask for the plan's name to be typed.
+    #[arg(required_unless_present = "item")]
+    plan: Option<String>,
+    /// Name of a machine instead: one that is deleted, and held because the fate of a call is open.
+    #[arg(long, conflicts_with = "plan")]
+    item: Option<String>,
+    /// Do not ask for the name to be typed.
     #[arg(long)]
     yes: bool,
 }
@@ -220,7 +224,7 @@ async fn answer(flags: Flags) -> Result<ExitCode, Stop> {
         Command::Resume(named) => act::suspend(&cluster, &named.plan, false).await?,
         Command::Retry(named) => act::retry(&cluster, &named.plan).await?,
         Command::Cancel(flags) => act::cancel(&cluster, &flags).await?,
-        Command::Abandon(flags) => act::abandon(&cluster, &flags.plan, flags.yes).await?,
+        Command::Abandon(flags) => act::abandon(&cluster, &flags).await?,
     };
     match access.output {
         Output::Text => say(&done.text)?,

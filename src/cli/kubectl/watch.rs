@@ -28,14 +28,21 @@ const FRAME: Duration = Duration::from_millis(250);
 /// What the watches have shown so far.
 struct Seen {
     plan: Option<FailbackPlan>,
+    /// The plan is in the list that is under way.
+    plan_listed: bool,
     items: BTreeMap<String, ReplicatedItem>,
     items_listed: bool,
     changed: bool,
 }
 
 pub(super) async fn until_settled(cluster: &Cluster, name: &str, output: Output) -> Result<ExitCode, Stop> {
-    let mut seen =
-        Seen { plan: Some(cluster.plan(name).await?), items: BTreeMap::new(), items_listed: false, changed: true };
+    let mut seen = Seen {
+        plan: Some(cluster.plan(name).await?),
+        plan_listed: false,
+        items: BTreeMap::new(),
+        items_listed: false,
+        changed: true,
+    };
     let only = watcher::Config::default().fields(&format!("metadata.name={name}"));
     let mut plans = pin!(watcher(cluster.api::<FailbackPlan>(), only).default_backoff());
     let mut items = pin!(watcher(cluster.api::<ReplicatedItem>(), watcher::Config::default()).default_backoff());
@@ -66,14 +73,24 @@ pub(super) async fn until_settled(cluster: &Cluster, name: &str, output: Output)
     }
 }
 
+impl Seen {
+    fn take_plan(&mut self, event: Event<FailbackPlan>) {
+        match event {
+            Event::Init => self.plan_listed = false,
+            Event::Apply(plan) | Event::InitApply(plan) => (self.plan, self.plan_listed) = (Some(plan), true),
+            Event::Delete(_) => self.plan = None,
+            // It may have gone while nobody watched: then no event tells it.
+            Event::InitDone => self.plan = self.plan.take().filter(|_| self.plan_listed),
+        }
+        self.changed = true;
+    }
+}
+
 fn plan_event(cluster: &Cluster, seen: &mut Seen, event: watcher::Result<Event<FailbackPlan>>) -> Result<(), Stop> {
     match event.map_err(|error| fatal(cluster, error)) {
-        Ok(Event::Apply(plan) | Event::InitApply(plan)) => seen.plan = Some(plan),
-        Ok(Event::Delete(_)) => seen.plan = None,
-        Ok(Event::Init | Event::InitDone) => {}
+        Ok(event) => seen.take_plan(event),
         Err(fatal) => return fatal.map_or(Ok(()), Err),
     }
-    seen.changed = true;
     Ok(())
 }
 
@@ -184,7 +201,32 @@ fn cut(line: &str, width: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::cut;
+    use kube::runtime::watcher::Event;
+    use serde_json::json;
+
+    use super::{Seen, cut};
+    use crate::api::FailbackPlan;
+
+    #[test]
+    fn a_plan_that_goes_while_nobody_watches_is_gone() {
+        let plan: FailbackPlan =
+            serde_json::from_value(json!({ "metadata": { "name": "web" }, "spec": { "waves": [] } })).unwrap();
+        let mut seen = Seen {
+            plan: Some(plan.clone()),
+            plan_listed: false,
+            items: Default::default(),
+            items_listed: true,
+            changed: false,
+        };
+        for event in [Event::Init, Event::InitApply(plan), Event::InitDone] {
+            seen.take_plan(event);
+            assert!(seen.plan.is_some());
+        }
+        seen.take_plan(Event::Init);
+        assert!(seen.plan.is_some(), "a list that begins has told nothing yet");
+        seen.take_plan(Event::InitDone);
+        assert!(seen.plan.is_none());
+    }
 
     #[test]
     fn lines_are_cut_by_what_is_seen() {

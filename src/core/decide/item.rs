@@ -9,7 +9,7 @@ use super::{
     item_step::{Idle, idle},
 };
 use crate::{
-    api::{ItemPhase, OperationOutcome, OperationRecord, ReplicatedItemSpec, ReplicatedItemStatus},
+    api::{ABANDON_ANNOTATION, ItemPhase, OperationOutcome, OperationRecord, ReplicatedItemSpec, ReplicatedItemStatus},
     core::{
         action::Verb,
         checks, conditions,
@@ -20,6 +20,7 @@ use crate::{
         observed::{Replication, RunsIn},
         placement, points,
         stage::Stage,
+        text::cut,
         waiting::WaitingOn,
     },
 };
@@ -195,6 +196,25 @@ fn unknown_outcome(status: &ReplicatedItemStatus, on: &WaitingOn, now: Timestamp
         Some(token) if *token != claim.retry_token => Some(given_up(record.clone(), now)),
         Some(_) => None,
     }
+}
+
+/// The status of a deleted machine that stays because the fate of a call is open: it tells the way out.
+pub fn held_by_call(status: ReplicatedItemStatus, name: &str, uid: &str, vault_is_there: bool) -> ReplicatedItemStatus {
+    let stays = if vault_is_there {
+        "It is deleted, and stays until the fate of its call is known, which its journal alone remembers."
+    } else {
+        "It is deleted, and its RecoveryVault is gone: nothing can tell what becomes of its call. Apply the RecoveryVault again, or look at the machine in the portal yourself."
+    };
+    let way = format!(
+        "To let it go at once: kubectl failback abandon --item {name}, or kubectl annotate replicateditem {name} {ABANDON_ANNOTATION}={uid}. The call is then followed by nobody: what it does in Azure goes on, and is not repeated, undone or told."
+    );
+    let mut status = status;
+    for condition in &mut status.conditions {
+        if matches!(condition.type_.as_str(), "Ready" | "Reconciling" | "Stalled") {
+            condition.message = cut(&format!("{} {stays} {way}", condition.message), 4000);
+        }
+    }
+    status
 }
 
 fn given_up(record: OperationRecord, now: Timestamp) -> OperationRecord {

@@ -14,8 +14,10 @@ pub mod target;
 
 use std::time::Duration;
 
-use super::{guard::Guarded, waiting::WaitingOn};
-use crate::api::OperationRecord;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use super::{conditions, guard::Guarded, waiting::WaitingOn};
+use crate::api::{CheckResult, CheckStatus, OperationRecord};
 
 /// What to do next about one machine: at most one effect per pass.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +30,22 @@ pub enum Next {
     Wait(WaitingOn, Duration),
     /// Nothing to do.
     Done,
+}
+
+/// Conditions and checks of a status.
+pub type Known<'a> = (&'a [Condition], &'a [CheckStatus]);
+
+/// Whether a status would no longer know something that the recorded one knows.
+pub fn forgets((conditions, checks): Known<'_>, (conditions_after, checks_after): Known<'_>) -> bool {
+    let condition = |known: &Condition| {
+        let after = conditions::find(conditions_after, &known.type_);
+        known.status != "Unknown" && after.is_some_and(|after| after.status == "Unknown")
+    };
+    let check = |known: &CheckStatus| {
+        let after = checks_after.iter().find(|after| after.name == known.name);
+        known.result != CheckResult::Unknown && after.is_none_or(|after| after.result == CheckResult::Unknown)
+    };
+    conditions.iter().any(condition) || checks.iter().any(check)
 }
 
 /// How long to wait when only a change of the world matters, and the inventories tell of it.

@@ -7,8 +7,11 @@ mod state;
 mod tests;
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    collections::{HashMap, HashSet},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -16,7 +19,7 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 
 use self::state::{Groups, Seen, State, Watcher, find, jobs_of};
-use super::{Key, LATE, Link, Wake, Waker, age, pause};
+use super::{Key, LATE, Link, PATIENCE, Wake, Waker, age, pause};
 use crate::{
     core::{
         observed::{AzurePower, AzureVm, Fabric, Fact, Job, Policy, RecoveryPointSeen, Replication, Vault},
@@ -27,8 +30,6 @@ use crate::{
 
 /// How often machines in motion and the vault's jobs are read.
 const IN_MOTION: Duration = Duration::from_secs(15);
-/// A failure that is over by then is none that machines tell of.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// The least pause between two rounds on the wall, however fast a simulated clock runs.
 const LEAST: Duration = Duration::from_millis(50);
 
@@ -84,7 +85,7 @@ pub struct VaultInventory {
     key: Key,
     port: Arc<dyn SiteRecovery>,
     clock: SharedClock,
-    interval: Duration,
+    interval_seconds: AtomicU64,
     state: Mutex<State>,
     poke: Notify,
     wake: Waker,
@@ -94,7 +95,30 @@ impl VaultInventory {
     /// An inventory that has read nothing yet; [`Self::run`] reads.
     pub fn new(key: Key, port: Arc<dyn SiteRecovery>, clock: SharedClock, interval: Duration, wake: Waker) -> Self {
         let state = Mutex::new(State::new(clock.now()));
-        Self { key, port, clock, interval, state, poke: Notify::new(), wake }
+        let interval_seconds = AtomicU64::new(interval.as_secs());
+        Self { key, port, clock, interval_seconds, state, poke: Notify::new(), wake }
+    }
+
+    fn interval(&self) -> Duration {
+        Duration::from_secs(self.interval_seconds.load(Ordering::Relaxed))
+    }
+
+    /// Reads at another interval from now on.
+    pub fn set_interval(&self, interval: Duration) {
+        self.interval_seconds.store(interval.as_secs(), Ordering::Relaxed);
+        self.poke.notify_one();
+    }
+
+    /// Whether the first reading goes on: nothing was told yet, neither what there is nor that it cannot be read.
+    pub fn is_opening(&self) -> bool {
+        let state = self.state();
+        state.link == Link::Connecting && state.is_patient(self.clock.as_ref())
+    }
+
+    /// Whether a machine's first reading is still to come. A reading that brings no news for a minute is not waited for.
+    pub fn awaits(&self, key: &Key) -> bool {
+        let state = self.state();
+        state.is_patient(self.clock.as_ref()) && !state.watchers.get(key).is_some_and(|watcher| watcher.read)
     }
 
     /// The adapter, for reads right before a call and for the call.
@@ -127,7 +151,7 @@ impl VaultInventory {
     /// How old the last complete round is. Three intervals without one are too many.
     pub fn reading(&self) -> Reading {
         let age = age(self.state().fresh_at, self.clock.now());
-        Reading { remote: Remote::Arm, age, stale: age > LATE.max(self.interval * 3) }
+        Reading { remote: Remote::Arm, age, stale: age > LATE.max(self.interval() * 3) }
     }
 
     /// Since when it could not be read, and why; nothing where it could a moment ago. The same words as long as that lasts.
@@ -156,9 +180,13 @@ impl VaultInventory {
     /// Says that an object looks at a machine (friendly name or ARM id), whether it moves, and which Azure VM is meant
     /// when the item itself no longer names it.
     pub fn watch(&self, key: &Key, machine: &str, azure_vm_id: Option<&str>, in_motion: bool) {
-        let watcher =
-            Watcher { machine: machine.to_owned(), azure_vm_id: azure_vm_id.map(ToOwned::to_owned), in_motion };
         let mut state = self.state();
+        let watcher = Watcher {
+            machine: machine.to_owned(),
+            azure_vm_id: azure_vm_id.map(ToOwned::to_owned),
+            in_motion,
+            read: state.watchers.get(key).is_some_and(|old| old.read && old.machine == machine),
+        };
         let news = match state.watchers.get(key) {
             None => true,
             Some(old) => {
@@ -251,7 +279,7 @@ impl VaultInventory {
                 Ok(()) => {
                     failures = 0;
                     let moving = self.state().watchers.values().any(|watcher| watcher.in_motion);
-                    if moving { IN_MOTION.min(self.interval) } else { self.interval }
+                    if moving { IN_MOTION.min(self.interval()) } else { self.interval() }
                 }
                 Err(failure) => {
                     failures += 1;
@@ -292,11 +320,11 @@ impl VaultInventory {
         state.watchers.iter().map(|(key, watcher)| (key.clone(), Seen::of(&state, &groups, &watcher.machine))).collect()
     }
 
-    /// Wakes those whose machine shows something else than before.
-    fn tell(&self, before: &HashMap<Key, Seen>, everybody: bool) {
+    /// Wakes those whose machine shows something else than before, or was read for the first time.
+    fn tell(&self, before: &HashMap<Key, Seen>, first: &HashSet<Key>, everybody: bool) {
         let after = self.snapshot();
         for (key, seen) in &after {
-            if everybody || before.get(key) != Some(seen) {
+            if everybody || first.contains(key) || before.get(key) != Some(seen) {
                 self.send(Wake::Item(key.clone()));
             }
         }

@@ -1,6 +1,6 @@
 //! What is read when: lists at an interval, what is watched in full, what moves every time.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Instant};
 
 use futures::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
@@ -32,22 +32,24 @@ impl VaultInventory {
         }
         let now = self.clock.now();
         let due = |last: Option<Timestamp>, every: SignedDuration| last.is_none_or(|last| last + every <= now);
-        let interval = SignedDuration::try_from(self.interval).unwrap_or(SignedDuration::from_mins(1));
+        let interval = SignedDuration::try_from(self.interval()).unwrap_or(SignedDuration::from_mins(1));
         let list_due = due(self.state().listed_at, interval);
         let before = self.snapshot();
         if list_due {
             self.read_list(now).await?;
         }
         self.read_fabrics_if_due().await;
+        let unread = self.state().unread();
         self.read_watched().await?;
-        let came_up = {
+        let (came_up, first) = {
             let mut state = self.state();
+            let first = state.were_read(unread);
             let was_up = matches!(state.link, Link::Up { .. });
             state.fresh_at = self.clock.now();
             state.link = Link::Up { at: state.fresh_at };
-            !was_up
+            (!was_up, first)
         };
-        self.tell(&before, came_up);
+        self.tell(&before, &first, came_up);
         Ok(())
     }
 
@@ -97,6 +99,7 @@ impl VaultInventory {
         state.entries = entries;
         state.unreadable = listing.odd.into_iter().take(10).collect();
         state.listed_at = Some(now);
+        state.heard = Instant::now();
         Ok(())
     }
 
@@ -137,7 +140,9 @@ impl VaultInventory {
             match read {
                 Ok(item) => {
                     troubles = 0;
-                    if let Some(entry) = self.state().entries.get_mut(&id) {
+                    let mut state = self.state();
+                    state.heard = Instant::now();
+                    if let Some(entry) = state.entries.get_mut(&id) {
                         entry.full = Some((item, at));
                         entry.stale = false;
                         entry.trouble = None;
@@ -183,6 +188,7 @@ impl VaultInventory {
             .buffer_unordered(READS);
         while let Some((item, at, seen)) = reads.next().await {
             let mut state = self.state();
+            state.heard = Instant::now();
             let Some(entry) = state.entries.get_mut(&item) else { continue };
             match seen {
                 Around::AzureVm(id, fact) => {

@@ -1,6 +1,9 @@
 //! What is known of a vault, and who looks at what.
 
-use std::collections::HashMap;
+use std::{
+    collections::{HashMap, HashSet},
+    time::Instant,
+};
 
 use jiff::Timestamp;
 
@@ -8,7 +11,8 @@ use crate::{
     core::observed::{
         AzureVm, Direction, Fabric, Fact, Generation, Job, Policy, RecoveryPointSeen, Replication, Vault,
     },
-    inventory::{Key, Link},
+    inventory::{Key, LATE, Link, patience},
+    ports::Clock,
 };
 
 /// One item as it was read.
@@ -70,6 +74,10 @@ pub(super) fn has_points(item: &Replication) -> bool {
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) link: Link,
+    /// When the inventory opened.
+    pub(super) opened: Instant,
+    /// When anything was read last, or the inventory opened.
+    pub(super) heard: Instant,
     /// When everything that was due was read, or the inventory opened.
     pub(super) fresh_at: Timestamp,
     pub(super) vault: Option<Vault>,
@@ -97,6 +105,8 @@ impl State {
     pub(super) fn new(now: Timestamp) -> Self {
         Self {
             link: Link::Connecting,
+            opened: Instant::now(),
+            heard: Instant::now(),
             fresh_at: now,
             vault: None,
             listed_at: None,
@@ -114,11 +124,38 @@ impl State {
     }
 }
 
+impl State {
+    /// Whether a first reading is waited for.
+    pub(super) fn is_patient(&self, clock: &dyn Clock) -> bool {
+        self.heard.elapsed() < patience(clock) && self.opened.elapsed() < clock.wall(LATE).max(patience(clock))
+    }
+
+    /// Who was not read yet, and looks at which machine.
+    pub(super) fn unread(&self) -> Vec<(Key, String)> {
+        let unread = self.watchers.iter().filter(|(_, watcher)| !watcher.read);
+        unread.map(|(key, watcher)| (key.clone(), watcher.machine.clone())).collect()
+    }
+
+    /// A round is over that began with these.
+    pub(super) fn were_read(&mut self, these: Vec<(Key, String)>) -> HashSet<Key> {
+        let mut first = HashSet::new();
+        for (key, machine) in these {
+            if let Some(watcher) = self.watchers.get_mut(&key).filter(|watcher| watcher.machine == machine) {
+                watcher.read = true;
+                first.insert(key);
+            }
+        }
+        first
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Watcher {
     pub(super) machine: String,
     pub(super) azure_vm_id: Option<String>,
     pub(super) in_motion: bool,
+    /// A round that began with it has ended: what there is to be seen was looked for.
+    pub(super) read: bool,
 }
 
 /// What a watcher sees, to tell whether it changed. Times of reading are not part of it.

@@ -22,8 +22,11 @@ use crate::{
             RecoveryPointSeen, Replication, Vault,
         },
     },
-    inventory::{Key, Wake},
-    ports::{Clock, Failure, FailureClass, Listing, Permit, Remote, SiteRecovery, Submitted},
+    inventory::{Key, Registry, Wake},
+    ports::{
+        Clock, Connect, Failure, FailureClass, Listing, Permit, Remote, SiteRecovery, Submitted, VCenterConnection,
+        VaultConnection, VirtualCenter,
+    },
 };
 
 /// A clock that stands until it is moved.
@@ -339,4 +342,58 @@ async fn a_vault_in_trouble_does_not_spend_the_subscriptions_calls() {
     assert_eq!(failure.class, FailureClass::Transient);
     let spent = bench.port.count("item") - names.len();
     assert!(spent < 10, "{spent} calls to learn that it is in trouble");
+}
+
+#[tokio::test]
+async fn a_machine_is_awaited_until_a_round_that_began_with_it_is_over() {
+    let mut bench = Bench::of(vec![classic("a"), classic("b")]);
+    assert!(bench.inventory.is_opening() && bench.inventory.awaits(&key("a")), "nothing was read yet");
+    bench.inventory.watch(&key("a"), "a", Some("/vm"), false);
+    bench.round(0).await;
+    assert!(!bench.inventory.is_opening() && !bench.inventory.awaits(&key("a")));
+    bench.inventory.watch(&key("a"), "a", Some("/vm"), true);
+    assert!(!bench.inventory.awaits(&key("a")), "it is the same machine");
+    bench.inventory.watch(&key("a"), "b", Some("/vm"), true);
+    assert!(bench.inventory.awaits(&key("a")), "this one was not read");
+    assert_eq!(bench.round(15).await, 1, "it is told that it was");
+    assert!(!bench.inventory.awaits(&key("a")));
+}
+
+struct Always(Arc<Port>);
+
+impl Connect for Always {
+    fn vault(&self, _: &VaultConnection) -> Result<Arc<dyn SiteRecovery>, Failure> {
+        Ok(Arc::clone(&self.0) as _)
+    }
+
+    fn vcenter(&self, _: &VCenterConnection) -> Result<Arc<dyn VirtualCenter>, Failure> {
+        Err(Failure::new(Remote::VCenter, FailureClass::Invalid, "There is none."))
+    }
+}
+
+#[tokio::test]
+async fn only_another_way_to_the_vault_opens_it_anew() {
+    let bench = Bench::of(Vec::new());
+    let (wake, mut woken) = mpsc::unbounded_channel();
+    let registry = Registry::new(Arc::new(Always(Arc::clone(&bench.port))), Arc::clone(&bench.clock) as _, wake);
+    let connection = |change: serde_json::Value| {
+        let mut spec = serde_json::json!({
+            "subscriptionId": "s", "resourceGroup": "g", "vaultName": "v", "credential": { "managedIdentity": {} }
+        });
+        spec.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        let spec = serde_json::from_value(spec).unwrap();
+        registry
+            .open_vault(&key("v"), VaultConnection { namespace: "n".to_owned(), spec, client_secret: None })
+            .unwrap()
+    };
+    let first = connection(serde_json::json!({}));
+    let backup =
+        serde_json::json!({ "pollIntervalSeconds": 900, "configurationServerBackedUpAt": "2026-01-01T00:00:00Z" });
+    let same = connection(backup.clone());
+    assert!(Arc::ptr_eq(&first, &same));
+    assert_eq!(same.interval(), Duration::from_secs(900), "taken at the next round");
+    let opened = std::iter::from_fn(|| woken.try_recv().ok());
+    let opened = opened.filter(|wake| *wake == Wake::VaultOpened(key("v"))).count();
+    assert_eq!(opened, 2, "its machines are judged by what is declared");
+    assert!(!Arc::ptr_eq(&first, &connection(serde_json::json!({ "vaultName": "w" }))));
 }

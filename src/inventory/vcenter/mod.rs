@@ -2,14 +2,17 @@
 
 mod interest;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
 
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 pub use self::interest::Interest;
 use self::interest::{Told, Watchers, take_in, tell_all};
-use super::{Key, LATE, Link, Wake, Waker, age, pause};
+use super::{Key, LATE, Link, Wake, Waker, age, patience, pause};
 use crate::{
     core::{
         facts::HomeIdentity,
@@ -22,11 +25,14 @@ use crate::{
 #[derive(Debug)]
 struct State {
     link: Link,
+    opened: Instant,
     /// When it was heard of last, or the inventory opened.
     heard_at: Timestamp,
     about: Option<VCenterAbout>,
     /// Whether everything was read since the link came up.
     complete: bool,
+    /// Whether everything was ever read.
+    read: bool,
     inventory: Inventory,
     told: Told,
     watchers: Watchers,
@@ -57,9 +63,11 @@ impl VCenterInventory {
     pub fn new(key: Key, port: Arc<dyn VirtualCenter>, clock: SharedClock, wake: Waker) -> Self {
         let state = State {
             link: Link::Connecting,
+            opened: Instant::now(),
             heard_at: clock.now(),
             about: None,
             complete: false,
+            read: false,
             inventory: Inventory::default(),
             told: Told::new(),
             watchers: Watchers::new(),
@@ -89,6 +97,17 @@ impl VCenterInventory {
             about: state.about.clone(),
             virtual_machines: state.complete.then(|| state.inventory.vms.len()),
         }
+    }
+
+    /// Whether nothing was told yet, neither what there is nor that it cannot be read.
+    pub fn is_opening(&self) -> bool {
+        self.state().link == Link::Connecting && self.awaits()
+    }
+
+    /// Whether its first reading is still to come. One that takes longer than a minute is not waited for.
+    pub fn awaits(&self) -> bool {
+        let state = self.state();
+        !state.read && state.opened.elapsed() < patience(self.clock.as_ref())
     }
 
     /// How long ago it was heard of last: it tells at least every five minutes that it is there.
@@ -201,7 +220,7 @@ impl VCenterInventory {
                             .collect(),
                     };
                     let first = !state.complete;
-                    state.complete = true;
+                    (state.complete, state.read) = (true, true);
                     (state.watchers.keys().cloned().collect(), first || came_up)
                 }
                 VCenterChange::Changed { vms, hosts, datastores } => {
