@@ -97,7 +97,7 @@ pub(super) async fn suspend(cluster: &Cluster, plan: &str, wanted: bool) -> Resu
     let text = match (wanted, changed) {
         (true, true) => format!("plan {plan} is suspended: nothing new starts; what runs in Azure ends by itself"),
         (true, false) => format!("plan {plan} was suspended already"),
-        (false, true) => format!("plan {plan} goes on"),
+        (false, true) => format!("plan {plan} is resumed"),
         (false, false) => format!("plan {plan} was not suspended"),
     };
     Ok(Done::new(cluster, if wanted { "suspend" } else { "resume" }, plan, changed, text))
@@ -124,7 +124,7 @@ pub(super) async fn retry(cluster: &Cluster, plan: &str) -> Result<Done, Stop> {
     if !found.is_empty() {
         let names = found.join(", ");
         let and = if stalled.is_empty() { "" } else { "; " };
-        text.push_str(&format!("{and}let go on as they were found, which no record explains ({STATUS_LOST}): {names}"));
+        text.push_str(&format!("{and}released from {STATUS_LOST}, continuing from their current state: {names}"));
     }
     let done = Done::new(cluster, "retry", plan, changed, text);
     Ok(done.with("retryToken", json!(token)).with("items", json!(stalled)).with("found", json!(found)))
@@ -204,11 +204,11 @@ pub(super) async fn abandon(cluster: &Cluster, plan: &str, yes: bool) -> Result<
     let (after, changed) = change(cluster, plan, make).await?;
     let deleting = after.pointer("/metadata/deletionTimestamp").is_some_and(|at| !at.is_null());
     let text = match (changed, deleting) {
-        (false, _) => format!("plan {plan} was abandoned already"),
-        (true, true) => format!("plan {plan} is abandoned: it goes, and its machines stay where they are"),
+        (false, _) => format!("plan {plan} was marked abandoned already"),
+        (true, true) => format!("plan {plan} is marked abandoned: it is deleted now, and its machines stay where they are"),
         (true, false) => {
             format!(
-                "plan {plan} may go whatever its machines are at, once it is deleted: kubectl delete fbp {plan} -n {}",
+                "plan {plan} is marked abandoned: deleting it no longer waits for its machines. To delete it: kubectl delete fbp {plan} -n {}",
                 cluster.namespace
             )
         }
@@ -218,7 +218,7 @@ pub(super) async fn abandon(cluster: &Cluster, plan: &str, yes: bool) -> Result<
 
 /// Asks for the plan's name.
 fn confirmed(plan: &str) -> Result<bool, Stop> {
-    let ask = "An abandoned plan goes when it is deleted, although machines may be failed back and not committed: they stay where they are, and nobody finishes them.\nType the name of the plan to abandon it: ";
+    let ask = "An abandoned plan can be deleted while machines are failed back but not committed: they stay where they are, and nothing finishes them.\nType the name of the plan to abandon it: ";
     let mut stderr = std::io::stderr();
     let mut typed = String::new();
     let read = stderr
@@ -248,7 +248,7 @@ pub(super) async fn approve(cluster: &Cluster, flags: &ApproveFlags) -> Result<D
     let seen = status.observed_generation == plan.metadata.generation;
     let (Some(spec_hash), true, Some(plan_uid)) = (status.spec_hash, seen, plan.metadata.uid) else {
         return Err(Stop::failed(format!(
-            "plan {name} as it is now was not looked at by the controller yet, so that there is nothing to approve. Is the controller running?"
+            "the controller has not processed the current version of plan {name} yet; try again, or check that it runs."
         )));
     };
     let approver = match &flags.approver {
@@ -286,9 +286,9 @@ pub(super) async fn approve(cluster: &Cluster, flags: &ApproveFlags) -> Result<D
     let demanded = plan.spec.approvals.iter().any(|approval| approval.step == flags.step);
     let waiting = waiting_for(cluster, &made.spec).await;
     let note = match (demanded, waiting.is_empty()) {
-        (_, false) => format!("; it lets these go on, which no record explains: {}", waiting.join(", ")),
+        (_, false) => format!("; released from {STATUS_LOST}, continuing from their current state: {}", waiting.join(", ")),
         (true, true) => String::new(),
-        (false, true) => "; the plan demands no approval of this step".to_owned(),
+        (false, true) => "; the plan does not ask for an approval of this step".to_owned(),
     };
     let text = format!(
         "{step} of plan {name} is approved by {} until {expires}: failbackapproval {made_name}{note}",
