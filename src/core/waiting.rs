@@ -154,7 +154,12 @@ pub const HELD_REASONS: [&str; 24] = [
 /// Every reason with its meaning and remedy; `docs/reasons.md` is generated from it.
 pub const REASONS: [ReasonRow; 41] = [
     ("NotClaimed", "No plan has claimed the item; it is only observed.", "Name it in a FailbackPlan.", false),
-    ("Suspended", "The plan is suspended.", "Run: kubectl failback resume PLAN (with GitOps: set spec.suspend to false).", false),
+    (
+        "Suspended",
+        "The plan is suspended.",
+        "Run: kubectl failback resume PLAN (with GitOps: set spec.suspend to false).",
+        false,
+    ),
     (
         "ApprovalRequired",
         "The next step needs an approval.",
@@ -205,7 +210,12 @@ pub const REASONS: [ReasonRow; 41] = [
         "None; name machines that will never have one in spec.skip.",
         false,
     ),
-    ("NotVerified", "The commit waits until the machine is verified at home.", "Do what its checks say in status.checks.", false),
+    (
+        "NotVerified",
+        "The commit waits until the machine is verified at home.",
+        "Do what its checks say in status.checks.",
+        false,
+    ),
     (
         "MasterTargetFull",
         "The master target carries as many disks as it can.",
@@ -242,7 +252,9 @@ pub const REASONS: [ReasonRow; 41] = [
     (
         "HookFailed",
         "A hook of the plan failed, or its Job could not be made.",
-        then_retry!("A Job that could not be made is tried again every minute. To give up the hook, take it out of spec.hooks: one that holds before a step of a started plan takes the verb waive on failbackplans. To run it again, see the Job and its log, correct its jobTemplate in spec.hooks, then"),
+        then_retry!(
+            "A Job that could not be made is tried again every minute. To give up the hook, take it out of spec.hooks: one that holds before a step of a started plan takes the verb waive on failbackplans. To run it again, see the Job and its log, correct its jobTemplate in spec.hooks, then"
+        ),
         true,
     ),
     (
@@ -282,7 +294,12 @@ pub const REASONS: [ReasonRow; 41] = [
         false,
     ),
     ("WaitingForJob", "A site recovery job runs.", "None.", false),
-    ("JobSuspended", "The site recovery job waits for a person.", "Resume or cancel the job in the portal, under Site Recovery jobs of the vault.", true),
+    (
+        "JobSuspended",
+        "The site recovery job waits for a person.",
+        "Resume or cancel the job in the portal, under Site Recovery jobs of the vault.",
+        true,
+    ),
     (
         "WaitingForAnotherOperation",
         "A job runs that this operator did not start.",
@@ -308,7 +325,9 @@ pub const REASONS: [ReasonRow; 41] = [
     (
         "OperationOutcomeUnknown",
         "It cannot be found out whether a call took effect.",
-        then_retry!("Look at the item and its jobs in the portal. Finish the step there; or, only if nothing was started,"),
+        then_retry!(
+            "Look at the item and its jobs in the portal. Finish the step there; or, only if nothing was started,"
+        ),
         true,
     ),
     (

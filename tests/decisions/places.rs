@@ -176,11 +176,17 @@ fn a_master_target_is_told_by_its_name() {
     case.others = vec![attached(30)];
     case.pass();
     let told = message(&case, "a");
-    assert!(told.starts_with(&format!("The master target \"{}\" carries 60 disks at a time", target.appliance)), "{told}");
+    assert!(
+        told.starts_with(&format!("The master target \"{}\" carries 60 disks at a time", target.appliance)),
+        "{told}"
+    );
     all_have(&mut case, 31);
     case.pass();
     let told = message(&case, "a");
-    assert!(told.contains(&format!("62 disks for the master target \"{}\", which carries 60", target.appliance)), "{told}");
+    assert!(
+        told.contains(&format!("62 disks for the master target \"{}\", which carries 60", target.appliance)),
+        "{told}"
+    );
 }
 
 #[test]

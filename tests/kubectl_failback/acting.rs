@@ -70,13 +70,19 @@ async fn an_approval_is_for_what_the_controller_saw() {
     });
     assert_eq!(spec, expected);
     let unasked = stage.run(&["approve", "web", "--step", "Commit", "--approver", "anna", "-o", "json"]).await.json();
-    assert!(unasked["message"].as_str().unwrap().ends_with("the plan does not ask for an approval of this step"), "{unasked}");
+    assert!(
+        unasked["message"].as_str().unwrap().ends_with("the plan does not ask for an approval of this step"),
+        "{unasked}"
+    );
     assert_eq!(unasked["spec"]["expiresAt"], "2026-03-01T16:00:00Z", "four hours by default");
 
     ok(&stage.run(&["suspend", "web"]).await);
     let changed = stage.run(&args).await;
     assert_eq!(changed.code, 1, "{changed:?}");
-    assert!(changed.err.contains("the controller has not processed the current version of plan web yet"), "{changed:?}");
+    assert!(
+        changed.err.contains("the controller has not processed the current version of plan web yet"),
+        "{changed:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -163,7 +169,10 @@ async fn abandoning_needs_the_name_typed() {
         assert_eq!(annotation().await, Value::Null);
     }
     let done = stage.typed(&["abandon", "web"], "web\n").await;
-    assert!(ok(&done).ends_with("no longer waits for its machines. To delete it: kubectl delete fbp web -n default"), "{done:?}");
+    assert!(
+        ok(&done).ends_with("no longer waits for its machines. To delete it: kubectl delete fbp web -n default"),
+        "{done:?}"
+    );
     assert_eq!(annotation().await, stage.get("failbackplans", "web").await["metadata"]["uid"]);
     assert_eq!(ok(&stage.run(&["abandon", "web", "--yes"]).await), "plan web was marked abandoned already");
 }

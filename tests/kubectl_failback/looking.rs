@@ -56,8 +56,7 @@ async fn verdict(stage: &Stage, more: Value) -> (i32, String) {
     new["spec"] = json!({ "desiredPhase": "FailedBack", "waves": [{ "name": "all", "items": ["a", "b"] }] });
     new["spec"].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     let ran = stage.run(&["plan", "-f", &stage.file("plan.yaml", &new.to_string())]).await;
-    let last: Vec<&str> =
-        ran.out.lines().skip_while(|line| !line.starts_with("Disks used by other plans")).collect();
+    let last: Vec<&str> = ran.out.lines().skip_while(|line| !line.starts_with("Disks used by other plans")).collect();
     (ran.code, format!("{}{}", last[1..].join("\n"), ran.err))
 }
 

@@ -42,7 +42,8 @@ impl Consent {
         if !self.told.insert((name.clone(), hash.clone(), step)) {
             return None;
         }
-        let mut text = format!("Plan {name} needs approval of {}, for {} machine(s) so far. ", step.as_str(), asks.count);
+        let mut text =
+            format!("Plan {name} needs approval of {}, for {} machine(s) so far. ", step.as_str(), asks.count);
         text.push_str(&format!("To approve:\n  failback kubectl approve {name} --step {}", step.as_str()));
         if self.gives {
             let pause = if terminal { READING } else { Duration::ZERO };

@@ -205,7 +205,9 @@ pub(super) async fn abandon(cluster: &Cluster, plan: &str, yes: bool) -> Result<
     let deleting = after.pointer("/metadata/deletionTimestamp").is_some_and(|at| !at.is_null());
     let text = match (changed, deleting) {
         (false, _) => format!("plan {plan} was marked abandoned already"),
-        (true, true) => format!("plan {plan} is marked abandoned: it is deleted now, and its machines stay where they are"),
+        (true, true) => {
+            format!("plan {plan} is marked abandoned: it is deleted now, and its machines stay where they are")
+        }
         (true, false) => {
             format!(
                 "plan {plan} is marked abandoned: deleting it no longer waits for its machines. To delete it: kubectl delete fbp {plan} -n {}",
@@ -286,7 +288,9 @@ pub(super) async fn approve(cluster: &Cluster, flags: &ApproveFlags) -> Result<D
     let demanded = plan.spec.approvals.iter().any(|approval| approval.step == flags.step);
     let waiting = waiting_for(cluster, &made.spec).await;
     let note = match (demanded, waiting.is_empty()) {
-        (_, false) => format!("; released from {STATUS_LOST}, continuing from their current state: {}", waiting.join(", ")),
+        (_, false) => {
+            format!("; released from {STATUS_LOST}, continuing from their current state: {}", waiting.join(", "))
+        }
         (true, true) => String::new(),
         (false, true) => "; the plan does not ask for an approval of this step".to_owned(),
     };

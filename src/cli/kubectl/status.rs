@@ -94,7 +94,8 @@ impl View {
             let reached = reached.map_or_else(String::new, |wave| format!(", {} {}", wave.reached, wanted.as_str()));
             lines.push(String::new());
             lines.push(style.paint(Tone::Strong, &format!("Wave {name}: {} machine(s){reached}", machines.len())));
-            let heading = ["MACHINE", "PHASE", "RUNS IN", "PROGRESS", "TIME LEFT", "REASON"].map(str::to_owned).to_vec();
+            let heading =
+                ["MACHINE", "PHASE", "RUNS IN", "PROGRESS", "TIME LEFT", "REASON"].map(str::to_owned).to_vec();
             let rows: Vec<Vec<String>> =
                 machines.iter().map(|(name, status)| row(name, status.as_ref(), style, now)).collect();
             let table: Vec<Vec<String>> = std::iter::once(heading).chain(rows).collect();

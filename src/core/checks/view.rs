@@ -52,7 +52,9 @@ impl<'a> View<'a> {
     pub(super) fn location(&self) -> Result<DecidedLocation, Verdict> {
         match &self.placement.location {
             Ok(location) => Ok(location.decided),
-            Err(Refusal::Unknown(_)) => Err(Verdict::unknown("The location is not decided.", "Do what the check LocationPossible says.")),
+            Err(Refusal::Unknown(_)) => {
+                Err(Verdict::unknown("The location is not decided.", "Do what the check LocationPossible says."))
+            }
             Err(Refusal::Refused { .. }) => Err(Verdict::Irrelevant),
         }
     }

@@ -48,7 +48,8 @@ pub(super) fn readiness(input: &PlanInput<'_>, standings: &[Standing<'_>]) -> Ve
     }
     let halfway = standings.iter().filter(|standing| is_half_way(standing));
     let closed = gates::closed_to_commit(input);
-    let abandon = format!("kubectl failback abandon {} (the annotation failback.dev/abandon: {})", input.name, input.uid);
+    let abandon =
+        format!("kubectl failback abandon {} (the annotation failback.dev/abandon: {})", input.name, input.uid);
     if let Some((reason, message)) = halfway.filter_map(hold).find(|(reason, _)| of_hook(reason)) {
         let also = and(&[&closed[..], &["approve the commit of the changed plan"]].concat());
         let message = format!(

@@ -54,7 +54,11 @@ pub(super) fn ceiling(input: &PlanInput<'_>, reached: DesiredPhase) -> Ceiling {
     }
     if input.spec.suspend {
         let resume = format!("kubectl failback resume {} (with GitOps: set spec.suspend to false)", input.name);
-        return Ceiling::new(nothing, "Suspended", format!("The plan is suspended; nothing new starts. Run: {resume}."));
+        return Ceiling::new(
+            nothing,
+            "Suspended",
+            format!("The plan is suspended; nothing new starts. Run: {resume}."),
+        );
     }
     let free = Ceiling::new(desired, "", "");
     let consent = unapproved(input, reached)
