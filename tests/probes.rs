@@ -57,6 +57,17 @@ async fn an_http_answer_is_judged_by_status_and_body() {
 }
 
 #[tokio::test]
+async fn a_bundle_without_a_certificate_says_nothing_of_the_machine() {
+    let port = answering("").await;
+    for bundle in ["ca.pem", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"] {
+        let http = json!({ "port": port, "scheme": "https", "caBundle": bundle });
+        let seen = look(json!({ "http": http }), Some("127.0.0.1"), true).await;
+        let why = "caBundle cannot be used: it holds no certificate (PEM).".to_owned();
+        assert_eq!(seen, ProbeSeen::Inconclusive(why), "{bundle}");
+    }
+}
+
+#[tokio::test]
 async fn a_redirect_is_an_answer_and_silence_is_none() {
     let port = answering("HTTP/1.1 302 Found\r\nlocation: /x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
     let seen = look(json!({ "http": { "port": port, "expectedStatus": 302 } }), Some("127.0.0.1"), true).await;
@@ -107,6 +118,30 @@ fn thresholds_count_looks_in_a_row_and_a_look_grows_old() {
     assert_eq!(third.sentence(), "Probe \"p\" since 1970-01-01T00:00:00Z: g");
     assert!(!twice.is_stale(now + SignedDuration::from_secs(61)));
     assert!(twice.is_stale(now + SignedDuration::from_secs(62)));
+}
+
+/// With 16 Jobs at a time, hundreds of machines wait for longer than a look counts.
+#[test]
+fn what_was_seen_does_not_grow_old_while_a_place_is_waited_for() {
+    let declared = probe(json!({ "tcp": { "port": 1 }, "successThreshold": 2 }));
+    let at = |seconds| Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds);
+    let good = || ProbeSeen::Good("g".to_owned());
+    let mut fact = ProbeFact::before_first(&declared);
+    fact.queued_since = Some(at(0));
+    fact.begins(at(3600));
+    let mut fact = fact.after(&declared, good(), at(3600));
+    fact.queued_since = Some(at(3630));
+    assert!(!fact.is_inconclusive(at(7200)), "an hour in the queue is no time in which it could tell");
+    fact.begins(at(7200));
+    let mut fact = fact.after(&declared, good(), at(7201));
+    assert_eq!(fact.result, CheckResult::Passed);
+    fact.queued_since = Some(at(7231));
+    assert!(!fact.is_stale(at(10_000)));
+    fact.begins(at(10_000));
+    assert!(!fact.is_stale(at(10_031)), "the look that follows has its own time");
+    assert!(fact.is_stale(at(10_032)));
+    assert!(!fact.after(&declared, good(), at(10_032)).is_stale(at(10_093)));
+    assert!(fact.after(&declared, good(), at(10_032)).is_stale(at(10_094)), "the next one has waited for nothing yet");
 }
 
 #[test]

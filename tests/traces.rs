@@ -9,6 +9,9 @@
     reason = "a test that meets the unexpected shall fail, and starts real processes on the wall's clock"
 )]
 
+#[path = "support/process.rs"]
+mod process;
+
 use std::{
     collections::BTreeMap,
     process::{Command, Stdio},
@@ -30,6 +33,8 @@ use opentelemetry_proto::tonic::{
     trace::v1::{Span, status::StatusCode},
 };
 use prost::Message;
+
+use self::process::Kubeconfig;
 
 const WALL: Duration = Duration::from_secs(60);
 
@@ -214,15 +219,14 @@ fn nothing_secret(spans: &[Seen]) {
 /// The controller in a process of its own, with these variables; its log.
 async fn run(variables: &[(&str, &str)]) -> (Duration, String) {
     let rehearsal = rehearsal().await;
-    let folder = std::env::temp_dir();
-    let kubeconfig = folder.join(format!("failback-traces-{}.kubeconfig", rehearsal.api_address.port()));
-    let log = folder.join(format!("failback-traces-{}.log", rehearsal.api_address.port()));
-    std::fs::write(&kubeconfig, rehearsal.kubeconfig()).unwrap();
+    let port = rehearsal.api_address.port();
+    let kubeconfig = Kubeconfig::of(port, &rehearsal.kubeconfig());
+    let log = std::env::temp_dir().join(format!("failback-traces-{port}.log"));
     let clock = format!("{}={}@1200", jiff::Timestamp::now(), rehearsal.site.now());
     let mut child = Command::new(env!("CARGO_BIN_EXE_failback"))
         .args(["controller", "--listen", "127.0.0.1:0", "--lease-namespace", "default", "--clock", &clock])
         .arg("--kubeconfig")
-        .arg(&kubeconfig)
+        .arg(kubeconfig.path())
         .envs(variables.iter().copied())
         .stdin(Stdio::null())
         .stderr(std::fs::File::create(&log).unwrap())
@@ -235,9 +239,7 @@ async fn run(variables: &[(&str, &str)]) -> (Duration, String) {
     let took = stopped.elapsed();
     let told = std::fs::read_to_string(&log).unwrap();
     assert!(status.success(), "{told}");
-    for file in [kubeconfig, log] {
-        std::fs::remove_file(file).unwrap();
-    }
+    std::fs::remove_file(log).unwrap();
     rehearsal.end().await;
     (took, told)
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::approval::ApprovalStep;
 
 /// A machine that was found past a step, or with a failback undone, and no record says that its plan did that: its
-/// status was lost, or somebody else did it. The next step that cannot be taken back waits for a person's word.
+/// status was lost, or somebody else did it. The next step that cannot be taken back needs explicit approval.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Found {
@@ -15,10 +15,10 @@ pub struct Found {
     pub step: ApprovalStep,
     /// When the plan noticed.
     pub at: Time,
-    /// The plan's retry token then: another one is a person's word.
+    /// The plan's retry token then: another one releases the machine.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub retry_token: String,
-    /// The approvals of that step that stood then, each by a digest of its spec: only others are a person's word. A
+    /// The approvals of that step that stood then, each by a digest of its spec: only others count. A
     /// full list says that there were more, and then no approval counts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]

@@ -225,7 +225,7 @@ pub struct OperationRecord {
     /// ARM id of the replicated item that it is about.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub item_id: String,
-    /// The plan's retry token when the outcome became unknown: only another one is a person's word about it.
+    /// The plan's retry token when the outcome became unknown: only another one settles it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unknown_under: Option<String>,
     /// True when it failed because the mobility agent had not registered yet, which takes up to 15 minutes after a boot:

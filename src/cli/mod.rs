@@ -35,7 +35,7 @@ enum Command {
     /// Serve a simulated site: Azure Site Recovery and vCenter as one world.
     #[cfg(feature = "demo")]
     Sim(sim::Flags),
-    /// See, approve and steer plans: what `kubectl failback` runs.
+    /// View, approve and control plans: what `kubectl failback` runs.
     Kubectl(kubectl::Flags),
 }
 

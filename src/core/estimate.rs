@@ -315,16 +315,16 @@ pub fn span(seconds: i64) -> String {
     }
 }
 
-/// A size for people, in decimal units as storage is sold.
+/// A size for people, in the powers of 1024 in which vCenter and Azure show disks.
 pub fn size(bytes: i64) -> String {
     let mut value = bytes.max(0);
     let mut rest = 0;
     let mut unit = "B";
-    for next in ["kB", "MB", "GB", "TB", "PB"] {
-        if value < 1000 {
+    for next in ["KiB", "MiB", "GiB", "TiB", "PiB"] {
+        if value < 1024 {
             break;
         }
-        (rest, value, unit) = (value % 1000 / 100, value / 1000, next);
+        (rest, value, unit) = (value % 1024 * 10 / 1024, value / 1024, next);
     }
     if value < 10 && unit != "B" { format!("{value}.{rest} {unit}") } else { format!("{value} {unit}") }
 }

@@ -46,11 +46,11 @@ pub fn decide(machine: &Machine<'_>) -> Result<Location, Refusal> {
                 "spec.location: Alternate is not possible while the original VM {} ({}) exists: site recovery returns a machine onto it.",
                 vm.name, vm.moref
             ),
-            "Leave spec.location away, or remove the original VM from vCenter.",
+            "Remove spec.location, or remove the original VM from vCenter.",
         )),
         (OnPremisesVm::NotFound, LocationChoice::Original) => Err(Refusal::refused(
             "spec.location: Original is not possible: no VM in vCenter has the machine's UUIDs.",
-            "Register the original VM in vCenter again, or leave spec.location away.",
+            "Register the original VM in vCenter again, or remove spec.location.",
         )),
         // The discovery runs under another account, and lags: only together do they say that the VM is gone.
         (OnPremisesVm::NotFound, LocationChoice::Auto) if item.home_deleted == Some(false) => Err(Refusal::refused(
@@ -74,7 +74,7 @@ fn physical(choice: LocationChoice, item: &Replication) -> Result<Location, Refu
     match choice {
         LocationChoice::Original => Err(Refusal::refused(
             "spec.location: Original is not possible: a physical server has no VM to return onto.",
-            "Leave spec.location away.",
+            "Remove spec.location.",
         )),
         LocationChoice::Auto | LocationChoice::Alternate => Ok(Location {
             decided: DecidedLocation::Alternate,

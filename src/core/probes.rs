@@ -33,10 +33,13 @@ pub struct ProbeFact {
     pub since: Option<Timestamp>,
     /// When the last look ended; `None` before the first.
     pub at: Option<Timestamp>,
-    /// For how long a look counts: two intervals, and the time that a look may take.
+    /// For how long a look counts: two intervals, and the time that a look may take, beside the wait for a place.
     pub counts_for: SignedDuration,
     /// How long it may take to tell anything.
     pub patience: SignedDuration,
+    /// Since when it waits for a place to look again: what it has seen does not grow old by that. The Jobs of a namespace
+    /// wait for each other, and a plan of hundreds of machines would never have looked at all of them in time.
+    pub queued_since: Option<Timestamp>,
 }
 
 /// A machine that has just booted may take so long to tell its address, or to be known by its name.
@@ -61,6 +64,7 @@ impl ProbeFact {
             at: None,
             counts_for,
             patience: looks(probe.success_threshold.saturating_add(probe.failure_threshold)).max(PATIENCE),
+            queued_since: None,
         }
     }
 
@@ -69,6 +73,18 @@ impl ProbeFact {
     #[must_use]
     pub fn passed_before(self, probe: &Probe) -> Self {
         Self { successes: probe.success_threshold.saturating_sub(1).max(0), ..self }
+    }
+
+    /// It has got the place that it waited for.
+    pub fn begins(&mut self, now: Timestamp) {
+        let waited = self.queued_since.take().map_or(SignedDuration::ZERO, |since| since.duration_until(now));
+        self.counts_for = self.counts_for.saturating_add(waited);
+        self.patience = self.patience.saturating_add(waited);
+    }
+
+    /// The time by which it is judged: it stands while a place is waited for.
+    fn moment(&self, now: Timestamp) -> Timestamp {
+        self.queued_since.map_or(now, |since| since.min(now))
     }
 
     /// After one more look.
@@ -86,8 +102,10 @@ impl ProbeFact {
         } else {
             CheckResult::Unknown
         };
-        let since = self.since.filter(|_| result == self.result).or(Some(now));
-        Self { result, message, successes, failures, since, at: Some(now), ..self.clone() }
+        let since = self.since.filter(|_| result == self.result);
+        let fresh = Self::before_first(probe);
+        let patience = since.map_or(fresh.patience, |_| self.patience);
+        Self { result, message, successes, failures, since: since.or(Some(now)), at: Some(now), patience, ..fresh }
     }
 
     /// What a check says of it: what was seen, and since when it stands so.
@@ -101,12 +119,12 @@ impl ProbeFact {
     /// Whether its looks have told nothing for so long that a person must see to it: neither good nor bad is said by a
     /// guest without an address, or by a name that is not known.
     pub fn is_inconclusive(&self, now: Timestamp) -> bool {
-        self.result == CheckResult::Unknown && self.since.is_some_and(|since| since + self.patience <= now)
+        self.result == CheckResult::Unknown && self.since.is_some_and(|since| since + self.patience <= self.moment(now))
     }
 
     /// Whether the last look is too old to say anything.
     pub fn is_stale(&self, now: Timestamp) -> bool {
-        self.at.is_none_or(|at| at + self.counts_for < now)
+        self.at.is_none_or(|at| at + self.counts_for < self.moment(now))
     }
 }
 

@@ -31,7 +31,7 @@ impl Refusal {
         };
         let remedy = match nearest(wanted, names.iter().copied()) {
             Some(name) => format!("Did you mean \"{name}\"?"),
-            None => format!("Name one that exists, or leave {field} away."),
+            None => format!("Name one that exists, or remove {field}."),
         };
         Self::refused(format!("{field}: there is no {what} \"{wanted}\"; {known}."), remedy)
     }

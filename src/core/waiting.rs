@@ -15,6 +15,13 @@ macro_rules! by_waiver {
 }
 pub(crate) use by_waiver;
 
+/// A remedy that ends with another try. PLAN stands for the plan's name, where that is not known.
+macro_rules! then_retry {
+    ($remedy:literal) => {
+        concat!($remedy, " run: kubectl failback retry PLAN (with GitOps: set spec.retryToken to any new text).")
+    };
+}
+
 /// What is waited for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WaitingOn {
@@ -149,20 +156,30 @@ pub const HELD_REASONS: [&str; 24] = [
 ];
 
 /// Every reason with its meaning and remedy; `docs/reasons.md` is generated from it.
-pub const REASONS: [ReasonRow; 44] = [
+pub const REASONS: [ReasonRow; 43] = [
     ("NotClaimed", "No plan has claimed the item; it is only observed.", "Name it in a FailbackPlan.", false),
-    ("Suspended", "The plan is suspended.", "Set spec.suspend to false.", false),
-    ("ApprovalRequired", "The next step needs an approval.", "Create a FailbackApproval.", false),
+    (
+        "Suspended",
+        "The plan is suspended.",
+        "Run: kubectl failback resume PLAN (with GitOps: set spec.suspend to false).",
+        false,
+    ),
+    (
+        "ApprovalRequired",
+        "The next step needs an approval.",
+        "Somebody with the approver role runs: kubectl failback approve PLAN --step STEP; the message names both.",
+        false,
+    ),
     (
         STATUS_LOST,
-        "The machine was found failed back, or back in Azure after a failback, and no record says that the plan did that: its status was lost, or somebody else did it. The next step that cannot be taken back waits for a person's word.",
-        "Look at both copies; then approve the step that the message names, or change the plan's spec.retryToken.",
+        "The machine was found failed back, or back in Azure after a failback, and no record says that the plan did that: its status was lost, or somebody else did it. The next step that cannot be taken back needs explicit approval.",
+        "(1) See which copy runs, and which has the newer data. (2) To go on, run: kubectl failback approve PLAN --step STEP, as the message says, or kubectl failback retry PLAN. (3) Or name the machine in spec.skip to leave it as it is, or in spec.cancel to undo its failback.",
         true,
     ),
     (
         "WaveNotStarted",
         "A wave that this one depends on is not verified yet.",
-        "None; see that wave's machines, or name those that will not come in spec.skip.",
+        "None; see that wave's machines. Name those that are not to come home in spec.skip.",
         false,
     ),
     (
@@ -174,13 +191,13 @@ pub const REASONS: [ReasonRow; 44] = [
     (
         "ItemFailed",
         "Another machine of the plan needs a person, so nothing new starts.",
-        "Resolve that machine, or name it in spec.skip.",
+        "See why with kubectl describe replicateditem; resolve that, or name the machine in spec.skip.",
         false,
     ),
     (
         "PlanDeleted",
         "The plan is being deleted, so nothing new starts.",
-        "The plan's condition Ready names what a commit lacks; or abandon the plan.",
+        "The plan's condition Ready names what a commit lacks. Or give the plan up: kubectl failback abandon PLAN.",
         false,
     ),
     ("DryRun", "The plan is a dry run.", "Set spec.dryRun to false.", false),
@@ -194,20 +211,25 @@ pub const REASONS: [ReasonRow; 44] = [
     (
         "RecoveryPointsMissing",
         "A wave is failed back only once each of its machines has a recovery point.",
-        "None; or name machines that will have none in spec.skip.",
+        "None; name machines that will never have one in spec.skip.",
         false,
     ),
-    ("NotVerified", "The commit waits until the machine is verified at home.", "See the machine's checks.", false),
+    (
+        "NotVerified",
+        "The commit waits until the machine is verified at home.",
+        "Do what its checks say in status.checks.",
+        false,
+    ),
     (
         "MasterTargetFull",
         "The master target carries as many disks as it can.",
-        "None, disks get free when machines that came home through it are committed; or send machines through another one with spec.masterTargetRef.",
+        "None: disks get free when machines that came home through it are committed. Or name another one in spec.masterTargetRef of machines that are not reprotected yet.",
         false,
     ),
     (
         "WaveTooLarge",
         "The wave has more disks for one master target than that one carries.",
-        "Split the wave, or send machines through another one with spec.masterTargetRef.",
+        "Split the wave, or name another master target in spec.masterTargetRef of some of its machines.",
         false,
     ),
     ("VaultBusy", "As many calls as the vault is given at a time are in flight.", "None.", false),
@@ -215,14 +237,14 @@ pub const REASONS: [ReasonRow; 44] = [
     (
         "Cancelled",
         "The plan asks for the failback to be undone, or not to be made.",
-        "Take the machine out of spec.cancel; or, where probes had failed, change spec.retryToken.",
+        then_retry!("To fail it back after all, take it out of spec.cancel; where its probes had failed,"),
         false,
     ),
     ("StepEnding", "The step before has not ended yet.", "None.", false),
     (
         "Quarantined",
         "The machine failed and is set aside; the plan goes on without it.",
-        "Resolve the cause, then change the plan's spec.retryToken.",
+        then_retry!("Fix the cause, then"),
         false,
     ),
     (
@@ -234,7 +256,9 @@ pub const REASONS: [ReasonRow; 44] = [
     (
         "HookFailed",
         "A hook of the plan failed, or its Job could not be made.",
-        "See the Job and its log, correct its jobTemplate in spec.hooks, and change the plan's spec.retryToken to run the hook again; a Job that could not be made is tried again every minute by itself. Or take the hook out of spec.hooks: one that holds before a step of a started plan takes the verb waive on failbackplans.",
+        then_retry!(
+            "A Job that could not be made is tried again every minute. To give up the hook, take it out of spec.hooks: one that holds before a step of a started plan takes the verb waive on failbackplans. To run it again, see the Job and its log, correct its jobTemplate in spec.hooks, then"
+        ),
         true,
     ),
     (
@@ -246,13 +270,13 @@ pub const REASONS: [ReasonRow; 44] = [
     (
         "UnsupportedProvider",
         "The item is not protected by a VMware provider of a generation handled here.",
-        "None.",
+        "Take the machine out of the plan: name it in spec.skip. failback handles only VMware machines and physical servers that Azure Site Recovery protects, with a replication appliance or a configuration server.",
         true,
     ),
     (
         "WaitingForTransition",
         "Site recovery is between two states.",
-        "None, unless it lasts; then look in the portal.",
+        "None, unless it lasts for hours; then look at the item and its jobs in the portal.",
         false,
     ),
     (
@@ -274,7 +298,12 @@ pub const REASONS: [ReasonRow; 44] = [
         false,
     ),
     ("WaitingForJob", "A site recovery job runs.", "None.", false),
-    ("JobSuspended", "The site recovery job waits for a person.", "Resume or end the job in the portal.", true),
+    (
+        "JobSuspended",
+        "The site recovery job waits for a person.",
+        "Resume or cancel the job in the portal, under Site Recovery jobs of the vault.",
+        true,
+    ),
     (
         "WaitingForAnotherOperation",
         "A job runs that this operator did not start.",
@@ -294,31 +323,33 @@ pub const REASONS: [ReasonRow; 44] = [
     (
         "OperationFailed",
         "A step failed and is not repeated by itself; or its call was refused for good, or again and again.",
-        "Resolve the cause, then change the plan's spec.retryToken.",
+        then_retry!("Fix the cause, then"),
         true,
     ),
     (
         "OperationOutcomeUnknown",
         "It cannot be found out whether a call took effect.",
-        "Look at the item and its jobs in the portal; then change the plan's spec.retryToken to try again, or finish the step there.",
+        then_retry!(
+            "Look at the item and its jobs in the portal. Finish the step there; or, only if nothing was started,"
+        ),
         true,
     ),
     (
         "ExternalChange",
         "What the plan had done was undone by somebody else.",
-        "Change the plan's spec.retryToken to do it again, or name the item in spec.skip.",
+        then_retry!("To leave it as it is, name it in spec.skip. To do it again,"),
         true,
     ),
     (
         "FailbackCancelled",
         "The failback was undone because the plan asks for that; the machine stays in Azure.",
-        "To fail back again, take the cancellation out of the plan and change its spec.retryToken.",
+        then_retry!("To fail it back again, take it out of the plan's spec.cancel, then"),
         false,
     ),
     (
         "CancelNotPossible",
         "The plan asks to undo the failback, and site recovery does not offer that.",
-        "Take the cancellation out of the plan, or end the failback in the portal. The classic generation cannot undo one.",
+        "Take it out of the plan's spec.cancel, or undo the failback in the portal. The classic generation cannot undo one.",
         true,
     ),
     (
@@ -333,7 +364,6 @@ pub const REASONS: [ReasonRow; 44] = [
         "Start the VM in Azure, or move it back to its resource group; its activity log tells what keeps it from starting, such as a quota. It goes on by itself once it runs.",
         true,
     ),
-    ("ItemClaimed", "Another plan has claimed the item.", "Wait for that plan, or delete it.", false),
 ];
 
 impl WaitingOn {
@@ -391,6 +421,11 @@ impl WaitingOn {
 
     /// A sentence for a person, remedy included where there is one.
     pub fn message(&self) -> String {
+        self.message_of(None)
+    }
+
+    /// The same of a machine that a plan has claimed: commands name the plan.
+    pub fn message_of(&self, plan: Option<&str>) -> String {
         let what = match self {
             Self::Plan => "No plan has claimed this machine; it is only observed.".to_owned(),
             Self::Held { reason, message } if message.is_empty() => {
@@ -399,7 +434,7 @@ impl WaitingOn {
             Self::Held { message, .. } => message.clone(),
             Self::Observation(why) => format!("Not observed yet: {why}"),
             Self::UnsupportedProvider(provider) => {
-                format!("The item is protected by the provider \"{provider}\", which is not one of VMware's.")
+                format!("The item is protected by the provider \"{provider}\", which failback does not handle.")
             }
             Self::Transition(state) => format!("Site recovery is between two states: {state}."),
             Self::Checks { step, failing } => format!("{step} waits for: {}", failing.join("; ")),
@@ -428,7 +463,7 @@ impl WaitingOn {
         // A plan's sentence has its own remedies.
         let told = matches!(self, Self::Held { .. });
         match row(self.reason()).filter(|row| row.3 && !told) {
-            Some((_, _, remedy, _)) => format!("{what} Remedy: {remedy}"),
+            Some((_, _, remedy, _)) => format!("{what} Remedy: {}", remedy.replace("PLAN", plan.unwrap_or("PLAN"))),
             None => what,
         }
     }

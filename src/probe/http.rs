@@ -57,9 +57,15 @@ fn pattern(wanted: &HttpProbe) -> Result<Option<Regex>, ProbeSeen> {
     wanted.body_match.as_deref().map(Regex::new).transpose().map_err(inconclusive("bodyMatch"))
 }
 
+/// Text without a certificate is no error to the parser. To trust nobody would say something of the machine that only the
+/// probe is to blame for.
 fn trusted(wanted: &HttpProbe) -> Result<Option<Vec<Certificate>>, ProbeSeen> {
     let bundle = wanted.ca_bundle.as_deref().map(|pem| Certificate::from_pem_bundle(pem.as_bytes()));
-    bundle.transpose().map_err(inconclusive("caBundle"))
+    let certificates = bundle.transpose().map_err(inconclusive("caBundle"))?;
+    if certificates.as_ref().is_some_and(Vec::is_empty) {
+        return Err(inconclusive("caBundle")("it holds no certificate (PEM)"));
+    }
+    Ok(certificates)
 }
 
 fn inconclusive<E: std::fmt::Display>(what: &'static str) -> impl Fn(E) -> ProbeSeen {

@@ -208,7 +208,7 @@ impl Looker {
         let interval = Duration::from_secs(u64::try_from(probe.interval_seconds).unwrap_or(5).max(5));
         loop {
             if self.leadership.is_valid_now() {
-                let saw = self.look(&key, &probe, &subject).await;
+                let saw = self.look(&key, &probe, &subject, &seen).await;
                 if note(&seen, &probe, saw, self.clock.now()) && self.wake.send(Wake::Item(key.clone())).is_err() {
                     return;
                 }
@@ -217,8 +217,16 @@ impl Looker {
         }
     }
 
-    async fn look(&self, key: &Key, probe: &Probe, subject: &watch::Receiver<Subject>) -> ProbeSeen {
+    async fn look(
+        &self,
+        key: &Key,
+        probe: &Probe,
+        subject: &watch::Receiver<Subject>,
+        seen: &Mutex<Vec<ProbeFact>>,
+    ) -> ProbeSeen {
+        of_probe(seen, probe, |fact| fact.queued_since = Some(self.clock.now()));
         let room = self.room(key, probe).await;
+        of_probe(seen, probe, |fact| fact.begins(self.clock.now()));
         let subject = subject.borrow().clone();
         match (room, &probe.job, &subject.about) {
             (Some(_room), Some(job), Some(about)) => {
@@ -246,11 +254,18 @@ impl Looker {
 
 /// Notes what was seen. True when it shows: the time of a look alone does not.
 fn note(seen: &Mutex<Vec<ProbeFact>>, probe: &Probe, saw: ProbeSeen, now: jiff::Timestamp) -> bool {
+    let noted = of_probe(seen, probe, |fact| {
+        let stood = std::mem::replace(fact, fact.after(probe, saw, now));
+        let shows = |fact: &ProbeFact| (fact.result, fact.message.clone(), fact.successes);
+        shows(&stood) != shows(fact) || stood.is_stale(now)
+    });
+    noted.unwrap_or_default()
+}
+
+/// What is known of one probe of the machine.
+fn of_probe<T>(seen: &Mutex<Vec<ProbeFact>>, probe: &Probe, with: impl FnOnce(&mut ProbeFact) -> T) -> Option<T> {
     let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-    let Some(fact) = seen.iter_mut().find(|fact| fact.name == probe.name) else { return false };
-    let stood = std::mem::replace(fact, fact.after(probe, saw, now));
-    let shows = |fact: &ProbeFact| (fact.result, fact.message.clone(), fact.successes);
-    shows(&stood) != shows(fact) || stood.is_stale(now)
+    seen.iter_mut().find(|fact| fact.name == probe.name).map(with)
 }
 
 #[cfg(test)]
@@ -344,6 +359,21 @@ mod tests {
         assert!(!board.awaits(&key));
         woken.recv().await.unwrap();
         assert_eq!(fact().result, CheckResult::Unknown);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_without_a_place_shows_that_it_waits_for_one() {
+        let (board, mut woken) = board();
+        let key = Key { namespace: "dr".to_owned(), name: "web-01".to_owned() };
+        let wanted = subject("one", "FailedBack");
+        let queued = || board.facts(&key, &wanted.probes).value().unwrap()[0].queued_since.is_some();
+        let others = Arc::clone(&board.looker.room).acquire_many_owned(u32::try_from(AT_ONCE).unwrap()).await.unwrap();
+        board.watch(&key, Some(wanted.clone()), &[]);
+        tokio::task::yield_now().await;
+        assert!(queued());
+        drop(others);
+        woken.recv().await.unwrap();
+        assert!(!queued());
     }
 
     #[tokio::test]

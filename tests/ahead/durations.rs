@@ -155,7 +155,7 @@ fn people_read_spans_and_sizes() {
     }
     assert_eq!(span(187_200), "2 d 4 h");
     for (bytes, text) in
-        [(0, "0 B"), (999, "999 B"), (1_500, "1.5 kB"), (40_000_000_000, "40 GB"), (i64::MAX, "9223 PB")]
+        [(0, "0 B"), (1_023, "1023 B"), (1_536, "1.5 KiB"), (40 << 30, "40 GiB"), (i64::MAX, "8191 PiB")]
     {
         assert_eq!(size(bytes), text);
     }

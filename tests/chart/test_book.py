@@ -3,9 +3,11 @@
 A block of commands (`sh`; or `console`, where lines after `$ ` are commands and the others what they show) has a comment
 before it:
 
-    <!-- runs: demo -->                     run, in the page's order, with `failback`, `kubectl` and the examples at hand
-    <!-- runs: demo, in the background -->  started, and left running until the page ends
-    <!-- runs: dr -->                       the same, where a site with the example's objects in namespace dr is running
+    <!-- runs: demo -->                     run, in the page's order, in a checkout that is built, with `kubectl` at hand
+    <!-- runs: demo, in the background -->  the last command is started, and left running until the page ends; what the
+                                            block exports is of its terminal only
+    <!-- runs: dr -->                       run where `failback` and its plugin are installed, and a site with the
+                                            example's objects in namespace dr is running
     <!-- renders -->                        Helm's engine renders the chart with these values: see test_docs.py
     <!-- needs: Azure -->                   not run here: Azure, a cluster (with pods), a release
     <!-- runs: as the tests themselves -->  the command that runs this
@@ -122,14 +124,14 @@ class Terminal:
 
     def __init__(self, folder):
         self.folder, self.running = folder, []
-        tools = folder / "tools"
+        tools, built = folder / "tools", folder / "target/debug"
         tools.mkdir()
-        binary = needs(BINARY, "target/debug/failback (cargo build)")
+        built.mkdir(parents=True)
         needs("kubectl", "kubectl")
-        for name in ("failback", "kubectl-failback"):
-            (tools / name).symlink_to(binary)
-        # From a checkout it is run by cargo.
-        (tools / "cargo").write_text('#!/bin/sh\n[ "$1 $2" = "run --" ] || exit 2\nshift 2\nexec failback "$@"\n')
+        (built / "failback").symlink_to(needs(BINARY, "target/debug/failback (cargo build)"))
+        # It is built already.
+        cargo = f'[ "$1" = build ] && exit\n[ "$1 $2" = "run --" ] || exit 2\nshift 2\nexec {built}/failback "$@"'
+        (tools / "cargo").write_text(f"#!/bin/sh\n{cargo}\n")
         (tools / "cargo").chmod(0o755)
         for name in ("examples", "charts"):
             (folder / name).symlink_to(ROOT / name)
@@ -152,11 +154,13 @@ class Terminal:
             self.env = dict(pair.split("=", 1) for pair in kept.read_text().split("\0") if "=" in pair)
         return done
 
-    def leaves_running(self, command):
+    def leaves_running(self, *commands):
+        """Types the commands into a terminal of their own."""
         out = self.folder / f"background-{len(self.running)}"
+        # exec, so that ending it ends the program and not a shell around it.
+        text = "\n".join([*commands[:-1], f"exec {commands[-1]}"])
         with out.open("w") as log:
-            # exec, so that ending it ends the program and not a shell around it.
-            process = subprocess.Popen(["bash", "-c", f"exec {command}"], cwd=self.folder, env=self.env, stdout=log, stderr=log)
+            process = subprocess.Popen(["bash", "-c", text], cwd=self.folder, env=self.env, stdout=log, stderr=log)
         self.running.append(process)
         end = time.time() + 60
         while "Still serving" not in out.read_text():
@@ -164,7 +168,12 @@ class Terminal:
             time.sleep(0.05)
 
     def with_objects_in_dr(self):
-        """The example in namespace dr, and kubectl pointed at it."""
+        """The example in namespace dr, kubectl pointed at it, and what a release installs."""
+        installed = self.folder / "installed"
+        installed.mkdir()
+        for name in ("failback", "kubectl-failback"):
+            (installed / name).symlink_to(BINARY)
+        self.env["PATH"] = f"{installed}:{self.env['PATH']}"
         manifests = self.folder / "dr"
         manifests.mkdir()
         (manifests / "00.yaml").write_text("apiVersion: v1\nkind: Namespace\nmetadata:\n  name: dr\n")
@@ -213,10 +222,10 @@ def follow(terminal, page):
     for marker, commands in blocks(page):
         if not marker.startswith(("runs: demo", "runs: dr")):
             continue
+        if marker.endswith("in the background"):
+            terminal.leaves_running(*(command for command, _ in commands))
+            continue
         for command, shown in commands:
-            if marker.endswith("in the background"):
-                terminal.leaves_running(command)
-                continue
             done = terminal.types(command)
             said = done.stdout + done.stderr
             assert done.returncode == 0, f"{page}: {command}\n{said}"

@@ -141,7 +141,7 @@ fn what_is_declared_and_does_not_exist_is_refused_with_the_nearest_name() {
     case.spec.datastore = Some("datastor1".to_owned());
     insta::assert_snapshot!(target(&case).unwrap_err(), @r#"spec.datastore: there is no datastore in vCenter "datastor1"; there is datastore1. Did you mean "datastore1"?"#);
     case.spec.datastore = Some("attic".to_owned());
-    assert!(target(&case).unwrap_err().ends_with("Name one that exists, or leave spec.datastore away."));
+    assert!(target(&case).unwrap_err().ends_with("Name one that exists, or remove spec.datastore."));
 }
 
 #[test]

@@ -172,7 +172,8 @@ fn a_retry_token_that_stays_tries_nothing_again_and_the_remedy_is_said() {
         case.pass();
         let ready = conditions::find(&case.status.conditions, "Ready").unwrap();
         assert_eq!(ready.reason, "ItemStalled");
-        assert!(ready.message.contains("change the plan's spec.retryToken"), "{}", ready.message);
+        let remedy = "Remedy: Fix the cause, then run: kubectl failback retry plan (with GitOps: set spec.retryToken";
+        assert!(ready.message.contains(remedy), "{}", ready.message);
     }
 }
 

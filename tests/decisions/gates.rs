@@ -144,24 +144,24 @@ fn a_deleted_plan_names_all_that_its_commit_lacks_and_no_more() {
     type Spoil = fn(&mut Case);
     let nothing: Spoil = |_| ();
     let rows: [(&str, &str, Spoil, &[&str]); 5] = [
-        ("Committed", "only the approval", nothing, &["create a FailbackApproval of step Commit"]),
+        ("Committed", "only the approval", nothing, &["run kubectl failback approve plan --step Commit"]),
         (
             "FailedBack",
             "wanted no commit",
             nothing,
-            &["set spec.desiredPhase to Committed", "create a FailbackApproval of step Commit"],
+            &["set spec.desiredPhase to Committed", "run kubectl failback approve plan --step Commit"],
         ),
         (
             "Committed",
             "suspended",
             |case| case.spec.suspend = true,
-            &["set spec.suspend to false", "create a FailbackApproval of step Commit"],
+            &["set spec.suspend to false", "run kubectl failback approve plan --step Commit"],
         ),
         (
             "Committed",
             "dry run",
             |case| case.spec.dry_run = true,
-            &["set spec.dryRun to false", "create a FailbackApproval of step Commit"],
+            &["set spec.dryRun to false", "run kubectl failback approve plan --step Commit"],
         ),
         (
             "FailedBack",
@@ -177,7 +177,7 @@ fn a_deleted_plan_names_all_that_its_commit_lacks_and_no_more() {
         "set spec.desiredPhase to Committed",
         "set spec.suspend to false",
         "set spec.dryRun to false",
-        "create a FailbackApproval of step Commit",
+        "run kubectl failback approve plan --step Commit",
     ];
     for (desired, what, spoil, helps) in rows {
         let mut case = leaving(desired);

@@ -166,6 +166,29 @@ fn a_latecomer_waits_for_disks_in_every_pass() {
     assert_eq!(held(&case, "c").1, "WaveTooLarge");
 }
 
+/// Places are counted by the id of the master target's agent; people know it by its name.
+#[test]
+fn a_master_target_is_told_by_its_name() {
+    let mut case = Case::new("Reprotected", &[&TWO]);
+    all_have(&mut case, 20);
+    let target = case.items["a"].target.clone().unwrap();
+    assert_ne!(target.appliance, target.appliance_id);
+    case.others = vec![attached(30)];
+    case.pass();
+    let told = message(&case, "a");
+    assert!(
+        told.starts_with(&format!("The master target \"{}\" carries 60 disks at a time", target.appliance)),
+        "{told}"
+    );
+    all_have(&mut case, 31);
+    case.pass();
+    let told = message(&case, "a");
+    assert!(
+        told.contains(&format!("62 disks for the master target \"{}\", which carries 60", target.appliance)),
+        "{told}"
+    );
+}
+
 #[test]
 fn a_wave_that_just_fits_begins_at_once() {
     let mut case =

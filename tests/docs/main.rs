@@ -154,6 +154,7 @@ fn what_machines_wait_for_is_explained() {
         let (_, tail) = rest.split_once("<!-- end of what is generated -->\n").unwrap();
         let mut table = "| reason | what it means | what to do |\n|---|---|---|\n".to_owned();
         for (reason, meaning, remedy, stalls) in REASONS {
+            assert!(!stalls || !remedy.starts_with("None"), "{reason} waits for a person, who is not told what to do");
             let reason = if stalls { format!("**`{reason}`**") } else { format!("`{reason}`") };
             writeln!(table, "| {reason} | {meaning} | {remedy} |").unwrap();
         }
@@ -170,6 +171,22 @@ fn what_connections_say_is_explained() {
     states.extend(codes::ALL.map(|code| failed(FailureClass::Transient, code)));
     for draft in states.iter().flat_map(drafts) {
         assert!(page.contains(&format!("| `{}` |", draft.reason)), "{} is not explained", draft.reason);
+    }
+}
+
+/// Reasons of a plan's own that no machine has, of its condition `Ready` and of the rows of `status.issues`.
+#[test]
+fn what_plans_say_is_explained() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/troubleshooting.md")).unwrap();
+    let plans = page.split_once("\n## Plans\n").unwrap().1;
+    let code = fs::read_to_string(root.join("src/core/decide/plan/issues.rs")).unwrap();
+    let markers = ["rows.add(\"", "of_names(\"", "reason: \""];
+    let words = markers.iter().flat_map(|marker| code.split(marker).skip(1)).filter_map(|rest| rest.split('"').next());
+    let own: BTreeSet<_> = words.filter(|word| REASONS.iter().all(|row| row.0 != *word)).collect();
+    assert!(own.contains("ItemClaimed") && own.len() > 4, "{own:?}");
+    for reason in own {
+        assert!(plans.contains(&format!("`{reason}`")), "{reason} is not explained");
     }
 }
 

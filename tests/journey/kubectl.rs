@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::Command, time::Duration};
 
 use failback::api::DesiredPhase;
 
-use crate::stage::Stage;
+use crate::{process::Kubeconfig, stage::Stage};
 
 fn kubectl(kubeconfig: &PathBuf, args: &[&str]) -> Option<(bool, String)> {
     let output = Command::new("kubectl").arg("--kubeconfig").arg(kubeconfig).args(args).output().ok()?;
@@ -15,11 +15,9 @@ fn kubectl(kubeconfig: &PathBuf, args: &[&str]) -> Option<(bool, String)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_with_kubectl_brings_the_machine_home() {
     let stage = Stage::up_to(DesiredPhase::Assessed, 1200.0).await;
-    let kubeconfig =
-        std::env::temp_dir().join(format!("failback-test-{}.kubeconfig", stage.rehearsal.api_address.port()));
-    std::fs::write(&kubeconfig, stage.rehearsal.kubeconfig()).unwrap();
+    let kubeconfig = Kubeconfig::of(stage.rehearsal.api_address.port(), &stage.rehearsal.kubeconfig());
     let run = {
-        let kubeconfig = kubeconfig.clone();
+        let kubeconfig = kubeconfig.path().to_owned();
         move |args: &[&str]| {
             let args: Vec<String> = args.iter().map(ToString::to_string).collect();
             let kubeconfig = kubeconfig.clone();
@@ -60,6 +58,5 @@ async fn a_person_with_kubectl_brings_the_machine_home() {
     assert!(watched.1.contains("web-01"), "{}", watched.1);
     ok(&["delete", "fbp/web", "rpi/web-01", "--timeout=20s"]).await;
     assert_eq!(stage.verbs().len(), 4, "deleting changed nothing in Azure");
-    std::fs::remove_file(kubeconfig).unwrap();
     stage.end().await;
 }

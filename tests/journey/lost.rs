@@ -30,7 +30,7 @@ async fn held(stage: &Stage) -> String {
         })
         .await;
     let told = || async { stage.reason("web-01").await };
-    stage.wait(WALL, told, |told| told.contains("person's word")).await.unwrap();
+    stage.wait(WALL, told, |told| told.contains("needs explicit approval")).await.unwrap();
     ready.message
 }
 

@@ -17,6 +17,8 @@ mod lost;
 mod namespaces;
 mod permissions;
 mod probes;
+#[path = "../support/process.rs"]
+mod process;
 mod restarts;
 mod site;
 mod stage;

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use failback::{api::DesiredPhase, core::conditions};
+use failback::{
+    api::{DesiredPhase, ItemPhase},
+    core::conditions,
+};
 use serde_json::json;
 
 use crate::stage::Stage;
@@ -11,7 +14,14 @@ const WALL: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_machine_comes_home_and_is_protected_again() {
-    let stage = Stage::up_to(DesiredPhase::Protected, 1200.0).await;
+    let stage = Stage::up_to(DesiredPhase::Assessed, 1200.0).await;
+    stage.plan_ready(WALL).await;
+    stage
+        .until(WALL, "the machine is placed", || async {
+            stage.items().get("web-01").await.unwrap().status.unwrap().phase == ItemPhase::FailedOver
+        })
+        .await;
+    stage.raise(DesiredPhase::Protected).await;
     stage.plan_ready(WALL).await;
 
     let item = stage.items().get("web-01").await.unwrap();
@@ -26,6 +36,14 @@ async fn a_machine_comes_home_and_is_protected_again() {
         .collect();
     assert!(times.is_sorted(), "steps in their order: {times:?}");
     assert!(times[0] < times[1] && times[2] < times[3] && times[3] < times[4], "{times:?}");
+
+    let measured: Vec<&str> = status.timings.iter().rev().map(|timing| timing.verb.as_str()).collect();
+    assert_eq!(measured, ["Reprotect", "SyncToVMware", "FailBack", "Commit", "Protect", "SyncToAzure"]);
+    assert!(status.timings.iter().all(|timing| timing.seconds > 0), "{:#?}", status.timings);
+    let plan = stage.plans().get("web").await.unwrap().status.unwrap();
+    let promised: i32 = plan.preview.unwrap().calls.iter().map(|call| call.count).sum();
+    assert_eq!(promised, 4, "kept as it was at the start");
+    assert_eq!(plan.estimated_completion, None, "nothing moves any more");
 
     let calls = stage.rehearsal.site.calls();
     let called: Vec<_> = calls.iter().map(|call| (call.verb.as_str(), call.status)).collect();

@@ -29,7 +29,7 @@ async fn suspend_and_resume_change_nothing_twice() {
     assert_eq!(stage.get("failbackplans", "web").await["spec"]["suspend"], true);
     let resumed = stage.run_as_subcommand(&["resume", "web", "-o", "json"]).await;
     let expected = json!({
-        "action": "resume", "changed": true, "message": "plan web goes on", "namespace": "default", "plan": "web",
+        "action": "resume", "changed": true, "message": "plan web is resumed", "namespace": "default", "plan": "web",
     });
     assert_eq!(resumed.json(), expected);
     assert_eq!(stage.get("failbackplans", "web").await["spec"]["suspend"], false);
@@ -42,13 +42,13 @@ async fn an_approval_tells_whom_it_lets_go_on_that_no_record_explains() {
     stage.patch_status("replicateditems", "web-01", &found).await;
     let approve = |step| ["approve", "web", "--step", step, "--approver", "anna"];
     let told = stage.run(&approve("Commit")).await;
-    assert!(ok(&told).ends_with("; it lets these go on, which no record explains: web-01"), "{told:?}");
+    assert!(ok(&told).ends_with("; released from StatusLost, continuing from their current state: web-01"), "{told:?}");
     let other = stage.run(&approve("FailBack")).await;
-    assert!(!ok(&other).contains("no record"), "{other:?}");
+    assert!(!ok(&other).contains("StatusLost"), "{other:?}");
     let consented = json!({ "claim": { "found": { "consent": "approval of Commit by anna" } } });
     stage.patch_status("replicateditems", "web-01", &consented).await;
     let again = stage.run(&approve("Commit")).await;
-    assert!(!ok(&again).contains("no record"), "{again:?}");
+    assert!(!ok(&again).contains("StatusLost"), "{again:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -70,13 +70,19 @@ async fn an_approval_is_for_what_the_controller_saw() {
     });
     assert_eq!(spec, expected);
     let unasked = stage.run(&["approve", "web", "--step", "Commit", "--approver", "anna", "-o", "json"]).await.json();
-    assert!(unasked["message"].as_str().unwrap().ends_with("the plan demands no approval of this step"), "{unasked}");
+    assert!(
+        unasked["message"].as_str().unwrap().ends_with("the plan does not ask for an approval of this step"),
+        "{unasked}"
+    );
     assert_eq!(unasked["spec"]["expiresAt"], "2026-03-01T16:00:00Z", "four hours by default");
 
     ok(&stage.run(&["suspend", "web"]).await);
     let changed = stage.run(&args).await;
     assert_eq!(changed.code, 1, "{changed:?}");
-    assert!(changed.err.contains("was not looked at by the controller yet"), "{changed:?}");
+    assert!(
+        changed.err.contains("the controller has not processed the current version of plan web yet"),
+        "{changed:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -163,9 +169,12 @@ async fn abandoning_needs_the_name_typed() {
         assert_eq!(annotation().await, Value::Null);
     }
     let done = stage.typed(&["abandon", "web"], "web\n").await;
-    assert!(ok(&done).ends_with("once it is deleted: kubectl delete fbp web -n default"), "{done:?}");
+    assert!(
+        ok(&done).ends_with("no longer waits for its machines. To delete it: kubectl delete fbp web -n default"),
+        "{done:?}"
+    );
     assert_eq!(annotation().await, stage.get("failbackplans", "web").await["metadata"]["uid"]);
-    assert_eq!(ok(&stage.run(&["abandon", "web", "--yes"]).await), "plan web was abandoned already");
+    assert_eq!(ok(&stage.run(&["abandon", "web", "--yes"]).await), "plan web was marked abandoned already");
 }
 
 #[tokio::test(flavor = "multi_thread")]

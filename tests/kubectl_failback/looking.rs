@@ -56,8 +56,7 @@ async fn verdict(stage: &Stage, more: Value) -> (i32, String) {
     new["spec"] = json!({ "desiredPhase": "FailedBack", "waves": [{ "name": "all", "items": ["a", "b"] }] });
     new["spec"].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     let ran = stage.run(&["plan", "-f", &stage.file("plan.yaml", &new.to_string())]).await;
-    let last: Vec<&str> =
-        ran.out.lines().skip_while(|line| !line.starts_with("Master targets that are full")).collect();
+    let last: Vec<&str> = ran.out.lines().skip_while(|line| !line.starts_with("Disks used by other plans")).collect();
     (ran.code, format!("{}{}", last[1..].join("\n"), ran.err))
 }
 
@@ -104,10 +103,10 @@ async fn gates_that_open_are_waited_for() {
     let opens = json!({ "window": { "start": "2026-03-02T22:00:00Z", "end": "2026-03-03T04:00:00Z" } });
     let approved = |step: &str| json!({ "approvals": [{ "step": step, "count": 2 }] });
     for (spec, part) in [
-        (json!({ "suspend": true }), "somebody who resumes it (spec.suspend)"),
-        (json!({ "dryRun": true }), "somebody who ends the dry run (spec.dryRun)"),
+        (json!({ "suspend": true }), "somebody to resume it (kubectl failback resume web)"),
+        (json!({ "dryRun": true }), "somebody to set spec.dryRun to false"),
         (opens, "the window, which opens at Mon 2026-03-02 22:00 UTC"),
-        (approved("FailBack"), "approval of FailBack"),
+        (approved("FailBack"), "approval of FailBack (kubectl failback approve web --step FailBack)"),
     ] {
         let said = format!("Nothing would stop it now; it would wait for {part}.");
         assert_eq!(verdict(&stage, spec).await, (0, said));
@@ -261,7 +260,7 @@ async fn a_file_of_an_applied_plan_keeps_what_the_plan_is() {
     });
     stage.apply(approval).await;
     let shown = stage.run(&["plan", "-f", &stage.file("web.yaml", &file.to_string())]).await;
-    let told = "FailBack needs 1 approval(s) by others than who asked for the plan; 1 given.";
+    let told = "FailBack needs 1 approval(s), the plan's requester not counted; 1 given.";
     assert!(shown.out.contains(told) && shown.out.contains("Nothing would stop it now."), "{shown:?}");
     assert!(shown.out.contains("  m-2  ") && !shown.out.contains("m-3"), "as it was when it started: {}", shown.out);
 }

@@ -5,4 +5,3 @@
 mod acting;
 mod looking;
 mod stage;
-mod whole;

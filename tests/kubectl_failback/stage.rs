@@ -275,7 +275,7 @@ fn waiting(uid: &Value) -> Value {
             "name": "ApplianceHealthy", "result": "Failed", "message": "appliance-1 sent no heartbeat for 20 min.",
             "remedy": "Start the appliance.", "gates": ["Reprotect"], "observedAt": "2026-03-01T11:00:00Z",
         }, {
-            "name": "HomeVmRunning", "result": "Failed", "message": "It is off.", "remedy": "", "gates": ["Commit"],
+            "name": "OnPremisesVmRunning", "result": "Failed", "message": "It is off.", "remedy": "", "gates": ["Commit"],
             "observedAt": "2026-03-01T11:00:00Z",
         }],
         "location": {

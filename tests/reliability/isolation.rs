@@ -21,7 +21,8 @@ use serde_json::{Value, json};
 
 use crate::{
     front::{Front, Route},
-    world::{CYCLE, Controller, manifests, short_jobs},
+    process::{Controller, Kubeconfig},
+    world::{CYCLE, manifests, short_jobs},
 };
 
 /// What a step may take longer beside those that fail.
@@ -132,8 +133,7 @@ async fn run(beside: bool) -> Run {
         wrong(&well, &azure.url).await;
     }
     let clock = format!("{}={}@{}", Timestamp::now(), well.site.now(), SPEED);
-    let kubeconfig = std::env::temp_dir().join(format!("failback-isolation-{}.kubeconfig", well.api_address.port()));
-    std::fs::write(&kubeconfig, well.kubeconfig()).unwrap();
+    let kubeconfig = Kubeconfig::of(well.api_address.port(), &well.kubeconfig());
     let controller = Controller::on(&kubeconfig, &clock, "one", 120);
     let mut watch = Watch::default();
     let trouble = async {
@@ -160,7 +160,6 @@ async fn run(beside: bool) -> Run {
     }
     ready(&well).await;
     drop(controller);
-    std::fs::remove_file(kubeconfig).unwrap();
     for other in others {
         other.end().await;
     }

@@ -18,6 +18,8 @@ mod gate;
 mod isolation;
 #[path = "../support/long.rs"]
 mod long;
+#[path = "../support/process.rs"]
+mod process;
 mod soak;
 mod takeover;
 mod trouble;

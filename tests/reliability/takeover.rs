@@ -9,10 +9,7 @@ use kube::Api;
 use serde_json::json;
 use sim_apiserver::{Effect, Fault, Match};
 
-use crate::{
-    gate::Side,
-    world::{Controller, World},
-};
+use crate::{gate::Side, process::Controller, world::World};
 
 /// What is promised when a leader dies.
 const TAKE_OVER: Duration = Duration::from_secs(20);

@@ -2,8 +2,6 @@
 
 use std::{
     fmt::Debug,
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -21,7 +19,10 @@ use kube::{
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::gate::Gate;
+use crate::{
+    gate::Gate,
+    process::{Controller, Kubeconfig},
+};
 
 const CONNECTIONS: &str = include_str!("../../examples/one-machine/connections.yaml");
 const MACHINE: &str = include_str!("../../examples/one-machine/machine.yaml");
@@ -33,7 +34,7 @@ pub(crate) const CYCLE: [&str; 4] = ["reProtect", "plannedFailover", "failoverCo
 pub(crate) struct World {
     pub(crate) rehearsal: Rehearsal,
     pub(crate) gate: Gate,
-    kubeconfig: PathBuf,
+    kubeconfig: Kubeconfig,
     speed: f64,
     machines: Vec<String>,
 }
@@ -59,8 +60,7 @@ impl World {
             let through = if manifest["kind"] == "RecoveryVault" { &gate.site } else { &rehearsal.site_url };
             rehearsal.api.apply(pointed_at_site(manifest, through)).await.unwrap();
         }
-        let kubeconfig = std::env::temp_dir().join(format!("failback-reliability-{}.kubeconfig", gate.api.port()));
-        std::fs::write(&kubeconfig, sim_apiserver::ApiServer::kubeconfig(gate.api)).unwrap();
+        let kubeconfig = Kubeconfig::of(gate.api.port(), &sim_apiserver::ApiServer::kubeconfig(gate.api));
         Self { rehearsal, gate, kubeconfig, speed, machines }
     }
 
@@ -167,7 +167,6 @@ impl World {
     }
 
     pub(crate) async fn end(self) {
-        std::fs::remove_file(&self.kubeconfig).unwrap();
         self.rehearsal.end().await;
     }
 }
@@ -227,54 +226,4 @@ pub(crate) fn manifests(machines: &[String], declare: impl FnOnce(&mut Value)) -
     declare(&mut plan["spec"]);
     manifests.push(plan);
     manifests
-}
-
-/// The controller in a process of its own.
-pub(crate) struct Controller(Child);
-
-impl Controller {
-    /// The real binary, with a lease of so many seconds: the sooner another may take over after a kill.
-    pub(crate) fn on(kubeconfig: &Path, clock: &str, name: &str, lease_seconds: u16) -> Self {
-        let child = Command::new(env!("CARGO_BIN_EXE_failback"))
-            .args(["controller", "--listen", "127.0.0.1:0", "--log", "off", "--instance", name])
-            .args(["--lease-namespace", "default", "--lease-seconds", &lease_seconds.to_string()])
-            .args(["--clock", clock, "--kubeconfig"])
-            .arg(kubeconfig)
-            .stdin(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        Self(child)
-    }
-
-    /// Whether it runs; one that lost its lease has ended by itself.
-    pub(crate) fn runs(&mut self) -> bool {
-        self.0.try_wait().unwrap().is_none()
-    }
-
-    /// SIGTERM, as a kubelet sends it.
-    pub(crate) fn terminate(&self) {
-        let sent = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status().unwrap();
-        assert!(sent.success());
-    }
-
-    /// The code with which it ended by itself within this time.
-    pub(crate) async fn code(&mut self, within: Duration) -> Option<i32> {
-        let began = Instant::now();
-        while began.elapsed() < within {
-            if let Some(status) = self.0.try_wait().unwrap() {
-                return status.code();
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        None
-    }
-}
-
-impl Drop for Controller {
-    /// SIGKILL: nothing is said goodbye to.
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        self.0.wait().unwrap();
-    }
 }

@@ -117,22 +117,10 @@ pub(crate) fn inject(world: &mut World, fault: Fault) -> Result<(), String> {
     {
         return Err(format!("there is no machine `{name}`"));
     }
-    match &fault.effect {
-        Effect::World { change } => mend(world, change)?,
-        Effect::StaleList => {
-            let frozen = Some(arm::freeze(world));
-            world.faults.armed.push(Armed { fault, seen: 0, struck: 0, frozen });
-        }
-        Effect::Latency { .. }
-        | Effect::Status { .. }
-        | Effect::Html { .. }
-        | Effect::CutBody { .. }
-        | Effect::ResetBefore
-        | Effect::ResetAfter
-        | Effect::SoapFault { .. }
-        | Effect::JobFails { .. }
-        | Effect::JobStuck { .. }
-        | Effect::LateJobs { .. } => world.faults.armed.push(Armed { fault, seen: 0, struck: 0, frozen: None }),
+    if let Effect::World { change } = &fault.effect {
+        return mend(world, change);
     }
+    let frozen = matches!(fault.effect, Effect::StaleList).then(|| arm::freeze(world));
+    world.faults.armed.push(Armed { fault, seen: 0, struck: 0, frozen });
     Ok(())
 }

@@ -7,8 +7,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{Api, Client, ResourceExt, api::PostParams};
 
 use crate::{
-    api::{ApprovalStep, FailbackApproval, FailbackApprovalSpec, FailbackPlan, Reference},
+    api::{ApprovalStep, FailbackApproval, FailbackApprovalSpec, FailbackPlan, Reference, ReplicatedItem},
     cli::Failed,
+    core::{conditions, schedule::load},
     ports::SharedClock,
 };
 
@@ -33,36 +34,35 @@ impl Consent {
     }
 
     /// Looks at a plan: what to tell, if it asks for something new.
-    pub(super) fn look(&mut self, plan: &FailbackPlan, terminal: bool) -> Option<String> {
+    pub(super) async fn look(&mut self, plan: &FailbackPlan, terminal: bool) -> Option<String> {
         let status = plan.status.as_ref()?;
         let asks = status.issues.iter().find(|issue| issue.reason == "ApprovalRequired")?;
-        let asked = |step: &ApprovalStep| asks.message.starts_with(step.as_str());
-        let step = plan.spec.approvals.iter().map(|approval| approval.step).find(asked)?;
         let (name, hash) = (plan.name_any(), status.spec_hash.clone()?);
+        let step = self.asked(&plan.namespace()?, asks.items.first()?).await?;
         if !self.told.insert((name.clone(), hash.clone(), step)) {
             return None;
         }
-        let step = step.as_str();
-        let mut text = format!(
-            "Plan {name} asks for consent to {step}, for {} machine(s) so far. You would give it so:\n",
-            asks.count
-        );
-        text.push_str(&format!("  failback kubectl approve {name} --step {step}"));
+        let mut text =
+            format!("Plan {name} needs approval of {}, for {} machine(s) so far. ", step.as_str(), asks.count);
+        text.push_str(&format!("To approve:\n  failback kubectl approve {name} --step {}", step.as_str()));
         if self.gives {
             let pause = if terminal { READING } else { Duration::ZERO };
-            self.due = Some((tokio::time::Instant::now() + pause, self.approval(plan, &hash, asked)?));
+            self.due = Some((tokio::time::Instant::now() + pause, self.approval(plan, &hash, step)?));
             text.push_str("\nThe demo now does it for you (--approve false: it waits for yours).");
         }
         Some(text)
     }
 
-    fn approval(
-        &self,
-        plan: &FailbackPlan,
-        hash: &str,
-        asked: impl Fn(&ApprovalStep) -> bool,
-    ) -> Option<FailbackApproval> {
-        let step = plan.spec.approvals.iter().map(|approval| approval.step).find(asked)?;
+    /// The step for which a machine waits: the one that starts from where it is.
+    async fn asked(&self, namespace: &str, item: &str) -> Option<ApprovalStep> {
+        let items: Api<ReplicatedItem> = Api::namespaced(self.client.clone(), namespace);
+        let status = items.get(item).await.ok()?.status?;
+        let reached = load::phase_reached(&status);
+        let waits = conditions::find(&status.conditions, "Ready")?.reason == "ApprovalRequired";
+        ApprovalStep::ALL.into_iter().find(|step| waits && step.ends().0 == reached)
+    }
+
+    fn approval(&self, plan: &FailbackPlan, hash: &str, step: ApprovalStep) -> Option<FailbackApproval> {
         let spec = FailbackApprovalSpec {
             plan_ref: Reference { name: plan.name_any() },
             plan_uid: plan.uid()?,

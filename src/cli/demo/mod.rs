@@ -9,10 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Failed, controller::stop_signal};
+use super::{Failed, controller::stop_signal, kubectl::desired_phase};
 use crate::{
     api::DesiredPhase,
     ports::SharedClock,
@@ -44,10 +44,11 @@ pub(super) struct Flags {
     /// Directory with the manifests to apply; by default those of examples/three-tier.
     #[arg(long)]
     manifests: Option<PathBuf>,
-    /// How far the plans go, instead of what the manifests say.
-    #[arg(long, value_enum)]
-    desired_phase: Option<Phase>,
-    /// Give the consent that plans ask for, after showing how a person does; by default only for the demo's own plan.
+    /// How far the plans go, instead of what the manifests say: Assessed, Reprotected, FailedBack, Committed or
+    /// Protected.
+    #[arg(long, value_parser = desired_phase)]
+    desired_phase: Option<DesiredPhase>,
+    /// Give the approvals that plans ask for, after showing how a person does; by default only for the demo's own plan.
     #[arg(long)]
     approve: Option<bool>,
     /// Port of the embedded API server; by default any.
@@ -68,29 +69,6 @@ pub(super) struct Flags {
     /// Which logs are written to standard error, such as `info` or `failback=debug`.
     #[arg(long, env = "FAILBACK_LOG", default_value = "warn")]
     log: String,
-}
-
-/// [`DesiredPhase`] on the command line.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-#[value(rename_all = "PascalCase")]
-enum Phase {
-    Assessed,
-    Reprotected,
-    FailedBack,
-    Committed,
-    Protected,
-}
-
-impl From<Phase> for DesiredPhase {
-    fn from(phase: Phase) -> Self {
-        match phase {
-            Phase::Assessed => Self::Assessed,
-            Phase::Reprotected => Self::Reprotected,
-            Phase::FailedBack => Self::FailedBack,
-            Phase::Committed => Self::Committed,
-            Phase::Protected => Self::Protected,
-        }
-    }
 }
 
 fn speed(text: &str) -> Result<f64, String> {
@@ -188,7 +166,7 @@ fn manifests(flags: &Flags) -> Result<Vec<Value>, Failed> {
     for text in &texts {
         objects.extend(documents(text)?);
     }
-    if let Some(desired) = flags.desired_phase.map(DesiredPhase::from) {
+    if let Some(desired) = flags.desired_phase {
         for object in objects.iter_mut().filter(|object| object.get("kind") == Some(&json!("FailbackPlan"))) {
             if let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) {
                 spec.insert("desiredPhase".to_owned(), json!(desired));

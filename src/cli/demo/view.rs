@@ -44,7 +44,7 @@ pub(super) async fn until_ready(client: Client, clock: &SharedClock, mut consent
             given = consent.give() => given?,
             Some(Ok(plan)) = plans.next() => {
                 screen.order(&plan);
-                if let Some(text) = consent.look(&plan, screen.terminal) {
+                if let Some(text) = consent.look(&plan, screen.terminal).await {
                     screen.tell(&text);
                 }
                 let status = plan.status.clone().unwrap_or_default();

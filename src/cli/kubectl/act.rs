@@ -112,7 +112,7 @@ pub(super) async fn suspend(cluster: &Cluster, plan: &str, wanted: bool) -> Resu
     let text = match (wanted, changed) {
         (true, true) => format!("plan {plan} is suspended: nothing new starts; what runs in Azure ends by itself"),
         (true, false) => format!("plan {plan} was suspended already"),
-        (false, true) => format!("plan {plan} goes on"),
+        (false, true) => format!("plan {plan} is resumed"),
         (false, false) => format!("plan {plan} was not suspended"),
     };
     Ok(Done::new(cluster, if wanted { "suspend" } else { "resume" }, plan, changed, text))
@@ -139,7 +139,7 @@ pub(super) async fn retry(cluster: &Cluster, plan: &str) -> Result<Done, Stop> {
     if !found.is_empty() {
         let names = found.join(", ");
         let and = if stalled.is_empty() { "" } else { "; " };
-        text.push_str(&format!("{and}let go on as they were found, which no record explains ({STATUS_LOST}): {names}"));
+        text.push_str(&format!("{and}released from {STATUS_LOST}, continuing from their current state: {names}"));
     }
     let done = Done::new(cluster, "retry", plan, changed, text);
     Ok(done.with("retryToken", json!(token)).with("items", json!(stalled)).with("found", json!(found)))
@@ -228,14 +228,17 @@ pub(super) async fn abandon(cluster: &Cluster, flags: &AbandonFlags) -> Result<D
     let deleting = after.pointer("/metadata/deletionTimestamp").is_some_and(|at| !at.is_null());
     let is_plan = flags.item.is_none();
     let text = match (changed, deleting) {
-        (false, _) => format!("{noun} {name} was abandoned already"),
-        (true, true) if is_plan => format!("plan {name} is abandoned: it goes, and its machines stay where they are"),
-        (true, true) => format!("machine {name} is abandoned: it goes, and nobody follows what was called for it"),
+        (false, _) => format!("{noun} {name} was marked abandoned already"),
+        (true, true) if is_plan => {
+            format!("plan {name} is marked abandoned: it is deleted now, and its machines stay where they are")
+        }
+        (true, true) => {
+            format!("machine {name} is marked abandoned: it is deleted now, and nobody follows what was called for it")
+        }
         (true, false) => {
-            let (what, short) =
-                if is_plan { ("whatever its machines are at", "fbp") } else { ("whatever was called for it", "rpi") };
+            let (what, short) = if is_plan { ("its machines", "fbp") } else { ("the open call", "rpi") };
             format!(
-                "{noun} {name} may go {what}, once it is deleted: kubectl delete {short} {name} -n {}",
+                "{noun} {name} is marked abandoned: deleting it no longer waits for {what}. To delete it: kubectl delete {short} {name} -n {}",
                 cluster.namespace
             )
         }
@@ -247,9 +250,9 @@ pub(super) async fn abandon(cluster: &Cluster, flags: &AbandonFlags) -> Result<D
 /// Asks for the object's name.
 fn confirmed(noun: &str, name: &str) -> Result<bool, Stop> {
     let means = if noun == "plan" {
-        "An abandoned plan goes when it is deleted, although machines may be failed back and not committed: they stay where they are, and nobody finishes them."
+        "An abandoned plan can be deleted while machines are failed back but not committed: they stay where they are, and nothing finishes them."
     } else {
-        "An abandoned machine's object goes when it is deleted, although the fate of a call may be open: what was called goes on in Azure, and nobody follows it."
+        "An abandoned machine's object can be deleted while a call for it is open: what was called goes on in Azure, and nobody follows it."
     };
     let ask = format!("{means}\nType the name of the {noun} to abandon it: ");
     let mut stderr = std::io::stderr();
@@ -281,7 +284,7 @@ pub(super) async fn approve(cluster: &Cluster, flags: &ApproveFlags) -> Result<D
     let seen = status.observed_generation == plan.metadata.generation;
     let (Some(spec_hash), true, Some(plan_uid)) = (status.spec_hash, seen, plan.metadata.uid) else {
         return Err(Stop::failed(format!(
-            "plan {name} as it is now was not looked at by the controller yet, so that there is nothing to approve. Is the controller running?"
+            "the controller has not processed the current version of plan {name} yet; try again, or check that it runs."
         )));
     };
     let approver = match &flags.approver {
@@ -319,9 +322,11 @@ pub(super) async fn approve(cluster: &Cluster, flags: &ApproveFlags) -> Result<D
     let demanded = plan.spec.approvals.iter().any(|approval| approval.step == flags.step);
     let waiting = waiting_for(cluster, &made.spec).await;
     let note = match (demanded, waiting.is_empty()) {
-        (_, false) => format!("; it lets these go on, which no record explains: {}", waiting.join(", ")),
+        (_, false) => {
+            format!("; released from {STATUS_LOST}, continuing from their current state: {}", waiting.join(", "))
+        }
         (true, true) => String::new(),
-        (false, true) => "; the plan demands no approval of this step".to_owned(),
+        (false, true) => "; the plan does not ask for an approval of this step".to_owned(),
     };
     let text = format!(
         "{step} of plan {name} is approved by {} until {expires}: failbackapproval {made_name}{note}",

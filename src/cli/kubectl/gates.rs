@@ -33,11 +33,11 @@ pub(super) fn gates(input: &PlanInput<'_>, ahead: &Preview) -> Vec<Gate> {
     let mut gates = Vec::new();
     let mut gate = |told: String, waits_for: Option<String>| gates.push(Gate { told, waits_for });
     if spec.suspend {
-        let waits_for = any.then(|| "somebody who resumes it (spec.suspend)".to_owned());
+        let waits_for = any.then(|| format!("somebody to resume it (kubectl failback resume {})", input.name));
         gate("The plan is suspended: nothing new starts.".to_owned(), waits_for);
     }
     if spec.dry_run {
-        let waits_for = any.then(|| "somebody who ends the dry run (spec.dryRun)".to_owned());
+        let waits_for = any.then(|| "somebody to set spec.dryRun to false".to_owned());
         gate("The plan is a dry run: no call is made.".to_owned(), waits_for);
     }
     if let Some(window) = &spec.window {
@@ -48,11 +48,11 @@ pub(super) fn gates(input: &PlanInput<'_>, ahead: &Preview) -> Vec<Gate> {
     for demanded in &spec.approvals {
         let Some(verb) = wanted(demanded.step) else { continue };
         let (step, count, given) = (demanded.step.as_str(), demanded.count, given(input, demanded));
-        let others = if demanded.forbid_requester { " by others than who asked for the plan" } else { "" };
+        let others = if demanded.forbid_requester { ", the plan's requester not counted" } else { "" };
         let lacks = calls(verb) && i32::try_from(given).unwrap_or(i32::MAX) < count.max(1);
         gate(
             format!("{step} needs {count} approval(s){others}; {given} given."),
-            lacks.then(|| format!("approval of {step}")),
+            lacks.then(|| format!("approval of {step} (kubectl failback approve {} --step {step})", input.name)),
         );
     }
     gates
@@ -87,5 +87,5 @@ fn told(window: &Window) -> String {
         let at = |time: &Option<Time>| time.as_ref().map_or("any time".to_owned(), |time| format!("{:.0}", time.0));
         format!("from {} to {}", at(&window.start), at(&window.end))
     };
-    format!("FailBack and Commit start in the window alone: {}.", often.unwrap_or_else(once))
+    format!("FailBack and Commit start only inside the window: {}.", often.unwrap_or_else(once))
 }

@@ -29,7 +29,7 @@ use crate::{
 /// The name under which kubectl finds the plugin.
 pub(super) const PROGRAM: &str = "kubectl-failback";
 
-/// Sees, approves and steers failback plans.
+/// View, approve and control failback plans.
 #[derive(Debug, Parser)]
 #[command(name = PROGRAM, bin_name = "kubectl failback", version, about, after_help = EXIT_CODES)]
 pub(crate) struct Program {
@@ -47,7 +47,7 @@ pub(crate) struct Flags {
     command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done; 1 it could not be done; 2 wrong usage; 3 no such object; 4 not allowed; \
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 it could not be done; 2 wrong usage or invalid file; 3 no such object; 4 not allowed; \
                           5 the plan would be stopped (plan), or needs a person (status --watch).";
 
 /// How the cluster is reached: as kubectl does.
@@ -82,21 +82,21 @@ enum Output {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Show what a plan would do, and do none of it.
+    /// Show what a plan would do, without doing any of it.
     Plan(PlanFlags),
     /// Show where a plan and its machines stand.
     Status(StatusFlags),
     /// Approve a step of a plan.
     Approve(ApproveFlags),
-    /// Start nothing new; what runs in Azure ends by itself.
+    /// Suspend a plan: nothing new starts; what runs in Azure ends by itself.
     Suspend(Named),
-    /// Go on after a suspension.
+    /// Resume a suspended plan.
     Resume(Named),
-    /// Try again what failed and waits for a person.
+    /// Try again what has failed, and release machines from StatusLost.
     Retry(Named),
     /// Undo failbacks that are not committed.
     Cancel(CancelFlags),
-    /// Let a deleted plan go although its work is half done.
+    /// Allow a plan to be deleted while machines are failed back but not committed.
     Abandon(AbandonFlags),
 }
 
@@ -108,7 +108,7 @@ struct Named {
 
 #[derive(Debug, Args)]
 struct PlanFlags {
-    /// Name of a plan in the cluster, or in the file where that holds several.
+    /// Name of a plan in the cluster; or of one in the file, if that holds several.
     #[arg(required_unless_present = "file")]
     name: Option<String>,
     /// File with a plan, and with machines if they are not applied yet; `-` for the standard input.
@@ -123,7 +123,7 @@ struct PlanFlags {
 struct StatusFlags {
     /// Name of the plan; all plans of the namespace when left out.
     name: Option<String>,
-    /// Go on showing until the plan is ready, or needs a person.
+    /// Keep showing until the plan is ready, or needs a person.
     #[arg(short, long)]
     watch: bool,
 }
@@ -135,7 +135,7 @@ struct ApproveFlags {
     /// The step: Reprotect, FailBack, Commit or Protect.
     #[arg(long, value_parser = approval_step)]
     step: ApprovalStep,
-    /// For how long the approval holds, such as 4h or 90m.
+    /// How long the approval is valid, such as 4h or 90m.
     #[arg(long, default_value = "4h", value_parser = duration)]
     expires: SignedDuration,
     /// Who approves; by default the name under which you are signed in.
@@ -150,7 +150,7 @@ struct ApproveFlags {
 struct CancelFlags {
     /// Name of the plan.
     plan: String,
-    /// A machine; can be given several times. All of the plan's when left out.
+    /// A machine (name of its ReplicatedItem); can be given several times. All machines of the plan when left out.
     #[arg(long = "item")]
     items: Vec<String>,
     /// Why, for the record.
@@ -182,7 +182,7 @@ fn approval_step(text: &str) -> Result<ApprovalStep, String> {
     one_of(text, &[Reprotect, FailBack, Commit, Protect].map(|step| (step.as_str(), step)))
 }
 
-fn desired_phase(text: &str) -> Result<DesiredPhase, String> {
+pub(super) fn desired_phase(text: &str) -> Result<DesiredPhase, String> {
     one_of(text, &DesiredPhase::ALL.map(|phase| (phase.as_str(), phase)))
 }
 

@@ -37,9 +37,7 @@ pub(super) fn render(name: &str, preview: &Preview, gates: &[Gate], stops: &[(&s
     }
     lines.extend(of_estimate(&preview.estimate));
     // What other plans have in use is the controller's to know.
-    lines.push(
-        "Master targets that are full (MasterTargetFull) are not foretold here: the plan's status does.".to_owned(),
-    );
+    lines.push("Disks used by other plans are not counted here; see status.preview of the applied plan.".to_owned());
     lines.extend(
         stops.iter().map(|(reason, message)| format!("{} {reason}: {message}", style.paint(Tone::Bad, "STOPPED"))),
     );

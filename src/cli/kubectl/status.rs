@@ -94,7 +94,8 @@ impl View {
             let reached = reached.map_or_else(String::new, |wave| format!(", {} {}", wave.reached, wanted.as_str()));
             lines.push(String::new());
             lines.push(style.paint(Tone::Strong, &format!("Wave {name}: {} machine(s){reached}", machines.len())));
-            let heading = ["MACHINE", "PHASE", "RUNS IN", "PROGRESS", "LEFT", "REASON"].map(str::to_owned).to_vec();
+            let heading =
+                ["MACHINE", "PHASE", "RUNS IN", "PROGRESS", "TIME LEFT", "REASON"].map(str::to_owned).to_vec();
             let rows: Vec<Vec<String>> =
                 machines.iter().map(|(name, status)| row(name, status.as_ref(), style, now)).collect();
             let table: Vec<Vec<String>> = std::iter::once(heading).chain(rows).collect();
@@ -110,8 +111,9 @@ impl View {
         let ends = status.estimated_completion.filter(|at| at.0 > now);
         let ends = ends.map(|at| format!(", done in about {}", span(now.duration_until(at.0).as_secs())));
         let counts = format!(
-            "Plan {name}: {} of {desired} ({} moving, {} waiting, {} need a person){}",
-            status.summary.done,
+            "Plan {name}: {} of {} machines have reached {desired} ({} moving, {} waiting, {} need a person){}",
+            status.summary.reached,
+            status.summary.total,
             status.summary.moving,
             status.summary.waiting,
             status.summary.stalled,
@@ -119,7 +121,7 @@ impl View {
         );
         let mut lines = Vec::new();
         match conditions::find(&status.conditions, "Ready") {
-            None => lines.push(format!("Plan {name}: wants {desired}; the controller has not looked at it yet.")),
+            None => lines.push(format!("Plan {name}: wants {desired}; the controller has not processed it yet.")),
             Some(ready) => {
                 lines.push(style.paint(Tone::Strong, &counts));
                 let tone = match self.settled() {
@@ -129,7 +131,7 @@ impl View {
                 };
                 lines.push(format!("{}: {}", style.paint(tone, &ready.reason), ready.message));
                 if status.observed_generation != self.plan.metadata.generation {
-                    lines.push("The plan was changed; the controller has not looked at the change yet.".to_owned());
+                    lines.push("The plan was changed; the controller has not processed the change yet.".to_owned());
                 }
             }
         }
@@ -217,7 +219,7 @@ pub(super) fn list(plans: &[FailbackPlan], namespace: &str, now: Timestamp) -> S
     if plans.is_empty() {
         return format!("There is no plan in namespace \"{namespace}\".");
     }
-    let heading = ["PLAN", "DESIRED", "PHASE", "DONE", "LEFT", "REASON"].map(str::to_owned).to_vec();
+    let heading = ["PLAN", "DESIRED", "PHASE", "DONE", "TIME LEFT", "REASON"].map(str::to_owned).to_vec();
     let rows = plans.iter().map(|plan| {
         let status = plan.status.clone().unwrap_or_default();
         let ends = status.estimated_completion.as_ref().filter(|at| at.0 > now);

@@ -81,7 +81,7 @@ fn azure_vm_running(view: &View<'_>) -> Result<Verdict, Verdict> {
         AzureVm::Present { id, power, .. } => {
             Verdict::failed(format!("Azure VM {} is {power}.", vm_name(id)), "Start the VM in Azure.")
         }
-        AzureVm::Absent => Verdict::failed("The Azure VM does not exist.", "See AzureVmPresent."),
+        AzureVm::Absent => Verdict::failed("The Azure VM does not exist.", "Do what the check AzureVmPresent says."),
     })
 }
 
@@ -142,7 +142,7 @@ pub(super) const DISKS_UNCHANGED: Check = Check {
 };
 
 fn disks_unchanged(view: &View<'_>) -> Result<Verdict, Verdict> {
-    const SEE: &str = "See AzureVmPresent.";
+    const SEE: &str = "Do what the check AzureVmPresent says.";
     let replicated = &view.item()?.disks;
     let AzureVm::Present { id, disks: Some(disks), .. } = azure_vm(view)? else {
         return Err(Verdict::unknown("The disks of the Azure VM were not listed.", SEE));
@@ -200,7 +200,7 @@ fn azure_vm_stopped(view: &View<'_>) -> Verdict {
         }
         Ok(AzureVm::Absent) => Verdict::failed(
             "The Azure VM is not in its resource group: whether it is shut down cannot be seen.",
-            "Look whether it was moved to another group, and runs there. If it was deleted, commit in the portal.",
+            "Look in the portal whether it was moved to another resource group and runs there. If it was deleted, commit in the portal.",
         ),
         Err(why) => Verdict::unknown(why, "See the RecoveryVault's conditions."),
     }
@@ -220,7 +220,7 @@ pub(super) const NO_DELETE_LOCK: Check = Check {
         }
         Ok(locks) => Verdict::failed(
             format!("Locks keep Azure from deleting the VM: {}.", locks.join(", ")),
-            "Remove them before the commit.",
+            "Delete these locks in the portal (the resource group's page Locks) before the commit.",
         ),
         Err(why) => Verdict::unknown(why, "Reading locks needs Microsoft.Authorization/locks/read."),
     },

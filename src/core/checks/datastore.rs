@@ -1,9 +1,9 @@
 //! Checks on the location and the datastore that a machine comes home to.
 
-use super::{Check, OVERVIEW, REPROTECT, Verdict, View, judged, master_target::size};
+use super::{Check, OVERVIEW, REPROTECT, Verdict, View, judged};
 use crate::{
     api::DecidedLocation,
-    core::{action::Verb, observed::Generation, target},
+    core::{action::Verb, estimate, observed::Generation, target},
 };
 
 pub(super) const LOCATION_POSSIBLE: Check = Check {
@@ -122,6 +122,7 @@ fn has_space(view: &View<'_>) -> Result<Verdict, Verdict> {
     let disks = if alternate { bytes } else { 0 };
     let snapshot = if modernized { bytes / 10 } else { 0 };
     let needed = disks.saturating_add(snapshot);
+    let size = |bytes: u64| estimate::size(i64::try_from(bytes).unwrap_or(i64::MAX));
     let saw = format!("Datastore \"{}\" has {} free; {} are needed.", datastore.name, size(free), size(needed));
     Ok(if free >= needed {
         Verdict::passed(saw)

@@ -135,8 +135,3 @@ pub(super) const MASTER_TARGET_CONTROLLER: Check = Check {
     holds_when: "The disks of the master target's VM are on LSI Logic controllers, not on paravirtual ones, and its `disk.EnableUUID` is TRUE.",
     rule: |view| judged(view.target().map(|chosen| target::controller(chosen).into())),
 };
-
-/// Bytes for people.
-pub(super) fn size(bytes: u64) -> String {
-    format!("{} GiB", bytes >> 30)
-}

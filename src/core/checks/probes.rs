@@ -14,12 +14,12 @@ pub(super) const PROBES_PASSED: Check = Check {
     // A commit that was not verified: who does not want a probe takes it out of the item.
     waivable: false,
     early: false,
-    holds_when: "Every probe of spec.verification passes, by looks that are not older than two intervals.",
+    holds_when: "Every probe of spec.verification passes, by looks that are not older than two intervals. The time that a look waits for a place does not count.",
     rule,
 };
 
 fn rule(view: &View<'_>) -> Verdict {
-    const WAIT: &str = "Wait for the probes; see status.probes.";
+    const WAIT: &str = "Wait for the next looks; status.probes shows what each saw.";
     if view.spec.verification.as_ref().is_none_or(|asked| asked.probes.is_empty()) {
         return Verdict::Irrelevant;
     }
@@ -33,7 +33,7 @@ fn rule(view: &View<'_>) -> Verdict {
     }
     if let Some(stuck) = probes.iter().find(|probe| probe.is_inconclusive(view.now)) {
         let remedy = by_waiver!(
-            "A probe that cannot tell does not pass. Mend what it names: VMware Tools must run in the guest, a host in spec.verification be one that a probe may reach, a Job's image be there to pull."
+            "A probe that cannot tell does not pass. Fix what its message names: VMware Tools must run in the guest, a probe must be allowed to reach the host in spec.verification, a Job's image must be there to pull."
         );
         return Verdict::failed(format!("{} It cannot tell.", stuck.sentence()), remedy);
     }

@@ -52,7 +52,9 @@ impl<'a> View<'a> {
     pub(super) fn location(&self) -> Result<DecidedLocation, Verdict> {
         match &self.placement.location {
             Ok(location) => Ok(location.decided),
-            Err(Refusal::Unknown(_)) => Err(Verdict::unknown("The location is not decided.", "See LocationPossible.")),
+            Err(Refusal::Unknown(_)) => {
+                Err(Verdict::unknown("The location is not decided.", "Do what the check LocationPossible says."))
+            }
             Err(Refusal::Refused { .. }) => Err(Verdict::Irrelevant),
         }
     }
@@ -76,7 +78,7 @@ impl<'a> View<'a> {
         let name = match &self.placement.datastore {
             Ok(name) => name,
             Err(Refusal::Unknown(_)) => {
-                return Err(Verdict::unknown("No datastore is chosen.", "See DatastoreReachable."));
+                return Err(Verdict::unknown("No datastore is chosen.", "Do what the check DatastoreReachable says."));
             }
             Err(Refusal::Refused { .. }) => return Err(Verdict::Irrelevant),
         };

@@ -49,9 +49,10 @@ fn readiness(machine: &Machine<'_>, checks: &[CheckOutcome], next: &Next) -> Vec
         Next::Wait(on, _) => {
             let moving =
                 machine.status.claim.is_some() && !matches!(on, WaitingOn::Held { .. } | WaitingOn::Cancelled(_));
+            let message = on.message_of(machine.status.claim.as_ref().map(|claim| claim.plan.as_str()));
             match machine.facts.unread.as_ref().filter(|_| machine.status.claim.is_some() && on.is_for_vault()) {
-                Some(unread) => summary(false, moving, false, VAULT_UNREADABLE, &format!("{} {unread}", on.message())),
-                None => summary(false, moving, on.stalled(), on.reason(), &on.message()),
+                Some(unread) => summary(false, moving, false, VAULT_UNREADABLE, &format!("{message} {unread}")),
+                None => summary(false, moving, on.stalled(), on.reason(), &message),
             }
         }
     }

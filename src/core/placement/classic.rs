@@ -128,7 +128,10 @@ pub(in crate::core) fn disks_to_include(machine: &Machine<'_>) -> Result<Option<
         .map(|disk| disk.id.clone())
         .collect();
     if left.is_empty() {
-        return Err(Refusal::refused("spec.excludeDisks: no disk is left to come home.", "Leave some of them away."));
+        return Err(Refusal::refused(
+            "spec.excludeDisks: no disk is left to come home.",
+            "Take some of them out of spec.excludeDisks.",
+        ));
     }
     Ok(Some(left))
 }

@@ -63,7 +63,7 @@ fn declared(
                 "spec.datastore: the machine returns onto its original VM, which lies in {}, not in \"{wanted}\".",
                 home.join(", ")
             ),
-            "Leave spec.datastore away.",
+            "Remove spec.datastore.",
         ));
     }
     Ok(wanted.to_owned())

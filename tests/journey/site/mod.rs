@@ -9,7 +9,6 @@ mod world;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
     time::{Duration, Instant},
 };
 
@@ -33,7 +32,7 @@ use self::{
     timeline::{Timeline, of_run},
     world::{FAILING, Machine, WAVES, at_once, connections, disks, items, machines, plan, scale, scenario},
 };
-use crate::{examples::example, stage::Stage};
+use crate::{examples::example, process::Kubeconfig, stage::Stage};
 
 /// Simulated seconds in a second, on two cores that have nothing else to do: slow enough that the controller, in a
 /// test's build and beside both servers, is seldom what is waited for.
@@ -163,17 +162,15 @@ impl Run {
 
     /// `kubectl failback`, as a person runs it.
     async fn program(&self, arguments: &[&str]) -> String {
-        let port = self.stage.rehearsal.api_address.port();
-        let kubeconfig: PathBuf = std::env::temp_dir().join(format!("failback-site-{port}.kubeconfig"));
-        std::fs::write(&kubeconfig, self.stage.rehearsal.kubeconfig()).unwrap();
+        let rehearsal = &self.stage.rehearsal;
+        let kubeconfig = Kubeconfig::of(rehearsal.api_address.port(), &rehearsal.kubeconfig());
         let ran = Command::new(env!("CARGO_BIN_EXE_failback"))
             .args(["kubectl", "--kubeconfig"])
-            .arg(&kubeconfig)
+            .arg(kubeconfig.path())
             .args(arguments)
             .output()
             .await
             .unwrap();
-        std::fs::remove_file(kubeconfig).unwrap();
         let out = String::from_utf8(ran.stdout).unwrap();
         assert!(ran.status.success(), "{arguments:?}: {out}{}", String::from_utf8_lossy(&ran.stderr));
         out

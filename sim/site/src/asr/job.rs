@@ -216,20 +216,12 @@ impl World {
         let scenario = format!("/{}", order.work.scenario().0);
         let (method, path) = order.call.unwrap_or(("JOB", scenario.as_str()));
         let target = Target { method, path, soap: None, machine: machine.as_deref() };
-        match self.faults.strike(target, Effect::is_of_the_job).into_iter().next()? {
-            Effect::JobFails { code, message, task } => Some(JobFault { task, error: Some((code, message)) }),
-            Effect::JobStuck { task } => Some(JobFault { task, error: None }),
-            Effect::Latency { .. }
-            | Effect::Status { .. }
-            | Effect::Html { .. }
-            | Effect::CutBody { .. }
-            | Effect::ResetBefore
-            | Effect::ResetAfter
-            | Effect::SoapFault { .. }
-            | Effect::StaleList
-            | Effect::LateJobs { .. }
-            | Effect::World { .. } => None,
+        let effect = self.faults.strike(target, Effect::is_of_the_job).into_iter().next()?;
+        if let Effect::JobFails { code, message, task } = effect {
+            return Some(JobFault { task, error: Some((code, message)) });
         }
+        let Effect::JobStuck { task } = effect else { return None };
+        Some(JobFault { task, error: None })
     }
 
     fn begin_task(&mut self, id: &str, number: usize) {

@@ -48,7 +48,8 @@ pub(super) fn readiness(input: &PlanInput<'_>, standings: &[Standing<'_>]) -> Ve
     }
     let halfway = standings.iter().filter(|standing| is_half_way(standing));
     let closed = gates::closed_to_commit(input);
-    let abandon = format!("the annotation failback.dev/abandon: {}", input.uid);
+    let abandon =
+        format!("kubectl failback abandon {} (the annotation failback.dev/abandon: {})", input.name, input.uid);
     if let Some((reason, message)) = halfway.filter_map(hold).find(|(reason, _)| of_hook(reason)) {
         let also = and(&[&closed[..], &["approve the commit of the changed plan"]].concat());
         let message = format!(
@@ -68,9 +69,10 @@ pub(super) fn readiness(input: &PlanInput<'_>, standings: &[Standing<'_>]) -> Ve
         let message = format!("The plan is being deleted, and goes once these are committed: {blocking}.");
         return summary(false, true, false, "CommitApproved", &message);
     }
+    let run = format!("run kubectl failback approve {} --step Commit", input.name);
     let approve = gates::lacking_for_commit(input).map(|(given, wanted)| match wanted {
-        1 => "create a FailbackApproval of step Commit".to_owned(),
-        _ => format!("create a FailbackApproval of step Commit ({given} of {wanted} given)"),
+        1 => run,
+        _ => format!("{run} ({given} of {wanted} given)"),
     });
     let message = format!(
         "The plan is being deleted, and waits for {blocking}: each was failed back and is not committed. To commit, {}; or let it go as it is with {abandon}.",

@@ -18,11 +18,15 @@ pub(super) fn stops(input: &PlanInput<'_>, waves: &[Resolved<'_>]) -> Option<Str
         .collect();
     let first = failed.first()?;
     match (input.spec.on_item_failure, input.spec.failure_budget) {
-        (OnItemFailure::Stop, _) => Some(format!("{first} needs a person; nothing new starts in this plan.")),
+        (OnItemFailure::Stop, _) => Some(format!(
+            "{first} needs a person, so nothing new starts in this plan. See why: kubectl describe replicateditem {first}. Resolve that, or name it in spec.skip."
+        )),
         (OnItemFailure::Continue | OnItemFailure::Quarantine, Some(budget))
             if i32::try_from(failed.len()).unwrap_or(i32::MAX) > budget =>
         {
-            Some(format!("More machines need a person than spec.failureBudget {budget} allows; nothing new starts."))
+            Some(format!(
+                "More machines need a person than spec.failureBudget {budget} allows, {first} among them, so nothing new starts. Resolve them, or name them in spec.skip."
+            ))
         }
         (OnItemFailure::Continue | OnItemFailure::Quarantine, _) => None,
     }

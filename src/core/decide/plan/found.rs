@@ -13,7 +13,7 @@ use crate::{
     core::found::{STATUS_LOST, step_in_doubt},
 };
 
-/// What is noted of a machine: kept from when it was noticed first, with a person's word where there is one by now.
+/// What is noted of a machine: kept from when it was noticed first, with an approval where there is one by now.
 pub(super) fn found(input: &PlanInput<'_>, machine: &Standing<'_>) -> Option<Found> {
     let before = machine.ours.and_then(|ours| ours.found.clone());
     let mut found = if machine.unclear {
@@ -82,8 +82,12 @@ pub(super) fn sentence(
             "another failback, which stops the machine in Azure,",
         ),
     };
+    let undo = match found.step {
+        ApprovalStep::Commit => "; to undo its failback, in spec.cancel",
+        ApprovalStep::Reprotect | ApprovalStep::FailBack | ApprovalStep::Protect => "",
+    };
     format!(
-        "\"{item}\" was found {what}, noticed at {at:.0}: its status was lost, or somebody else did it.{azure} Nothing is repeated, and {then} waits for a person's word. See that both copies are as they should be; then kubectl failback approve {plan} --step {step}, or kubectl failback retry {plan}. Either is for all machines of the plan; name one in spec.skip to leave it as it is."
+        "\"{item}\" was found {what}, noticed at {at:.0}: its status was lost, or somebody else did it.{azure} Nothing is repeated, and {then} needs explicit approval. What to do: (1) See which copy runs, and which has the newer data. (2) To go on, run: kubectl failback approve {plan} --step {step}, or kubectl failback retry {plan}; either is for all machines of the plan. (3) To leave this one as it is, name it in spec.skip{undo}."
     )
 }
 

@@ -49,10 +49,16 @@ pub(super) fn ceiling(input: &PlanInput<'_>, reached: DesiredPhase) -> Ceiling {
         };
     }
     if input.spec.dry_run {
-        return Ceiling::new(nothing, "DryRun", "The plan is a dry run: it shows what it would do, and does nothing.");
+        let message = "The plan is a dry run: it shows what it would do, and does nothing until spec.dryRun is false.";
+        return Ceiling::new(nothing, "DryRun", message);
     }
     if input.spec.suspend {
-        return Ceiling::new(nothing, "Suspended", "The plan is suspended; nothing new starts.");
+        let resume = format!("kubectl failback resume {} (with GitOps: set spec.suspend to false)", input.name);
+        return Ceiling::new(
+            nothing,
+            "Suspended",
+            format!("The plan is suspended; nothing new starts. Run: {resume}."),
+        );
     }
     let free = Ceiling::new(desired, "", "");
     let consent = unapproved(input, reached)
@@ -122,14 +128,11 @@ pub(super) fn unapproved(input: &PlanInput<'_>, reached: DesiredPhase) -> Option
         let (below, at) = step.ends();
         let lacking = reached < at && input.spec.desired_phase >= at && !approved(input, &approval);
         lacking.then(|| {
-            let others = if approval.forbid_requester { ", by others than who asked for the plan" } else { "" };
+            let others = if approval.forbid_requester { ", the plan's requester not counted" } else { "" };
+            let (count, step, plan) = (approval.count, step.as_str(), input.name);
             let message = format!(
-                "{} needs {} approval(s){others}: create a FailbackApproval with planUid {}, specHash {} and step {}.",
-                step.as_str(),
-                approval.count,
-                input.uid,
-                input.spec_hash,
-                step.as_str()
+                "{step} needs {count} approval(s){others}. Somebody with the approver role runs: kubectl failback approve {plan} --step {step}. Or creates a FailbackApproval with planUid {}, specHash {} and step {step}.",
+                input.uid, input.spec_hash
             );
             (below, message)
         })

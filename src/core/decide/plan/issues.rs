@@ -75,11 +75,11 @@ pub(super) fn issues(
             rows.add(&ready.reason, standing.name, &ready.message);
         }
         if standing.claim.as_ref().is_some_and(|claim| claim.held_by == "Quarantined") {
-            rows.add(
-                "Quarantined",
-                standing.name,
-                "It failed, and is set aside. Change spec.retryToken to try it again.",
+            let message = format!(
+                "It failed, and is set aside. Fix the cause, then run: kubectl failback retry {} (with GitOps: set spec.retryToken to any new text).",
+                input.name
             );
+            rows.add("Quarantined", standing.name, &message);
         }
     }
     let mut rows: Vec<Issue> = rows

@@ -303,7 +303,7 @@ impl<'i, 'a> OfWave<'i, 'a> {
         if let Some(hold) = no_target(machine).or_else(|| self.wave.too_large(self.input, load.limits())) {
             return Some(hold);
         }
-        load.take_disks(&self.wave.disks(self.input, |other| other.name == machine.name)).err().map(full)
+        load.take_disks(&self.wave.disks(self.input, |other| other.name == machine.name)).err().map(|of| self.full(&of))
     }
 
     /// A wave begins only when the disks of all of its machines fit, and has them then.
@@ -333,7 +333,15 @@ impl<'i, 'a> OfWave<'i, 'a> {
             |machine: &Standing<'a>| !machine.status.is_some_and(|status| load::attached(status, machine.ours));
         self.wave
             .too_large(self.input, load.limits())
-            .or_else(|| load.take_disks(&self.wave.disks(self.input, missing)).err().map(full))
+            .or_else(|| load.take_disks(&self.wave.disks(self.input, missing)).err().map(|of| self.full(&of)))
+    }
+
+    fn full(&self, Full { of, limit, asked }: &Full) -> Hold {
+        let name = self.wave.target_name(of);
+        let message = format!(
+            "The master target \"{name}\" carries {limit} disks at a time; the {asked} that are needed now do not fit beside those that are attached there or reserved. It goes on by itself when machines that came home through it are committed."
+        );
+        (MASTER_TARGET_FULL, message)
     }
 
     fn written(&self, machine: &Standing<'_>, held: Ceiling, cancel: Option<String>) -> Claim {
@@ -374,12 +382,4 @@ fn no_target(machine: &Standing<'_>) -> Option<Hold> {
     let unknown = load::target(status).is_none() && !load::attached(status, machine.ours);
     unknown
         .then(|| (WAITING_FOR_OBSERVATION, "It is not known yet through which master target it comes home.".to_owned()))
-}
-
-fn full(full: Full) -> Hold {
-    let Full { of, limit, asked } = full;
-    let message = format!(
-        "The master target {of} carries {limit} disks at a time; the {asked} that are needed now do not fit beside those that are attached there or spoken for."
-    );
-    (MASTER_TARGET_FULL, message)
 }

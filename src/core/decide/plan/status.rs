@@ -217,7 +217,7 @@ impl Seen<'_, '_> {
             return summary(true, false, false, "PhaseReached", &message);
         }
         if let Some(failed) = self.hooks_failed.first() {
-            let remedy = waiting::remedy("HookFailed").unwrap_or_default();
+            let remedy = waiting::remedy("HookFailed").unwrap_or_default().replace("PLAN", input.name);
             let message = format!("{failed} Remedy: {remedy}{}", self.also_retried());
             return summary(false, false, counts.moving == 0, "HookFailed", &message);
         }
@@ -241,7 +241,7 @@ impl Seen<'_, '_> {
         match self.standings.iter().filter(found).count() {
             0 => String::new(),
             lost => format!(
-                " A new retryToken also lets {lost} machine(s) go on that no record explains ({STATUS_LOST}): look at them first, or name them in spec.skip."
+                " A retry also releases {lost} machine(s) from {STATUS_LOST}, which no record explains: look at them first, or name them in spec.skip."
             ),
         }
     }

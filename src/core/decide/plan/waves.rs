@@ -203,13 +203,20 @@ impl<'a> Resolved<'a> {
         needs
     }
 
+    /// What people call a master target: the name beside its id, as one of the wave's machines has it.
+    pub(super) fn target_name<'s>(&'s self, id: &'s str) -> &'s str {
+        let targets = self.machines.iter().filter_map(|machine| machine.status?.target.as_ref());
+        let name = targets.filter(|target| target.appliance_id == id).map(|target| target.appliance.as_str());
+        name.filter(|name| !name.is_empty()).next().unwrap_or(id)
+    }
+
     /// Why the wave never begins: a master target carries fewer disks than the wave has for it.
     pub(super) fn too_large(&self, input: &PlanInput<'_>, limits: &Limits) -> Option<Hold> {
         let all = self.disks(input, |_| true);
         let (target, disks) = all.iter().find(|(target, disks)| **disks > limits.disks(target))?;
-        let (limit, wave) = (limits.disks(target), &self.wave.name);
+        let (limit, wave, target) = (limits.disks(target), &self.wave.name, self.target_name(target));
         let message = format!(
-            "Wave \"{wave}\" has {disks} disks for the master target {target}, which carries {limit}: split the wave, or send some of its machines through another one with spec.masterTargetRef."
+            "Wave \"{wave}\" has {disks} disks for the master target \"{target}\", which carries {limit}: split the wave, or send some of its machines through another one with spec.masterTargetRef."
         );
         Some(("WaveTooLarge", message))
     }
