@@ -255,7 +255,7 @@ pub fn site_at(now: Timestamp) -> SiteFacts {
 pub fn facts(stage: Stage, now: Timestamp) -> ItemFacts {
     let about =
         VCenterAbout { instance_uuid: "vc-1".to_owned(), version: "8.0.3".to_owned(), full_name: String::new() };
-    let replication = Replication { agent_heartbeat: Some(now), ..replication(stage) };
+    let replication = Replication { agent_heartbeat: Some(now.max(at(-1))), ..replication(stage) };
     ItemFacts {
         replication: Fact::seen(replication, now),
         unread: None,
