@@ -62,9 +62,9 @@ pub trait SiteRecovery: Send + Sync {
     async fn items(&self) -> Result<Listing<Replication>, Failure>;
     /// One item, complete and uncached.
     async fn item(&self, id: &str) -> Result<Replication, Failure>;
-    /// The vault's jobs, newest first as the service gives them.
+    /// The vault's jobs, newest first, as the summary that a LIST gives: without errors and tasks.
     async fn jobs(&self) -> Result<Listing<Job>, Failure>;
-    /// One job by the last segment of its id.
+    /// One job, complete, by the last segment of its id.
     async fn job(&self, id: &str) -> Result<Job, Failure>;
     /// All fabrics with their complete details.
     async fn fabrics(&self) -> Result<Listing<Fabric>, Failure>;

@@ -14,8 +14,8 @@ use failback::{
         action::{Action, RecoveryPoint, ReprotectWith, Verb},
         failure::codes,
         observed::{
-            AzurePower, AzureVm, Direction, Generation, Job, JobState, Operation, OsFamily, PlannedFailoverStatus,
-            Replication, RunsIn, Scenario,
+            AzurePower, AzureVm, Details, Direction, Generation, Job, JobState, Operation, OsFamily,
+            PlannedFailoverStatus, Replication, RunsIn, Scenario,
         },
     },
     ports::{Clock, FailureClass, NoMeter, Remote, SiteRecovery},
@@ -289,6 +289,11 @@ async fn a_failed_job_tells_why() {
         (job.errors[0].code.as_str(), job.errors[0].message.as_str()),
         ("95226", "The agent cannot be reached.")
     );
+    let listed = home.vault.jobs().await.unwrap().entries;
+    let listed = listed.iter().find(|candidate| candidate.id == job.id).unwrap();
+    assert_eq!((&listed.state, &listed.details), (&JobState::Failed, &Details::Listed));
+    assert!(listed.errors.is_empty() && listed.current_task.is_none(), "a list does not tell: {listed:?}");
+    assert_eq!(job.details, Details::Read);
     assert!(home.item().await.allows(&Verb::Reprotect.operation(Generation::Modernized)));
 }
 

@@ -193,7 +193,8 @@ impl SiteRecovery for AzureVault {
             let many = listing.entries.len() >= MOST_JOBS;
             (many || (!page.is_empty() && page.iter().all(is_old))) && newest_first(&listing.entries)
         };
-        let mut listing = listing(&self.arm, self.below(["replicationJobs"]), enough, observe::job::observe).await?;
+        let read = |entry| observe::job::observe(entry, false);
+        let mut listing = listing(&self.arm, self.below(["replicationJobs"]), enough, read).await?;
         // Jobs that have not started yet are the newest.
         listing.entries.sort_by_key(|job| std::cmp::Reverse(job.started.unwrap_or(Timestamp::MAX)));
         Ok(listing)
@@ -204,7 +205,7 @@ impl SiteRecovery for AzureVault {
             return Err(invalid(format!("{id:?} is not the id of a job")));
         }
         let body = self.arm.read(&self.below(["replicationJobs", id])).await?;
-        observe::job::observe(body).map_err(|odd| unexpected(&odd.to_string()))
+        observe::job::observe(body, true).map_err(|odd| unexpected(&odd.to_string()))
     }
 
     /// A LIST shows no components (recorded), so that each VMware fabric is read again by itself. One that cannot be

@@ -13,7 +13,7 @@ use super::{
     action::Verb,
     facts::ItemFacts,
     failure::{Failure, FailureClass},
-    observed::{Fact, Generation, Job, JobState},
+    observed::{Details, Fact, Generation, Job, JobState},
     stage::Stage,
     waiting::WaitingOn,
 };
@@ -29,6 +29,8 @@ pub const SETTLE: SignedDuration = SignedDuration::from_mins(2);
 pub(super) const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(5);
 /// How long the effect of a job that succeeded may take to show on the item.
 const EFFECT: SignedDuration = SignedDuration::from_mins(15);
+/// How long the errors of a job that failed may be refused before it counts as failed without them.
+const EXPLANATION: SignedDuration = SignedDuration::from_mins(10);
 /// How long the fate of a call is looked for before a person is asked.
 const SEARCH: SignedDuration = SignedDuration::from_mins(30);
 /// The longest that a job may run before a person is asked. Azure ends its own jobs long before.
@@ -209,11 +211,10 @@ fn follow_job(
         };
     };
     match job.state {
-        JobState::Succeeded if verb.took_effect(stage) => {
-            ended(record, OperationOutcome::Succeeded, String::new(), now)
-        }
-        JobState::Succeeded => {
-            if job.ended.unwrap_or(record.intended_at.0) + EFFECT < now {
+        JobState::Succeeded | JobState::Other(_) if !job.in_flight() => {
+            if verb.took_effect(stage) {
+                ended(record, OperationOutcome::Succeeded, String::new(), now)
+            } else if job.ended.unwrap_or(record.intended_at.0) + EFFECT < now {
                 overdue(format!("Job {job_id} succeeded, and the item still does not show its effect."))
             } else {
                 Progress::Open(verb, WaitingOn::Settling(verb))
@@ -224,18 +225,33 @@ fn follow_job(
             if job.ended.is_some_and(|at| !seen_since(&facts.replication, at)) {
                 return Progress::Open(verb, WaitingOn::Settling(verb));
             }
+            if let Some(why) = unexplained(job, now) {
+                return Progress::Open(
+                    verb,
+                    WaitingOn::Observation(format!("why job {job_id} did not succeed: {why}")),
+                );
+            }
             let agent_missing = matches!(verb, Verb::Reprotect | Verb::Protect) && is_agent_missing(job);
             let record = OperationRecord { agent_missing, ..record.clone() };
             ended(&record, OperationOutcome::Failed, job_message(job), now)
         }
         JobState::Suspended => Progress::Open(verb, WaitingOn::JobSuspended { verb, job_id: job_id.to_owned() }),
-        JobState::NotStarted | JobState::InProgress | JobState::Other(_) => {
+        JobState::NotStarted | JobState::InProgress | JobState::Succeeded | JobState::Other(_) => {
             if record.intended_at.0 + JOB_DEADLINE < now {
                 return overdue(format!("Job {job_id} has been running for more than 48 hours."));
             }
             let task = job.current_task.clone().unwrap_or_else(|| job.state_description.clone());
             Progress::Open(verb, WaitingOn::Job { verb, job_id: job_id.to_owned(), task })
         }
+    }
+}
+
+/// What keeps the errors of a job from us that they may yet be read of: what comes next depends on them.
+fn unexplained(job: &Job, now: Timestamp) -> Option<&str> {
+    match &job.details {
+        Details::Listed => Some("its errors have not been read."),
+        Details::Refused { since, why } if now < *since + EXPLANATION => Some(why),
+        Details::Refused { .. } | Details::Read => None,
     }
 }
 
@@ -313,7 +329,14 @@ fn is_agent_missing(job: &Job) -> bool {
 /// A job's errors in the vendor's words.
 fn job_message(job: &Job) -> String {
     let Some(error) = job.errors.first() else {
-        return format!("Job {} ended as {:?} without naming an error.", job.id, job.state);
+        return match &job.details {
+            Details::Refused { why, .. } => {
+                format!("Job {} ended as {:?}, and its errors cannot be read: {why}", job.id, job.state)
+            }
+            Details::Listed | Details::Read => {
+                format!("Job {} ended as {:?} without naming an error.", job.id, job.state)
+            }
+        };
     };
     let mut message = format!("Job {}: {} (code {}).", job.id, error.message.trim_end_matches('.'), error.code);
     if !error.causes.is_empty() {

@@ -87,6 +87,13 @@ impl ProbeFact {
         self.queued_since.map_or(now, |since| since.min(now))
     }
 
+    /// While a look takes long: what the first one waits for. Later ones leave what was seen before them.
+    #[must_use]
+    pub fn waiting(&self, why: &str) -> Self {
+        let message = if self.at.is_none() { format!("Its first look waits: {why}") } else { self.message.clone() };
+        Self { message, ..self.clone() }
+    }
+
     /// After one more look.
     #[must_use]
     pub fn after(&self, probe: &Probe, seen: ProbeSeen, now: Timestamp) -> Self {

@@ -74,6 +74,13 @@ pub enum WaitingOn {
     AnotherOperation(String),
     /// The job ended and the item does not show its effect yet.
     Settling(Verb),
+    /// The failback was committed, and the machine in Azure is still there.
+    AzureVmRemains {
+        /// Its name.
+        vm: String,
+        /// When the commit ended.
+        since: Timestamp,
+    },
     /// The first synchronisation after a reprotect.
     Synchronisation {
         /// Percentage or state, for people.
@@ -156,7 +163,7 @@ pub const HELD_REASONS: [&str; 24] = [
 ];
 
 /// Every reason with its meaning and remedy; `docs/reasons.md` is generated from it.
-pub const REASONS: [ReasonRow; 43] = [
+pub const REASONS: [ReasonRow; 44] = [
     ("NotClaimed", "No plan has claimed the item; it is only observed.", "Name it in a FailbackPlan.", false),
     (
         "Suspended",
@@ -311,6 +318,12 @@ pub const REASONS: [ReasonRow; 43] = [
         false,
     ),
     ("WaitingForSettling", "The job ended; the item does not show its effect yet.", "None.", false),
+    (
+        "AzureVmRemains",
+        "The failback was committed half an hour ago, and the Azure VM still exists.",
+        "Remove the locks on the VM, its NICs and disks, or whatever else keeps it, and delete it in Azure. It goes on by itself once the VM is gone.",
+        true,
+    ),
     ("WaitingForSynchronisation", "Data is being synchronised.", "None.", false),
     (
         "WaitingForSoak",
@@ -381,6 +394,7 @@ impl WaitingOn {
             Self::JobSuspended { .. } => "JobSuspended",
             Self::AnotherOperation(_) => "WaitingForAnotherOperation",
             Self::Settling(_) => "WaitingForSettling",
+            Self::AzureVmRemains { .. } => "AzureVmRemains",
             Self::Synchronisation { .. } => "WaitingForSynchronisation",
             Self::Soak { .. } => "WaitingForSoak",
             Self::Retry { .. } => "WaitingForRetry",
@@ -409,6 +423,7 @@ impl WaitingOn {
                 | Self::Job { .. }
                 | Self::AnotherOperation(_)
                 | Self::Settling(_)
+                | Self::AzureVmRemains { .. }
                 | Self::Synchronisation { .. }
                 | Self::Outcome(_)
         )
@@ -444,6 +459,9 @@ impl WaitingOn {
             Self::JobSuspended { verb, job_id } => format!("{verb}: job {job_id} is suspended."),
             Self::AnotherOperation(what) => format!("{what}; nothing is started beside it."),
             Self::Settling(verb) => format!("The job of {verb} ended; the item does not show its effect yet."),
+            Self::AzureVmRemains { vm, since } => {
+                format!("The failback was committed at {since:.0}, and Azure VM {vm} still exists.")
+            }
             Self::Synchronisation { progress } => format!("Data is being synchronised: {progress}."),
             Self::Soak { until } => format!("Verified; the commit follows if it stays so until {until:.0}."),
             Self::Retry { verb, at, message } => format!("{verb} is tried again at {at:.0}: {message}"),

@@ -110,6 +110,8 @@ async fn orphaned(context: &Context, key: &Key, status: &ReplicatedItemStatus) -
 fn watch(context: &Context, key: &Key, item: &ReplicatedItem, decision: &ItemDecision) {
     let vault = Key { namespace: key.namespace.clone(), name: item.spec.vault_ref.name.clone() };
     if let Some(vault) = context.registry.vault(&vault) {
+        let open = decision.status.operation.as_ref().filter(|record| journal::is_open(record));
+        vault.follow(key, open.and_then(|record| record.job_id.as_deref()));
         let azure_vm = decision.status.identity.azure_vm_id.as_deref();
         vault.watch(key, &item.spec.machine, azure_vm, decision.in_motion());
     }

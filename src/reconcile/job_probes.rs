@@ -43,6 +43,8 @@ pub(super) struct JobLooks<'a> {
     pub(super) watch: &'a JobWatch,
     pub(super) clock: &'a dyn Clock,
     pub(super) leadership: &'a dyn Leadership,
+    /// Is told what a Job waits for, of which no container has run yet.
+    pub(super) waits: &'a (dyn Fn(&str) + Send + Sync),
 }
 
 impl JobLooks<'_> {
@@ -106,6 +108,9 @@ impl JobLooks<'_> {
                     Ok(Ok(pods)) => *last = jobs::why_waiting(&pods),
                     Ok(Err(error)) => *last = format!("Its pods cannot be listed: {error}."),
                     Err(_) => *last = "Its pods could not be listed in time.".to_owned(),
+                }
+                if let Err(last) = &ran {
+                    (self.waits)(last);
                 }
             }
             if end.is_some() || Instant::now() >= limit {

@@ -208,8 +208,12 @@ impl Looker {
         let interval = Duration::from_secs(u64::try_from(probe.interval_seconds).unwrap_or(5).max(5));
         loop {
             if self.leadership.is_valid_now() {
-                let saw = self.look(&key, &probe, &subject, &seen).await;
-                if note(&seen, &probe, saw, self.clock.now()) && self.wake.send(Wake::Item(key.clone())).is_err() {
+                let wake = || self.wake.send(Wake::Item(key.clone()));
+                // Who is gone does not listen after the look either.
+                let waits = |why: &str| drop(note(&seen, &probe, |fact| fact.waiting(why)).then(wake));
+                let saw = self.look(&key, &probe, &subject, &seen, &waits).await;
+                let now = self.clock.now();
+                if note(&seen, &probe, |fact| fact.after(&probe, saw, now)) && wake().is_err() {
                     return;
                 }
             }
@@ -223,6 +227,7 @@ impl Looker {
         probe: &Probe,
         subject: &watch::Receiver<Subject>,
         seen: &Mutex<Vec<ProbeFact>>,
+        waits: &(dyn Fn(&str) + Send + Sync),
     ) -> ProbeSeen {
         of_probe(seen, probe, |fact| fact.queued_since = Some(self.clock.now()));
         let room = self.room(key, probe).await;
@@ -231,7 +236,7 @@ impl Looker {
         match (room, &probe.job, &subject.about) {
             (Some(_room), Some(job), Some(about)) => {
                 let (clock, leadership) = (self.clock.as_ref(), self.leadership.as_ref());
-                JobLooks { watch: &self.jobs, clock, leadership }.look(key, about, probe, job).await
+                JobLooks { watch: &self.jobs, clock, leadership, waits }.look(key, about, probe, job).await
             }
             (Some(_room), _, _) => self.prober.look(probe, subject.guest_ip.as_deref()).await,
             (None, _, _) => ProbeSeen::Inconclusive("The controller is stopping.".to_owned()),
@@ -253,11 +258,13 @@ impl Looker {
 }
 
 /// Notes what was seen. True when it shows: the time of a look alone does not.
-fn note(seen: &Mutex<Vec<ProbeFact>>, probe: &Probe, saw: ProbeSeen, now: jiff::Timestamp) -> bool {
+fn note(seen: &Mutex<Vec<ProbeFact>>, probe: &Probe, change: impl FnOnce(&ProbeFact) -> ProbeFact) -> bool {
     let noted = of_probe(seen, probe, |fact| {
-        let stood = std::mem::replace(fact, fact.after(probe, saw, now));
+        let next = change(fact);
+        let stood = std::mem::replace(fact, next);
         let shows = |fact: &ProbeFact| (fact.result, fact.message.clone(), fact.successes);
-        shows(&stood) != shows(fact) || stood.is_stale(now)
+        // Whoever waited for a look that counts is told that there is one.
+        shows(&stood) != shows(fact) || fact.at.is_some_and(|at| stood.is_stale(at))
     });
     noted.unwrap_or_default()
 }
@@ -374,6 +381,20 @@ mod tests {
         drop(others);
         woken.recv().await.unwrap();
         assert!(!queued());
+    }
+
+    #[test]
+    fn a_first_look_that_takes_long_says_what_it_waits_for() {
+        let probe = subject("one", "FailedBack").probes.remove(0);
+        let seen = Mutex::new(vec![ProbeFact::before_first(&probe)]);
+        let message = || seen.lock().unwrap()[0].message.clone();
+        let waits = || note(&seen, &probe, |fact| fact.waiting("The image \"x\" cannot be pulled."));
+        assert!(waits() && !waits(), "told once");
+        assert_eq!(message(), "Its first look waits: The image \"x\" cannot be pulled.");
+        let good = ProbeSeen::Good("It answers.".to_owned());
+        assert!(note(&seen, &probe, |fact| fact.after(&probe, good, Timestamp::UNIX_EPOCH)));
+        assert!(!waits(), "later looks leave what was seen");
+        assert_eq!(message(), "It answers.");
     }
 
     #[tokio::test]

@@ -4,7 +4,7 @@ use failback::{
     api::{DesiredPhase, EstimateBasis, OperationOutcome, Progress, ReplicatedItemStatus},
     core::{
         action::Verb,
-        observed::{Fact, Job, JobState, ReplicatedDisk, ReplicationProgress, Scenario},
+        observed::{Details, Fact, Job, JobState, ReplicatedDisk, ReplicationProgress, Scenario},
         stage::Stage,
     },
 };
@@ -128,6 +128,7 @@ fn a_job_has_the_typical_time_and_says_so() {
             ended: None,
             current_task: Some("Shut down".to_owned()),
             errors: Vec::new(),
+            details: Details::Read,
         };
         facts.jobs = Fact::seen(vec![job], at(minute));
         decide_on(&before, &facts, at(minute)).status

@@ -3,8 +3,9 @@
 use std::{collections::BTreeSet, fmt::Write as _, sync::Arc};
 
 use failback::{
-    api::{CheckResult, LocationChoice, Probe, VerificationSpec},
+    api::{CheckResult, LocationChoice, OperationOutcome, Probe, VerificationSpec},
     core::{
+        action::Verb,
         checks::CHECKS,
         facts::GroupMember,
         observed::{
@@ -18,7 +19,7 @@ use failback::{
 
 use crate::{
     Case,
-    support::{AZURE_VM, at, change_fabric, change_home, change_item, change_site, change_targets},
+    support::{AZURE_VM, at, change_fabric, change_home, change_item, change_site, change_targets, record},
 };
 
 type Change = fn(&mut Case);
@@ -107,7 +108,10 @@ const ROWS: &[Row] = &[
     ("AzureVmPresent", M, FailedOver, AS_IT_IS, |c| c.facts.azure_vm = Fact::seen(AzureVm::Absent, at(0)), UNREAD_VM),
     ("AzureVmRunning", M, FailedOver, AS_IT_IS, |c| c.facts.azure_vm = azure(AzurePower::Deallocated, None), UNREAD_VM),
     ("AgentRegistered", M, FailedOver, AS_IT_IS,
-        |c| change_item(&mut c.facts, |item| item.agent_registered = Some(false)),
+        |c| change_item(&mut c.facts, |item| {
+            item.agent_registered = Some(false);
+            item.last_failover = Some(at(-5));
+        }),
         |c| change_item(&mut c.facts, |item| item.agent_registered = None)),
     ("AgentRegistered", C, FailedOver, AS_IT_IS,
         |c| change_item(&mut c.facts, |item| item.agent_heartbeat = Some(at(-700))),
@@ -332,4 +336,47 @@ fn a_failback_that_can_only_be_undone_did_not_succeed() {
     // While a call runs nothing is allowed, which says nothing.
     change_item(&mut case.facts, |item| item.allowed.clear());
     assert_eq!(case.outcome("FailbackSucceeded").unwrap().result, CheckResult::Passed);
+}
+
+/// The vault's word may be an old one: in a recording a reprotect succeeds after it.
+#[test]
+fn an_agent_that_is_denied_for_long_is_left_to_the_step() {
+    let denied = |minutes: i64, direction: Stage| {
+        let mut case = Case::at(direction);
+        change_item(&mut case.facts, |item| {
+            item.agent_registered = Some(false);
+            item.last_failover = Some(at(-minutes)).filter(|_| direction == FailedOver);
+            item.last_planned_failover = Some((PlannedFailoverStatus::Succeeded, Some(at(-minutes))));
+        });
+        case.outcome("AgentRegistered").unwrap().result
+    };
+    for stage in [FailedOver, Stage::HomeCommitted] {
+        assert_eq!((denied(19, stage), denied(20, stage)), (CheckResult::Failed, CheckResult::Passed), "{stage:?}");
+    }
+    let mut case = Case::at(FailedOver);
+    change_item(&mut case.facts, |item| (item.agent_registered, item.last_failover) = (Some(false), None));
+    assert_eq!(case.outcome("AgentRegistered").unwrap().result, CheckResult::Failed, "nobody knows since when");
+}
+
+/// The agent in Azure sends heartbeats until it is shut down, in the middle of the failback.
+#[test]
+fn a_heartbeat_during_the_failback_is_not_that_of_the_agent_at_home() {
+    let beat = |make: fn(Stage) -> Case, began: i64, at_minute: i64| {
+        let mut case = make(Stage::HomeCommitted);
+        // `record` ends three minutes after it began.
+        case.status.history = vec![record(Verb::FailBack, OperationOutcome::Succeeded, at(began))];
+        change_item(&mut case.facts, |item| {
+            item.agent_heartbeat = Some(at(at_minute));
+            if item.generation == Some(M) {
+                item.last_planned_failover = Some((PlannedFailoverStatus::Succeeded, Some(at(began))));
+            }
+        });
+        case.outcome("AgentRegistered").unwrap().result
+    };
+    for make in [Case::at, Case::classic] {
+        assert_eq!(beat(make, -10, -8), CheckResult::Failed, "shut down at minute -7");
+        assert_eq!(beat(make, -10, -6), CheckResult::Passed);
+    }
+    assert_eq!(beat(Case::at, -30, -28), CheckResult::Passed, "after 20 minutes the step tells");
+    assert_eq!(beat(Case::at, -30, -31), CheckResult::Failed, "none since the failback began");
 }

@@ -32,6 +32,7 @@ fn failing(stage: Stage) -> ItemFacts {
     change_item(&mut facts, |item| {
         item.health = Health::Critical;
         item.agent_registered = item.agent_registered.map(|_| false);
+        item.last_failover = Some(at(-5));
         item.agent_heartbeat = Some(at(-900));
     });
     change_home(&mut facts, |vm| vm.tools = Some(Tools::NotRunning));

@@ -12,8 +12,8 @@ use failback::{
         failure::FailureClass,
         journal::settled_at,
         observed::{
-            AzurePower, AzureVm, Fact, Health, HealthError, Job, JobState, OnPremisesVm, PlannedFailoverStatus,
-            Scenario,
+            AzurePower, AzureVm, Details, Fact, Health, HealthError, Job, JobState, OnPremisesVm,
+            PlannedFailoverStatus, Scenario,
         },
         stage::Stage,
         waiting::WaitingOn,
@@ -223,7 +223,10 @@ fn what_keeps_a_machine_from_its_next_step() {
         story.facts.on_premises = Fact::seen(OnPremisesVm::NotFound, at(0));
     });
     tell("the agent has not registered", Stage::FailedOver, DesiredPhase::Reprotected, &|story| {
-        change_item(&mut story.facts, |item| item.agent_registered = Some(false));
+        change_item(&mut story.facts, |item| {
+            item.agent_registered = Some(false);
+            item.last_failover = Some(at(-5));
+        });
     });
     tell("the datastore is out of the appliance's reach", Stage::FailedOver, DesiredPhase::Reprotected, &|story| {
         story.facts.home_datastores = vec!["vsan-1".to_owned()];
@@ -419,5 +422,98 @@ fn a_failback_that_began_when_the_call_could_no_longer_arrive_is_somebody_elses(
         story.pass("started again");
         let adopted = story.status.operation.clone().unwrap();
         assert_eq!((adopted.job_id.as_deref(), adopted.adopted, adopted.foreign), (Some("j1"), true, foreign));
+    }
+}
+
+/// The list of jobs has no errors. What comes next depends on them: they are waited for, and not without end.
+#[test]
+fn a_failed_job_is_judged_by_its_errors_and_not_by_their_absence_from_the_list() {
+    let begin = |details: Details| {
+        let mut story = story(Stage::FailedOver, to(DesiredPhase::Reprotected));
+        assert!(story.pass("ready"));
+        story.answered(Ok("j1"));
+        let failed = Job { details, ..job("j1", Verb::Reprotect, JobState::Failed, story.now()) };
+        list_job(&mut story.facts, failed);
+        story.later(5, Stage::FailedOver).pass("its job failed");
+        story
+    };
+    let outcome = |story: &Story| story.status.operation.as_ref().unwrap().outcome;
+
+    let mut story = begin(Details::Listed);
+    assert_eq!(outcome(&story), OperationOutcome::Submitted);
+    assert_eq!(
+        reason(&story),
+        ("WaitingForObservation", "Not observed yet: why job j1 did not succeed: its errors have not been read.")
+    );
+    let Fact::Seen { value: jobs, .. } = &mut story.facts.jobs else { panic!("no jobs") };
+    jobs[0].details = Details::Read;
+    jobs[0].errors.push(HealthError { code: "95226".to_owned(), ..HealthError::default() });
+    story.pass("its errors were read");
+    assert!(story.status.operation.as_ref().unwrap().agent_missing, "the agent is waited for");
+
+    let mut story = begin(Details::Refused { since: at(4), why: "403 Forbidden.".to_owned() });
+    assert_eq!(outcome(&story), OperationOutcome::Submitted, "refused for a minute");
+    story.later(9, Stage::FailedOver).pass("refused for ten");
+    assert_eq!(outcome(&story), OperationOutcome::Failed);
+    let message = &story.status.operation.unwrap().message;
+    assert_eq!(message, "Job j1 ended as Failed, and its errors cannot be read: 403 Forbidden.");
+}
+
+/// `CompletedWithInformation` is read as a success; whatever other words there are, an end is one.
+#[test]
+fn a_job_that_ended_in_an_unknown_word_is_judged_by_its_effect() {
+    let end = |arrives: Stage| {
+        let mut story = story(Stage::ReadyToFailBack, to(DesiredPhase::FailedBack));
+        assert!(story.pass("ready"));
+        story.answered(Ok("j1"));
+        let job = job("j1", Verb::FailBack, JobState::Other("CompletedInANewWay".to_owned()), story.now());
+        list_job(&mut story.facts, Job { ended: Some(at(3)), ..job });
+        story.later(10, arrives).pass("it ended");
+        story
+    };
+    assert_eq!(end(Stage::FailedBack).status.operation.unwrap().outcome, OperationOutcome::Succeeded);
+    let mut story = end(Stage::ReadyToFailBack);
+    assert_eq!(reason(&story).0, "WaitingForSettling");
+    story.later(10, Stage::ReadyToFailBack).pass("and has no effect");
+    assert_eq!(reason(&story).0, "OperationOutcomeUnknown");
+
+    let mut past = self::story(Stage::ReadyToFailBack, to(DesiredPhase::FailedBack));
+    let update = Scenario::Other("UpdateMobilityService".to_owned());
+    let job = job_of("u1", update, JobState::Other("CompletedInANewWay".to_owned()), at(-300));
+    list_job(&mut past.facts, Job { ended: Some(at(-290)), ..job });
+    assert!(past.pass("an old job of another kind"), "is not waited for");
+}
+
+#[test]
+fn an_azure_vm_that_outlives_its_commit_is_told_and_its_end_goes_on_by_itself() {
+    let lingers = |story: &mut Story| {
+        let vm = AzureVm::Present { id: AZURE_VM.to_owned(), power: AzurePower::Deallocated, disks: None };
+        story.facts.azure_vm = Fact::seen(vm, story.now());
+    };
+    let committed = |by_us: bool| {
+        let mut story = story(Stage::HomeCommitted, to(DesiredPhase::Protected));
+        if by_us {
+            story.status.operation = Some(record(Verb::Commit, OperationOutcome::Succeeded, at(-3)));
+        } else {
+            let job = job("p1", Verb::Commit, JobState::Succeeded, at(-3));
+            story.facts.jobs = Fact::seen(vec![job], at(0));
+        }
+        story
+    };
+    for by_us in [true, false] {
+        let mut story = committed(by_us);
+        lingers(&mut story);
+        story.pass("committed just now");
+        assert_eq!(reason(&story).0, "WaitingForSettling");
+        story.later(31, Stage::HomeCommitted);
+        lingers(&mut story);
+        story.pass("half an hour later");
+        let (reason, message) = reason(&story);
+        assert_eq!(reason, "AzureVmRemains");
+        assert!(message.contains("Azure VM web-01 still exists") && message.contains("Remove the locks"), "{message}");
+        let stalled = conditions::find(&story.status.conditions, "Stalled").unwrap();
+        assert_eq!(stalled.status, "True");
+        story.later(5, Stage::HomeCommitted);
+        assert!(story.pass("it is gone"), "protected again");
     }
 }

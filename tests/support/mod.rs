@@ -18,9 +18,9 @@ use failback::{
         facts::{ItemFacts, SiteFacts, TargetFacts},
         journal,
         observed::{
-            ActiveLocation, AzureDisk, AzurePower, AzureVm, Component, CurrentScenario, Datastore, Direction, Fabric,
-            Fact, Generation, Health, Host, Job, JobState, KnownVCenter, Mount, OnPremisesVm, Operation, OsFamily,
-            PlannedFailoverStatus, Power, ProcessServer, ReplicatedDisk, Replication, ReplicationProgress,
+            ActiveLocation, AzureDisk, AzurePower, AzureVm, Component, CurrentScenario, Datastore, Details, Direction,
+            Fabric, Fact, Generation, Health, Host, Job, JobState, KnownVCenter, Mount, OnPremisesVm, Operation,
+            OsFamily, PlannedFailoverStatus, Power, ProcessServer, ReplicatedDisk, Replication, ReplicationProgress,
             ReprotectTarget, Scenario, Tools, VCenterAbout, VirtualDisk, VirtualMachine,
         },
         stage::Stage,
@@ -255,8 +255,9 @@ pub fn site_at(now: Timestamp) -> SiteFacts {
 pub fn facts(stage: Stage, now: Timestamp) -> ItemFacts {
     let about =
         VCenterAbout { instance_uuid: "vc-1".to_owned(), version: "8.0.3".to_owned(), full_name: String::new() };
+    let replication = Replication { agent_heartbeat: Some(now.max(at(-1))), ..replication(stage) };
     ItemFacts {
-        replication: Fact::seen(replication(stage), now),
+        replication: Fact::seen(replication, now),
         unread: None,
         described_by: None,
         jobs: Fact::seen(Vec::new(), now),
@@ -341,6 +342,7 @@ pub fn job_of(id: &str, scenario: Scenario, state: JobState, started: Timestamp)
         started: Some(started),
         current_task: None,
         errors: Vec::new(),
+        details: Details::Read,
     }
 }
 

@@ -11,11 +11,11 @@ use crate::{
             lenient::{Many, Part, Text},
         },
     },
-    core::observed::{HealthError, Job as Observed, JobState, Scenario},
+    core::observed::{Details, HealthError, Job as Observed, JobState, Scenario},
 };
 
-/// Reads a job.
-pub(crate) fn observe(value: Value) -> Result<Observed, Odd> {
+/// Reads a job: as an entry of a list, or all of it.
+pub(crate) fn observe(value: Value, complete: bool) -> Result<Observed, Odd> {
     let job: Job = decode(value)?;
     let id = job.id.get().and_then(last_segment).or_else(|| job.name.get().and_then(last_segment));
     let id = id.ok_or_else(|| Odd::new(None, "no id"))?;
@@ -34,15 +34,18 @@ pub(crate) fn observe(value: Value) -> Result<Observed, Odd> {
         ended: properties.end_time.0,
         current_task: current_task(&properties.tasks),
         errors,
+        details: if complete { Details::Read } else { Details::Listed },
     })
 }
 
-/// Both spellings occur: `Cancelled` of jobs, `Canceled` of operations.
+/// Both spellings occur: `Cancelled` of jobs, `Canceled` of operations. `CompletedWithInformation` is the state of a job
+/// (recorded); the other two are known as descriptions of one. Whatever is short of a failure is no reason to wait: a
+/// step counts as done only when the item shows its effect.
 fn state(word: &str) -> JobState {
     match word {
         "NotStarted" => JobState::NotStarted,
         "InProgress" => JobState::InProgress,
-        "Succeeded" => JobState::Succeeded,
+        "Succeeded" | "CompletedWithInformation" | "PartiallySucceeded" | "Skipped" => JobState::Succeeded,
         "Failed" => JobState::Failed,
         "Cancelled" | "Canceled" => JobState::Cancelled,
         "Suspended" => JobState::Suspended,
@@ -114,21 +117,24 @@ mod tests {
             let details = json!({"code": code, "message": format!("m{code}")});
             json!({"serviceErrorDetails": details, "errorLevel": "Error"})
         };
-        let job = observe(json!({
-            "id": "/Subscriptions/s/replicationJobs/j1",
-            "properties": {
-                "scenarioName": "SwitchReplicationGroupProtection", "state": "InProgress",
-                "startTime": "2023-08-26T04:42:59Z", "endTime": "9999-12-31T23:59:59.9999999",
-                "errors": [service("95226"), 7, null],
-                "tasks": [
-                    {"friendlyName": "Checks", "state": "Succeeded", "errors": [service("95226"), {
-                        "serviceErrorDetails": {"code": 539, "message": "outer"},
-                        "providerErrorDetails": {"errorCode": 78093, "errorMessage": "inner"}}]},
-                    {"friendlyName": "Group", "state": "InProgress", "groupTaskCustomDetails": {"childTasks": [
-                        {"name": "ChildTask", "state": "InProgress", "errors": [service("8061")]}]}},
-                ]
-            }
-        }))
+        let job = observe(
+            json!({
+                "id": "/Subscriptions/s/replicationJobs/j1",
+                "properties": {
+                    "scenarioName": "SwitchReplicationGroupProtection", "state": "InProgress",
+                    "startTime": "2023-08-26T04:42:59Z", "endTime": "9999-12-31T23:59:59.9999999",
+                    "errors": [service("95226"), 7, null],
+                    "tasks": [
+                        {"friendlyName": "Checks", "state": "Succeeded", "errors": [service("95226"), {
+                            "serviceErrorDetails": {"code": 539, "message": "outer"},
+                            "providerErrorDetails": {"errorCode": 78093, "errorMessage": "inner"}}]},
+                        {"friendlyName": "Group", "state": "InProgress", "groupTaskCustomDetails": {"childTasks": [
+                            {"name": "ChildTask", "state": "InProgress", "errors": [service("8061")]}]}},
+                    ]
+                }
+            }),
+            true,
+        )
         .unwrap();
         assert_eq!(job.id, "j1");
         assert_eq!(job.scenario, Scenario::Reprotect);
@@ -141,11 +147,36 @@ mod tests {
 
     #[test]
     fn an_unknown_state_is_not_an_end() {
-        let state = |word: &str| observe(json!({"name": "j", "properties": {"state": word}})).unwrap();
+        let state = |word: &str| observe(json!({"name": "j", "properties": {"state": word}}), false).unwrap();
         assert!(state("Cancelling").in_flight());
         assert!(state("").in_flight());
         assert!(!state("Canceled").in_flight());
-        assert_eq!(observe(json!({"properties": {}})).unwrap_err().to_string(), "an entry without id: no id");
-        assert_eq!(observe(json!({"name": "j"})).unwrap_err().to_string(), "j: no properties");
+        assert_eq!(observe(json!({"properties": {}}), false).unwrap_err().to_string(), "an entry without id: no id");
+        assert_eq!(observe(json!({"name": "j"}), false).unwrap_err().to_string(), "j: no properties");
+    }
+
+    /// A genuine list has `UpdateMobilityService` in this state, and `tasks` and `errors` empty of every job.
+    #[test]
+    fn a_job_that_ended_with_remarks_has_ended() {
+        let job = |state: &str, end: &str| {
+            let properties = json!({"scenarioName": "UpdateMobilityService", "state": state, "endTime": end, "tasks": [], "errors": []});
+            observe(json!({"name": "j", "properties": properties}), false).unwrap()
+        };
+        let (end, none) = ("2021-04-06T07:43:38Z", "0001-01-01T00:00:00");
+        for word in ["CompletedWithInformation", "PartiallySucceeded", "Skipped"] {
+            let job = job(word, end);
+            assert_eq!((&job.state, job.occupies(), &job.details), (&JobState::Succeeded, false, &Details::Listed));
+        }
+        assert!(!job("CompletedInANewWay", end).in_flight(), "an end time is an end");
+        assert!(job("CompletedInANewWay", none).in_flight());
+    }
+
+    #[test]
+    fn the_ends_of_initial_replications_are_not_foreign_operations() {
+        for word in ["IrCompletion", "PrimaryIrCompletion", "SecondaryIrCompletion"] {
+            let properties = json!({"scenarioName": word, "state": "InProgress"});
+            let job = observe(json!({"name": "j", "properties": properties}), false).unwrap();
+            assert!(job.in_flight() && !job.occupies(), "{word}");
+        }
     }
 }

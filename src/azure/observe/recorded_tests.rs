@@ -67,7 +67,7 @@ fn every_recorded_or_documented_item_is_read() {
 fn every_recorded_or_documented_job_is_read() {
     let Some(jobs) = all("replicationJobs") else { return };
     for (file, value) in &jobs {
-        let read = job::observe(value.clone()).unwrap_or_else(|odd| panic!("{file}: {odd}"));
+        let read = job::observe(value.clone(), false).unwrap_or_else(|odd| panic!("{file}: {odd}"));
         assert!(!read.id.is_empty() && read.started.is_some(), "{file}");
         assert_ne!(read.scenario, Scenario::Other(String::new()), "{file}");
     }
@@ -176,7 +176,7 @@ fn read_as_everything(value: &Value) {
             item.runs_in();
         }
     }
-    if let Ok(job) = job::observe(value.clone()) {
+    if let Ok(job) = job::observe(value.clone(), true) {
         job.in_flight();
     }
     fabric::is_vmware(value);

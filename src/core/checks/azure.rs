@@ -1,17 +1,25 @@
 //! Checks on the failed-over machine in Azure.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{Check, FAILBACK, PRACTICE, REPROTECT, Verdict, View, judged};
-use crate::core::{
-    action::Verb,
-    observed::{AzureDisk, AzurePower, AzureVm, Direction, Generation},
-    stage::Stage,
-    waiting::by_waiver,
+use crate::{
+    api::OperationOutcome,
+    core::{
+        action::Verb,
+        observed::{AzureDisk, AzurePower, AzureVm, Direction, Generation, Replication},
+        stage::Stage,
+        waiting::by_waiver,
+    },
 };
 
 /// How long an agent may take to register after its machine booted (vendor documents: up to 15 minutes).
 const REGISTRATION: SignedDuration = SignedDuration::from_mins(15);
+
+/// So long after a machine moved the step itself tells whether its agent is there: one that fails for want of it is
+/// tried again. What the vault says of it need not be the latest: in a recording a reprotect succeeds that was called 21
+/// minutes after a failover of which the last word was that the agent had not registered.
+const OVERDUE: SignedDuration = SignedDuration::from_mins(20);
 
 pub(super) const AZURE_VM_PRESENT: Check = Check {
     name: "AzureVmPresent",
@@ -92,42 +100,71 @@ pub(super) const AGENT_REGISTERED: Check = Check {
     gates: &[Verb::Reprotect, Verb::Protect],
     waivable: true,
     early: false,
-    holds_when: "The mobility agent has registered since the machine booted, which takes up to 15 minutes; a reprotect before that fails saying that the agent is not installed.",
+    holds_when: "The mobility agent has registered since the machine booted, which takes up to 15 minutes; a reprotect before that fails saying that the agent is not installed. Where the vault has denied it for 20 minutes, the reprotect itself tells, and is tried again.",
     rule: |view| judged(agent_registered(view)),
 };
 
-/// `isAgentRegistrationSuccessfulAfterFailover` tells it in the modernized direction to Azure. Elsewhere the provider
-/// reports the agent's last heartbeat, which must be later than the failover that booted the machine.
+/// `isAgentRegistrationSuccessfulAfterFailover` tells it in the modernized generation. Elsewhere the provider reports the
+/// agent's last heartbeat, which must be later than the failover that booted the machine.
 fn agent_registered(view: &View<'_>) -> Result<Verdict, Verdict> {
     const WAIT: &str = "Wait: it registers by itself. If it does not within 15 minutes, look at the agent's connection to the replication service.";
     let item = view.item()?;
+    let (began, ended) = (moved(item), failed_back(view));
+    let booted = began.max(ended);
+    let overdue = |since: Option<Timestamp>| since.is_some_and(|since| since + OVERDUE <= view.now);
     match item.agent_registered {
         Some(true) => return Ok(Verdict::passed("The mobility agent has registered since the last failover.")),
+        Some(false) if overdue(booted) => {
+            return Ok(Verdict::passed(
+                "The vault has denied for 20 minutes that the mobility agent has registered: the step itself tells.",
+            ));
+        }
         Some(false) => {
             return Ok(Verdict::failed("The mobility agent has not registered since the last failover.", WAIT));
         }
-        None => {}
-    }
-    let booted = match (item.direction, item.generation) {
-        (Some(Direction::ToVMware), _) => item.last_planned_failover.as_ref().and_then(|(_, started)| *started),
-        (Some(Direction::ToAzure), Some(Generation::Classic)) => item.last_failover,
-        (Some(Direction::ToAzure) | None, _) => {
+        None if item.direction.is_none() || forward(item) && item.generation != Some(Generation::Classic) => {
             return Ok(Verdict::unknown("The vault does not say whether the mobility agent has registered.", WAIT));
         }
+        None => {}
+    }
+    let Some(beat) = item.agent_heartbeat else {
+        return Ok(Verdict::unknown("The vault reports no heartbeat of the mobility agent.", WAIT));
     };
-    Ok(match (item.agent_heartbeat, booted) {
-        (Some(beat), Some(booted)) if beat > booted => {
-            Verdict::passed("The mobility agent has sent a heartbeat since the last failover.")
-        }
-        (Some(beat), None) if beat.duration_until(view.now) < REGISTRATION => {
-            Verdict::passed("The mobility agent's last heartbeat is less than 15 minutes old.")
-        }
-        (Some(beat), _) => Verdict::failed(
+    let is_recent = beat.duration_until(view.now) < REGISTRATION;
+    let beats_since = |booted: Option<Timestamp>| booted.map_or(is_recent, |booted| beat > booted);
+    Ok(if beats_since(booted) && booted.is_some() {
+        Verdict::passed("The mobility agent has sent a heartbeat since the last failover.")
+    } else if beats_since(booted) {
+        Verdict::passed("The mobility agent's last heartbeat is less than 15 minutes old.")
+    } else if overdue(ended) && beats_since(began) {
+        Verdict::passed(format!(
+            "The mobility agent's last heartbeat was at {beat:.0}, during the failback: the step itself tells."
+        ))
+    } else {
+        Verdict::failed(
             format!("The mobility agent's last heartbeat was at {beat:.0}, before the machine booted here."),
             WAIT,
-        ),
-        (None, _) => Verdict::unknown("The vault reports no heartbeat of the mobility agent.", WAIT),
+        )
     })
+}
+
+fn forward(item: &Replication) -> bool {
+    item.direction == Some(Direction::ToAzure)
+}
+
+/// When the last failover began, or was over, as the vault tells.
+fn moved(item: &Replication) -> Option<Timestamp> {
+    if forward(item) { item.last_failover } else { item.last_planned_failover.as_ref().and_then(|(_, began)| *began) }
+}
+
+/// When the failback that brought the machine home was over, as the journal tells: the agent in Azure goes on sending
+/// heartbeats while it is shut down.
+fn failed_back(view: &View<'_>) -> Option<Timestamp> {
+    let at_home = matches!(view.stage, Stage::FailedBack | Stage::HomeCommitted);
+    let mut records = view.status.operation.iter().chain(&view.status.history);
+    let last =
+        records.find(|record| record.verb == Verb::FailBack.as_str() && record.outcome == OperationOutcome::Succeeded);
+    last.filter(|_| at_home)?.ended_at.as_ref().map(|time| time.0)
 }
 
 pub(super) const DISKS_UNCHANGED: Check = Check {

@@ -82,6 +82,7 @@ impl ItemDecision {
                 | WaitingOn::JobSuspended { .. }
                 | WaitingOn::AnotherOperation(_)
                 | WaitingOn::Settling(_)
+                | WaitingOn::AzureVmRemains { .. }
                 | WaitingOn::Synchronisation { .. }
                 | WaitingOn::Soak { .. }
                 | WaitingOn::Retry { .. }

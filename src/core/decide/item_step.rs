@@ -21,7 +21,7 @@ use crate::{
         found::{self, STATUS_LOST},
         guard::{Guarded, Precondition},
         journal,
-        observed::{AzurePower, AzureVm, Generation, Operation, Replication},
+        observed::{AzurePower, AzureVm, Generation, Job, JobState, Operation, Replication, Scenario},
         stage::{Stage, verb_of_job},
         waiting::{HELD_REASONS, WaitingOn},
     },
@@ -31,6 +31,8 @@ use crate::{
 const FRESH: SignedDuration = SignedDuration::from_mins(10);
 /// How long the machine in Azure may take to run again after its failback was undone.
 const RESTART: SignedDuration = SignedDuration::from_mins(15);
+/// How long Azure may take to delete the machine that was committed, before a person is asked.
+const DELETED: SignedDuration = SignedDuration::from_mins(30);
 
 /// What follows when no operation is open.
 pub(super) enum Idle {
@@ -64,7 +66,7 @@ pub(super) fn idle(input: &ItemInput<'_>, item: Option<&Replication>, stage: Sta
         return wait(on);
     }
     let Some(claim) = &input.status.claim else { return wait(WaitingOn::Plan) };
-    if let Some(on) = commit_unsettled(facts, stage) {
+    if let Some(on) = commit_unsettled(input, stage) {
         return Idle::Next(Next::Wait(on, SOON));
     }
     if let Some(on) = cancel_unsettled(input, stage) {
@@ -247,13 +249,19 @@ fn unexplained(input: &ItemInput<'_>, stage: Stage, claim: &Claim, verb: Verb) -
 }
 
 /// A machine is committed, and may be protected again, only after its copy in Azure is seen gone.
-fn commit_unsettled(facts: &ItemFacts, stage: Stage) -> Option<WaitingOn> {
+fn commit_unsettled(input: &ItemInput<'_>, stage: Stage) -> Option<WaitingOn> {
     if stage != Stage::HomeCommitted {
         return None;
     }
-    match facts.azure_vm.known() {
+    match input.facts.azure_vm.known() {
         Ok(AzureVm::Absent) => None,
-        Ok(AzureVm::Present { .. }) => Some(WaitingOn::Settling(Verb::Commit)),
+        Ok(AzureVm::Present { id, .. }) => match committed_at(input.status, input.facts) {
+            Some(since) if since + DELETED < input.now => {
+                let vm = id.rsplit('/').next().unwrap_or(id).to_owned();
+                Some(WaitingOn::AzureVmRemains { vm, since })
+            }
+            Some(_) | None => Some(WaitingOn::Settling(Verb::Commit)),
+        },
         Err(why) => Some(WaitingOn::Observation(why.to_owned())),
     }
 }
@@ -289,6 +297,18 @@ fn incomplete(input: &ItemInput<'_>) -> String {
     };
     let why = input.status.operation.as_ref().filter(failed).map(|record| format!(" {}", record.message));
     format!("The failback did not complete, and was not reverted.{}", why.unwrap_or_default())
+}
+
+/// When the last commit ended: by the journal, or by the vault's jobs where somebody else made it.
+fn committed_at(status: &ReplicatedItemStatus, facts: &ItemFacts) -> Option<Timestamp> {
+    let by_us = |record: &&OperationRecord| {
+        record.verb == Verb::Commit.as_str() && record.outcome == OperationOutcome::Succeeded
+    };
+    let by_job = |job: &&Job| job.scenario == Scenario::Commit && job.state == JobState::Succeeded;
+    let records = status.operation.iter().chain(&status.history).filter(by_us);
+    let recorded = records.filter_map(|record| record.ended_at.as_ref()).map(|time| time.0).max();
+    let listed = facts.jobs.value().into_iter().flatten().filter(by_job).filter_map(|job| job.ended).max();
+    recorded.max(listed)
 }
 
 /// Until when verification must hold, if that is not over.

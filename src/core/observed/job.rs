@@ -11,7 +11,7 @@ pub enum JobState {
     NotStarted,
     /// Runs.
     InProgress,
-    /// Ended well.
+    /// Ended well, with remarks or without; or there was nothing to do.
     Succeeded,
     /// Ended badly.
     Failed,
@@ -19,7 +19,7 @@ pub enum JobState {
     Cancelled,
     /// Waits for a person (`Resume`).
     Suspended,
-    /// Any other word (`Cancelling`, `Other`): not an end.
+    /// Any other word (`Cancelling`, `Other`): an end only where the job has an end time.
     Other(String),
 }
 
@@ -36,7 +36,8 @@ pub enum Scenario {
     Commit,
     /// `CancelFailover`.
     Cancel,
-    /// `IrCompletion`: initial replication, which goes on after the reprotect job ended.
+    /// `IrCompletion`: initial replication, which goes on after the reprotect job ended; and what site recovery begins
+    /// beside it, `PrimaryIrCompletion` and `SecondaryIrCompletion` (recorded).
     InitialReplication,
     /// Any other scenario.
     Other(String),
@@ -50,10 +51,26 @@ impl From<&str> for Scenario {
             "UnplannedFailover" | "Failover" => Self::UnplannedFailover,
             "CommitFailover" | "Commit" => Self::Commit,
             "CancelFailover" => Self::Cancel,
-            "IrCompletion" => Self::InitialReplication,
+            word if word.ends_with("IrCompletion") => Self::InitialReplication,
             other => Self::Other(other.to_owned()),
         }
     }
+}
+
+/// How much of a job was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Details {
+    /// What a list shows, which leaves out errors and tasks even of jobs that failed (recorded).
+    Listed,
+    /// All of it; or there is no more to be read.
+    Read,
+    /// It was to be read by itself, and cannot be.
+    Refused {
+        /// Since when.
+        since: Timestamp,
+        /// Why.
+        why: String,
+    },
 }
 
 /// A site recovery job.
@@ -75,19 +92,40 @@ pub struct Job {
     pub started: Option<Timestamp>,
     /// When it ended.
     pub ended: Option<Timestamp>,
-    /// The task at hand, for people.
+    /// The task at hand, for people. A list has none.
     pub current_task: Option<String>,
-    /// What went wrong.
+    /// What went wrong. A list has none.
     pub errors: Vec<HealthError>,
+    /// How much of it was read.
+    pub details: Details,
 }
 
 impl Job {
     /// Whether it may still change something.
     pub const fn in_flight(&self) -> bool {
         match self.state {
-            JobState::NotStarted | JobState::InProgress | JobState::Suspended | JobState::Other(_) => true,
+            JobState::NotStarted | JobState::InProgress | JobState::Suspended => true,
+            JobState::Other(_) => self.ended.is_none(),
             JobState::Succeeded | JobState::Failed | JobState::Cancelled => false,
         }
+    }
+
+    /// Whether it ended in a way that only its errors explain.
+    pub const fn is_to_be_explained(&self) -> bool {
+        matches!(self.state, JobState::Failed | JobState::Cancelled)
+    }
+
+    /// As the list shows it, with what was read of it by itself. An end is final, and what shows it is the later of
+    /// both; the errors of a job that ran say nothing of why it failed.
+    #[must_use]
+    pub fn with_details(self, read: &Self) -> Self {
+        let (current_task, errors, details) = (read.current_task.clone(), read.errors.clone(), Details::Read);
+        if !read.in_flight() {
+            let (state, ended) = (read.state.clone(), read.ended);
+            let state_description = read.state_description.clone();
+            return Self { state, state_description, ended, current_task, errors, details, ..self };
+        }
+        if self.in_flight() { Self { current_task, errors, details, ..self } } else { self }
     }
 
     /// Whether it keeps the item busy. Site recovery itself begins the end of an initial replication, beside which its

@@ -14,7 +14,7 @@ pub use self::{
         Component, ConfigurationServer, Fabric, KnownVCenter, Policy, ProcessServer, ReprotectTarget, RetentionVolume,
         RunAsAccount, Vault,
     },
-    job::{Job, JobState, Scenario},
+    job::{Details, Job, JobState, Scenario},
     machines::{
         AzureDisk, AzurePower, AzureVm, Datastore, Host, Mount, OnPremisesVm, Power, Tools, VCenterAbout, VirtualDisk,
         VirtualMachine,

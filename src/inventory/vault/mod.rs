@@ -1,6 +1,7 @@
 //! The inventory of one vault: its item list at an interval, its jobs and the machines in motion more often.
 
 mod due;
+mod jobs;
 mod reading;
 mod state;
 #[cfg(test)]
@@ -204,7 +205,9 @@ impl VaultInventory {
 
     /// The object is gone.
     pub fn unwatch(&self, key: &Key) {
-        self.state().watchers.remove(key);
+        let mut state = self.state();
+        state.watchers.remove(key);
+        state.follows.remove(key);
     }
 
     /// Reads again now: something was just called.

@@ -19,7 +19,7 @@ use crate::{
 /// How often fabrics are read.
 const FABRICS: SignedDuration = SignedDuration::from_mins(5);
 /// How many reads run side by side.
-const READS: usize = 4;
+pub(super) const READS: usize = 4;
 /// After so many it is looked whether something else is due.
 const AT_A_TIME: usize = 100;
 
@@ -107,17 +107,7 @@ impl VaultInventory {
     async fn read_watched(&self) -> Result<(), Failure> {
         let (full, jobs_wanted) = self.full_due();
         if jobs_wanted {
-            // As old as its first page.
-            let at = self.clock.now();
-            // A job that is overlooked counts as none, so that no list is better than one with gaps.
-            let jobs = match self.port.jobs().await {
-                Ok(listing) => {
-                    listing.whole("Jobs of the vault").map_or_else(Fact::unknown, |jobs| Fact::seen(jobs, at))
-                }
-                Err(failure) if failure.class == FailureClass::Invalid => Fact::unknown(failure.message),
-                Err(failure) => return Err(failure),
-            };
-            self.state().jobs = jobs;
+            self.read_jobs().await?;
         }
         for some in full.chunks(AT_A_TIME) {
             // The first reading of a large vault takes long, and heartbeats must not look old by then.
@@ -264,6 +254,6 @@ fn timeless(fabrics: &Fact<Vec<Fabric>>) -> Result<Vec<Fabric>, &str> {
 }
 
 /// Failures that every other read of the vault would meet too.
-const fn concerns_all(class: FailureClass) -> bool {
+pub(super) const fn concerns_all(class: FailureClass) -> bool {
     matches!(class, FailureClass::Unauthenticated | FailureClass::Throttled { .. })
 }

@@ -7,6 +7,7 @@ use std::{
 
 use jiff::Timestamp;
 
+use super::jobs::Followed;
 use crate::{
     core::observed::{
         AzureVm, Direction, Fabric, Fact, Generation, Job, Policy, RecoveryPointSeen, Replication, Vault,
@@ -89,7 +90,12 @@ pub(super) struct State {
     pub(super) unreadable: Vec<String>,
     /// What could not be understood of fabrics and policies.
     pub(super) unreadable_around: Vec<String>,
+    /// The list, with what was read of the followed ones.
     pub(super) jobs: Fact<Vec<Job>>,
+    /// Which job an object's open call began: its id in lower case.
+    pub(super) follows: HashMap<Key, String>,
+    /// Those jobs as they were read by themselves.
+    pub(super) followed: HashMap<String, Followed>,
     pub(super) fabrics: Fact<Vec<Fabric>>,
     pub(super) policies: Fact<Vec<Policy>>,
     /// When fabrics and policies were read.
@@ -115,6 +121,8 @@ impl State {
             unreadable: Vec::new(),
             unreadable_around: Vec::new(),
             jobs: Fact::unknown("The vault's jobs were not read yet."),
+            follows: HashMap::new(),
+            followed: HashMap::new(),
             fabrics: Fact::unknown("The vault's fabrics were not read yet."),
             policies: Fact::unknown("The vault's policies were not read yet."),
             fabrics_at: None,

@@ -114,7 +114,16 @@ fn custom_details(world: &World, job: &Job) -> Value {
     value
 }
 
-fn render(world: &World, job: &Job) -> Value {
+/// How much of a job is shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum View {
+    /// An entry of a list, which names neither errors nor tasks, even of a job that failed (recorded).
+    Listed,
+    /// All of it.
+    Full,
+}
+
+fn render(world: &World, job: &Job, view: View) -> Value {
     let allowed = match job.state {
         JobState::Suspended => json!(["Resume"]),
         JobState::Failed => json!(["Restart"]),
@@ -129,25 +138,26 @@ fn render(world: &World, job: &Job) -> Value {
         _ => "Cloud",
     };
     let errors: Vec<Value> = job.errors.iter().map(|known| error(job, known)).collect();
+    let full = view == View::Full;
     json!({
         "id": format!("{}/replicationJobs/{}", world.vault_id(&job.vault), job.id),
         "name": job.id,
         "type": "Microsoft.RecoveryServices/vaults/replicationJobs",
         "properties": {
-            "activityId": job.activity,
+            "activityId": full.then_some(&job.activity),
             "scenarioName": job.work.scenario().0,
             "friendlyName": job.work.scenario().1,
-            "state": job.state.name(),
+            "state": job.state_word(),
             "stateDescription": job.description,
-            "tasks": tasks(world, job),
-            "errors": errors,
+            "tasks": if full { tasks(world, job) } else { Vec::new() },
+            "errors": if full { errors } else { Vec::new() },
             "startTime": azure_time(job.started),
             "endTime": time(job.ended),
             "allowedActions": allowed,
             "targetObjectId": job.target_id,
             "targetObjectName": job.target_name,
             "targetInstanceType": instance,
-            "customDetails": custom_details(world, job),
+            "customDetails": if full { custom_details(world, job) } else { Value::Null },
         },
     })
 }
@@ -169,11 +179,11 @@ pub(crate) fn answer(context: &mut Context<'_>, lower: &[&str]) -> Result<Answer
                 .filter(|job| job.vault == context.vault && matches_filter(job, &filter))
                 .filter(|job| job.started <= newest)
                 .collect();
-            Ok(context.page(&jobs, |job| render(world, job)))
+            Ok(context.page(&jobs, |job| render(world, job, View::Listed)))
         }
         ("GET", [id]) => {
             let job = find(context, id)?;
-            Ok(Answer::json(200, &render(context.world, job)))
+            Ok(Answer::json(200, &render(context.world, job, View::Full)))
         }
         ("POST", ["export"]) => Ok(pass(context, "export")),
         ("POST", [id, verb @ ("cancel" | "restart" | "resume")]) => {
@@ -201,7 +211,7 @@ fn matches_filter(job: &Job, filter: &str) -> bool {
         };
         let value = value.trim_matches('\'');
         match (field.to_ascii_lowercase().as_str(), operator.to_ascii_lowercase().as_str()) {
-            ("jobstatus" | "state", "eq") => job.state.name().eq_ignore_ascii_case(value),
+            ("jobstatus" | "state", "eq") => job.state_word().eq_ignore_ascii_case(value),
             ("jobname" | "scenarioname", "eq") => job.work.scenario().0.eq_ignore_ascii_case(value),
             ("starttime", "ge" | "gt") => value.parse::<jiff::Timestamp>().is_ok_and(|since| job.started >= since),
             ("endtime", "le" | "lt") => value.parse::<jiff::Timestamp>().is_ok_and(|until| job.started <= until),
@@ -323,7 +333,7 @@ fn chore_result(world: &World, job: &Job, chore: &Chore) -> Option<Value> {
         Chore::PutPlan(plan) => super::plans::render_named(world, &job.vault, &plan.name),
         Chore::PutPolicy(policy) => Some(super::policies::render(world, policy)),
         Chore::PutMapping(mapping) => Some(super::policies::render_mapping(world, mapping)),
-        Chore::Pass { .. } => Some(render(world, job)),
+        Chore::Pass { .. } => Some(render(world, job, View::Full)),
         Chore::DeletePolicy { .. } | Chore::DeleteMapping { .. } | Chore::DeletePlan { .. } => None,
     }
 }

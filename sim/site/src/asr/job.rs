@@ -8,6 +8,9 @@ use crate::clock::after;
 use crate::fault::{Effect, Target};
 use crate::world::{Event, MOST_JOBS, World};
 
+/// State and description of a job that succeeded, with warnings.
+const REMARKED: &str = "CompletedWithInformation";
+
 /// State of a job or task, as the service words it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum JobState {
@@ -112,6 +115,16 @@ pub(crate) struct Job {
     pub(crate) stuck_at: Option<usize>,
     /// ARM id of the resource that the operation is about, for its result URL.
     pub(crate) resource: String,
+}
+
+impl Job {
+    /// Its state on the wire: one that succeeded and has something to remark says so (recorded).
+    pub(crate) fn state_word(&self) -> &'static str {
+        match self.state {
+            JobState::Succeeded if !self.errors.is_empty() => REMARKED,
+            state => state.name(),
+        }
+    }
 }
 
 /// What a job is started with.
@@ -333,7 +346,7 @@ impl World {
         job.ended = Some(now);
         job.description = match state {
             JobState::Succeeded if job.errors.is_empty() => "Completed",
-            JobState::Succeeded => "CompletedWithInformation",
+            JobState::Succeeded => REMARKED,
             JobState::Cancelled => "Cancelled",
             JobState::Failed | JobState::NotStarted | JobState::InProgress | JobState::Suspended | JobState::Other => {
                 "Failed"
