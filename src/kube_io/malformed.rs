@@ -204,7 +204,7 @@ impl Teller {
 }
 
 fn conditions_of(object: &DynamicObject) -> Vec<Value> {
-    object.data["status"]["conditions"].as_array().cloned().unwrap_or_default()
+    object.data.pointer("/status/conditions").and_then(Value::as_array).cloned().unwrap_or_default()
 }
 
 fn is_told(object: &DynamicObject) -> bool {
