@@ -88,6 +88,13 @@ impl Malformed {
     }
 }
 
+impl Drop for Malformed {
+    fn drop(&mut self) {
+        // Who still tries to write has nothing to tell any more: another process may lead.
+        self.teller.wanted().clear();
+    }
+}
+
 fn message(resource: &ApiResource, name: &Name, meta: &ObjectMeta, error: &str) -> String {
     let mut message = format!(
         "The object cannot be read: {error}. Remedy: apply it again as the CustomResourceDefinition of this version says."
@@ -197,7 +204,7 @@ impl Teller {
 }
 
 fn conditions_of(object: &DynamicObject) -> Vec<Value> {
-    object.data["status"]["conditions"].as_array().cloned().unwrap_or_default()
+    object.data.pointer("/status/conditions").and_then(Value::as_array).cloned().unwrap_or_default()
 }
 
 fn is_told(object: &DynamicObject) -> bool {

@@ -65,12 +65,15 @@ pub(super) async fn secret_value(
     field: &str,
 ) -> Result<Secret, NoSecret> {
     let read = in_time(context.api::<KubeSecret>(namespace).get_opt(name)).await;
-    let secret = read.map_err(|error| match &error {
-        kube::Error::Api(status) if status.code == 403 => NoSecret::Missing(format!(
+    let secret = read.map_err(|error| {
+        let kube::Error::Api(status) = &error else { return NoSecret::Unread(Box::new(error)) };
+        if status.code != 403 {
+            return NoSecret::Unread(Box::new(error));
+        }
+        NoSecret::Missing(format!(
             "{field}: the controller must not read Secret \"{name}\": {}. Name this namespace in the chart's secretNamespaces, which gives it the Role for that.",
             status.message.trim_end_matches('.')
-        )),
-        _ => NoSecret::Unread(Box::new(error)),
+        ))
     })?;
     let missing = |what: String| NoSecret::Missing(format!("{field}: {what}"));
     let secret = secret.ok_or_else(|| missing(format!("there is no Secret \"{name}\" in this namespace.")))?;

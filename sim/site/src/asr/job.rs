@@ -120,10 +120,8 @@ pub(crate) struct Job {
 impl Job {
     /// Its state on the wire: one that succeeded and has something to remark says so (recorded).
     pub(crate) fn state_word(&self) -> &'static str {
-        match self.state {
-            JobState::Succeeded if !self.errors.is_empty() => REMARKED,
-            state => state.name(),
-        }
+        let remarked = self.state == JobState::Succeeded && !self.errors.is_empty();
+        if remarked { REMARKED } else { self.state.name() }
     }
 }
 

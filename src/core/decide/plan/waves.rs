@@ -205,9 +205,9 @@ impl<'a> Resolved<'a> {
 
     /// What people call a master target: the name beside its id, as one of the wave's machines has it.
     pub(super) fn target_name<'s>(&'s self, id: &'s str) -> &'s str {
-        let targets = self.machines.iter().filter_map(|machine| machine.status?.target.as_ref());
-        let name = targets.filter(|target| target.appliance_id == id).map(|target| target.appliance.as_str());
-        name.filter(|name| !name.is_empty()).next().unwrap_or(id)
+        let mut targets = self.machines.iter().filter_map(|machine| machine.status?.target.as_ref());
+        let named = targets.find(|target| target.appliance_id == id && !target.appliance.is_empty());
+        named.map_or(id, |target| target.appliance.as_str())
     }
 
     /// Why the wave never begins: a master target carries fewer disks than the wave has for it.
