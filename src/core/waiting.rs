@@ -117,7 +117,7 @@ pub type ReasonRow = (&'static str, &'static str, &'static str, bool);
 pub const VAULT_UNREADABLE: &str = "VaultUnreadable";
 
 /// Reasons for which a plan holds an item back.
-pub const HELD_REASONS: [&str; 24] = [
+pub const HELD_REASONS: [&str; 25] = [
     "Suspended",
     "ApprovalRequired",
     STATUS_LOST,
@@ -141,6 +141,7 @@ pub const HELD_REASONS: [&str; 24] = [
     "HookRunning",
     "HookFailed",
     "WaitingForChecks",
+    "WaitingForInput",
     "WaitingForObservation",
 ];
 
@@ -176,7 +177,7 @@ pub const REASONS: [ReasonRow; 42] = [
     (
         "PlanDeleted",
         "The plan is being deleted, so nothing new starts.",
-        "The plan's condition Ready names what a commit lacks; or abandon the plan.",
+        "The plan's condition Ready names what a commit lacks; or undo the failback with spec.cancel, or abandon the plan.",
         false,
     ),
     ("DryRun", "The plan is a dry run.", "Set spec.dryRun to false.", false),
@@ -211,7 +212,7 @@ pub const REASONS: [ReasonRow; 42] = [
     (
         "Cancelled",
         "The plan asks for the failback to be undone, or not to be made.",
-        "Take the machine out of spec.cancel; or, where probes had failed, change spec.retryToken.",
+        "Take the machine out of spec.cancel; where its failback was undone, change spec.retryToken as well. Waves that depend on its wave wait for it: name one that stays in Azure in spec.skip.",
         false,
     ),
     ("StepEnding", "The step before has not ended yet.", "None.", false),
@@ -259,7 +260,7 @@ pub const REASONS: [ReasonRow; 42] = [
     ),
     (
         "WaitingForInput",
-        "A value that the next call needs is neither declared nor known.",
+        "A value that the next call needs is neither declared nor known. The machine holds no place of its plan meanwhile.",
         "Set the field that the message names.",
         false,
     ),

@@ -64,6 +64,7 @@ async fn the_calls_made_are_the_calls_previewed() {
         found: &Default::default(),
         load: None,
         measured: &Default::default(),
+        cancelled: &[],
         now: rehearsal.clock.now(),
     };
     let ahead = preview::preview(&input);

@@ -70,7 +70,12 @@ impl ItemDecision {
                 WaitingOn::Held { reason, .. } => {
                     matches!(
                         *reason,
-                        "NotVerified" | "WaitingForSoak" | "StepEnding" | "HookRunning" | "WaitingForChecks"
+                        "NotVerified"
+                            | "WaitingForSoak"
+                            | "StepEnding"
+                            | "HookRunning"
+                            | "WaitingForChecks"
+                            | "WaitingForInput"
                     )
                 }
                 WaitingOn::Observation(_)
