@@ -133,7 +133,8 @@ pub struct FailbackPlanSpec {
     #[schemars(length(max = 16))]
     pub waivers: Vec<Waiver>,
     /// Failbacks to undo, where they are not committed. A machine that was not failed back yet stays where it is: it is
-    /// neither reprotected nor failed back, and its wave goes on without it.
+    /// neither reprotected nor failed back, and its wave goes on without it. Waves that depend on its wave wait for it, until
+    /// it is named in skip. A plan that is being deleted undoes them, too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub cancel: Vec<CancelRequest>,

@@ -4,6 +4,7 @@
 //! enum cannot be called (domain rule: "Never").
 
 use super::observed::{Generation, Operation, Scenario};
+use crate::api::{ApprovalStep, Claim};
 
 /// The verbs, as recorded in an item's operation journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -38,6 +39,20 @@ impl Verb {
     /// Reads a journal's verb.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|verb| verb.as_str() == word)
+    }
+
+    /// The step of a plan that it takes; undoing a failback is none.
+    pub fn step(self) -> Option<ApprovalStep> {
+        ApprovalStep::ALL.into_iter().find(|step| step.as_str() == self.as_str())
+    }
+
+    /// Whether a claim leads to it.
+    pub fn is_wanted_by(self, claim: &Claim) -> bool {
+        match self {
+            Self::Cancel => claim.cancel.is_some(),
+            Self::FailBack | Self::Commit if claim.cancel.is_some() => false,
+            Self::Reprotect | Self::FailBack | Self::Commit | Self::Protect => claim.up_to >= self.leads_to(),
+        }
     }
 
     /// The scenario of the job that this verb starts.

@@ -41,15 +41,6 @@ pub fn step_in_doubt(
     }
 }
 
-/// The phase of a plan from which this verb starts, where it may wait for a person's word.
-pub const fn leaves(verb: Verb) -> Option<DesiredPhase> {
-    match verb {
-        Verb::FailBack => Some(DesiredPhase::Reprotected),
-        Verb::Commit => Some(DesiredPhase::FailedBack),
-        Verb::Reprotect | Verb::Cancel | Verb::Protect => None,
-    }
-}
-
 /// The last failback, undoing of one, or commit that failed, since the last reprotect, if the journal does not know of it.
 /// What was seen stays when its job leaves the vault's list: time alone explains nothing.
 pub fn unexplained(status: &ReplicatedItemStatus, facts: &ItemFacts, stage: Stage) -> Option<String> {

@@ -17,7 +17,7 @@ use super::{
     stage::Stage,
     waiting::WaitingOn,
 };
-use crate::api::{Claim, OperationOutcome, OperationRecord};
+use crate::api::{Claim, OperationOutcome, OperationRecord, ReplicatedItemStatus};
 
 /// The most that may pass between an intent and its call.
 pub const LATEST: Duration = Duration::from_secs(45);
@@ -55,6 +55,27 @@ pub const fn is_open(record: &OperationRecord) -> bool {
 /// Whether a record is about this job.
 pub fn knows<'a>(mut records: impl Iterator<Item = &'a OperationRecord>, job: &Job) -> bool {
     records.any(|record| record.job_id.as_ref().is_some_and(|id| id.eq_ignore_ascii_case(&job.id)))
+}
+
+/// The attempts of a step under a plan and retry token, newest first.
+pub fn attempts<'a>(
+    status: &'a ReplicatedItemStatus,
+    plan_uid: &'a str,
+    retry_token: &'a str,
+    verb: Verb,
+) -> impl Iterator<Item = &'a OperationRecord> {
+    status.operation.iter().chain(&status.history).filter(move |record| {
+        record.verb == verb.as_str() && record.plan_uid == plan_uid && record.retry_token == retry_token
+    })
+}
+
+/// Whether the last failback under a plan and retry token was undone by this operator, as it was asked to.
+pub fn was_undone(status: &ReplicatedItemStatus, plan_uid: &str, retry_token: &str) -> bool {
+    let ended = |verb| {
+        let done = |record: &&OperationRecord| record.outcome == OperationOutcome::Succeeded;
+        attempts(status, plan_uid, retry_token, verb).find(done)?.ended_at.as_ref().map(|time| time.0)
+    };
+    ended(Verb::FailBack).zip(ended(Verb::Cancel)).is_some_and(|(made, undone)| undone >= made)
 }
 
 /// A new intent, following the record before it.

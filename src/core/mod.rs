@@ -30,4 +30,5 @@ pub mod schedule;
 pub mod stage;
 pub mod target;
 pub mod text;
+pub mod undo;
 pub mod waiting;

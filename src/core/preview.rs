@@ -3,7 +3,7 @@
 
 mod time;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -15,12 +15,17 @@ use super::{
     conditions,
     estimate::{self, Measured, Step, StepEstimate, Timed},
     names,
-    schedule::{load::Load, window},
+    schedule::{
+        load::{self, Load},
+        window,
+    },
     text::cut,
+    undo::Undo,
+    waiting::remedy,
 };
 use crate::api::{
-    Blocker, CallCount, CheckResult, DesiredPhase, FailbackPlan, FailbackPlanSpec, FailbackPlanStatus, Hook, HookScope,
-    ItemPhase, LocationStatus, PlanPreview, RecoveryPointStatus, ReplicatedItemStatus, TargetStatus, Wave,
+    Blocker, CallCount, Cancelled, CheckResult, DesiredPhase, FailbackPlan, FailbackPlanSpec, FailbackPlanStatus, Hook,
+    HookScope, ItemPhase, LocationStatus, PlanPreview, RecoveryPointStatus, ReplicatedItemStatus, TargetStatus, Wave,
 };
 
 /// Everything that a preview depends on.
@@ -38,6 +43,8 @@ pub struct PreviewInput<'a> {
     pub load: Option<&'a Load>,
     /// What was measured on machines of the namespace, of this plan or not.
     pub measured: &'a Measured,
+    /// The failbacks that the plan undid because probes failed.
+    pub cancelled: &'a [Cancelled],
     /// The time.
     pub now: Timestamp,
 }
@@ -47,15 +54,35 @@ pub type Found = BTreeMap<String, Vec<String>>;
 
 /// What the selectors of a plan find among machines with these labels; once it has started, what they had found then.
 pub fn found(plan: &FailbackPlan, labels: &BTreeMap<String, BTreeMap<String, String>>) -> Found {
-    let status = plan.status.as_ref().filter(|status| status.started_at.is_some());
+    found_among(&plan.spec, plan.status.as_ref(), labels)
+}
+
+/// The same of a plan in its parts.
+pub fn found_among<'a>(
+    spec: &FailbackPlanSpec,
+    status: Option<&FailbackPlanStatus>,
+    labels: impl IntoIterator<Item = (&'a String, &'a BTreeMap<String, String>)> + Clone,
+) -> Found {
+    let status = status.filter(|status| status.started_at.is_some());
     let frozen = |name: &str| Some(names::unfold(status?.waves.iter().find(|wave| wave.name == name)?.items.as_ref()?));
     let of = |wave: &Wave| {
         let selector = wave.selector.as_ref()?;
-        let finds =
-            || labels.iter().filter(|(_, labels)| selector.finds(labels)).map(|(name, _)| name.clone()).collect();
+        let among = || labels.clone().into_iter().filter(|(_, labels)| selector.finds(labels));
+        let finds = || among().map(|(name, _)| name.clone()).collect();
         Some((wave.name.clone(), frozen(&wave.name).unwrap_or_else(finds)))
     };
-    plan.spec.waves.iter().filter_map(of).collect()
+    spec.waves.iter().filter_map(of).collect()
+}
+
+/// Each wave with its machines, less those skipped: one that two waves name belongs to the first.
+pub fn members<'a>(spec: &'a FailbackPlanSpec, found: &'a Found) -> Vec<(&'a Wave, Vec<&'a str>)> {
+    let mut seen: BTreeSet<&str> = spec.skip.iter().map(String::as_str).collect();
+    let mut of = |wave: &'a Wave| {
+        let found = found.get(&wave.name).into_iter().flatten();
+        let named = wave.items.iter().chain(found).map(String::as_str);
+        named.filter(|name| seen.insert(*name)).collect()
+    };
+    spec.waves.iter().map(|wave| (wave, of(wave))).collect()
 }
 
 /// What a plan would do.
@@ -155,11 +182,11 @@ pub fn preview(input: &PreviewInput<'_>) -> Preview {
 
 /// Looks ahead from a time at which the plan begins, while its machines stay as they are.
 fn beginning(input: &PreviewInput<'_>, begins: Timestamp) -> Preview {
-    let waves: Vec<WavePreview> = members(input)
+    let waves: Vec<WavePreview> = members(input.spec, input.found)
         .into_iter()
-        .map(|(name, max_concurrent, items)| WavePreview {
-            name: name.to_owned(),
-            max_concurrent,
+        .map(|(wave, items)| WavePreview {
+            name: wave.name.clone(),
+            max_concurrent: wave.max_concurrent,
             machines: items.into_iter().map(|item| machine(input, item)).collect(),
         })
         .collect();
@@ -185,24 +212,20 @@ fn of_hook(hook: &Hook, waves: &[WavePreview]) -> Option<HookPreview> {
     (jobs > 0).then(|| HookPreview { name: hook.name.clone(), runs, jobs })
 }
 
-/// Each wave's machines: one that two waves name belongs to the first.
-fn members<'a>(input: &PreviewInput<'a>) -> Vec<(&'a str, i32, Vec<&'a str>)> {
-    let mut seen = std::collections::BTreeSet::new();
-    let spec = input.spec;
-    let mut of = |wave: &'a Wave| {
-        let found = input.found.get(&wave.name).into_iter().flatten();
-        let named = wave.items.iter().chain(found).map(String::as_str);
-        named.filter(|name| !spec.skip.iter().any(|skip| skip == name) && seen.insert(*name)).collect()
-    };
-    spec.waves.iter().map(|wave| (wave.name.as_str(), wave.max_concurrent, of(wave))).collect()
-}
-
 fn machine(input: &PreviewInput<'_>, name: &str) -> MachinePreview {
     let Some(status) = input.items.get(name) else {
         let message = format!("There is no ReplicatedItem \"{name}\" in this namespace.");
         let blockers = vec![blocker(name, "ItemNotFound", &message, "Apply it, or take it out of the plan.")];
         return MachinePreview { blockers, ..empty(name) };
     };
+    let theirs = status.claim.as_ref().is_some_and(|claim| claim.plan_uid != input.uid);
+    let undo = Undo { uid: input.uid, spec: input.spec, cancelled: input.cancelled };
+    if let Some(why) = undo.why(name, Some(status)).filter(|_| !theirs) {
+        let remedy = remedy("Cancelled").unwrap_or_default();
+        let message = format!("Its failback is undone, or not made: {why}");
+        let blockers = vec![blocker(name, "Cancelled", &message, remedy)];
+        return MachinePreview { phase: status.phase, location: status.location.clone(), blockers, ..empty(name) };
+    }
     let desired = input.spec.desired_phase;
     let soak = input.spec.commit.soak();
     let steps = estimate::machine(status, desired, soak, input.measured, input.now);
@@ -280,6 +303,9 @@ fn blockers(input: &PreviewInput<'_>, name: &str, status: &ReplicatedItemStatus)
         })
         .map(|check| blocker(name, &check.name, &check.message, &check.remedy))
         .collect();
+    if let Some(lacking) = load::lacks_input(status) {
+        found.push(blocker(name, "WaitingForInput", lacking, ""));
+    }
     if let Some(stalled) = conditions::find(&status.conditions, "Stalled").filter(|stalled| stalled.status == "True") {
         found.push(blocker(name, &stalled.reason, &stalled.message, ""));
     }

@@ -1,8 +1,9 @@
 //! From single looks at a machine to what its probes say.
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+use super::conditions;
 use crate::api::{CheckResult, Probe, ProbeStatus};
 
 /// What one look saw.
@@ -133,6 +134,14 @@ impl ProbeFact {
     pub fn is_stale(&self, now: Timestamp) -> bool {
         self.at.is_none_or(|at| at + self.counts_for < self.moment(now))
     }
+}
+
+/// Until when a machine that is recorded as verified must stay so. One of its probes may have failed and passed again
+/// between two records, which leaves no trace in the condition: what the probes say of themselves counts as well.
+pub fn soaks_until(conditions: &[Condition], probes: &[ProbeFact], soak_seconds: i32) -> Option<Timestamp> {
+    let verified = conditions::find(conditions, "Verified").filter(|verified| verified.status == "True")?;
+    let since = probes.iter().filter_map(|probe| probe.since).fold(verified.last_transition_time.0, Timestamp::max);
+    Some(since + SignedDuration::from_secs(soak_seconds.max(0).into()))
 }
 
 /// The rows to record. The time of a row stays while result and message stay.

@@ -135,7 +135,7 @@ pub type ReasonRow = (&'static str, &'static str, &'static str, bool);
 pub const VAULT_UNREADABLE: &str = "VaultUnreadable";
 
 /// Reasons for which a plan holds an item back.
-pub const HELD_REASONS: [&str; 24] = [
+pub const HELD_REASONS: [&str; 25] = [
     "Suspended",
     "ApprovalRequired",
     STATUS_LOST,
@@ -159,6 +159,7 @@ pub const HELD_REASONS: [&str; 24] = [
     "HookRunning",
     "HookFailed",
     "WaitingForChecks",
+    "WaitingForInput",
     "WaitingForObservation",
 ];
 
@@ -204,7 +205,7 @@ pub const REASONS: [ReasonRow; 44] = [
     (
         "PlanDeleted",
         "The plan is being deleted, so nothing new starts.",
-        "The plan's condition Ready names what a commit lacks. Or give the plan up: kubectl failback abandon PLAN.",
+        "The plan's condition Ready names what a commit lacks. Or undo the failback with spec.cancel, or give the plan up: kubectl failback abandon PLAN.",
         false,
     ),
     ("DryRun", "The plan is a dry run.", "Set spec.dryRun to false.", false),
@@ -244,7 +245,9 @@ pub const REASONS: [ReasonRow; 44] = [
     (
         "Cancelled",
         "The plan asks for the failback to be undone, or not to be made.",
-        then_retry!("To fail it back after all, take it out of spec.cancel; where its probes had failed,"),
+        then_retry!(
+            "Waves that depend on its wave wait for it: name one that stays in Azure in spec.skip. To fail it back after all, take it out of spec.cancel; where its failback was undone,"
+        ),
         false,
     ),
     ("StepEnding", "The step before has not ended yet.", "None.", false),
@@ -294,7 +297,7 @@ pub const REASONS: [ReasonRow; 44] = [
     ),
     (
         "WaitingForInput",
-        "A value that the next call needs is neither declared nor known.",
+        "A value that the next call needs is neither declared nor known. The machine holds no place of its plan meanwhile.",
         "Set the field that the message names.",
         false,
     ),

@@ -182,8 +182,7 @@ async fn consent(context: &Context, key: &Key, intent: &OperationRecord, verb: V
         return Err("The intent is no longer on record: the item's status was lost or replaced.".to_owned());
     }
     let claim = status.claim.as_ref().ok_or("No plan has claimed the item.")?;
-    let wanted = if verb == Verb::Cancel { claim.cancel.is_some() } else { claim.up_to >= verb.leads_to() };
-    if claim.plan_uid != intent.plan_uid || !wanted {
+    if claim.plan_uid != intent.plan_uid || !verb.is_wanted_by(claim) {
         return Err("The claim was changed: it does not lead to this step any more.".to_owned());
     }
     let unreadable = |error: kube::Error| format!("Plan \"{}\" cannot be read: {error}", claim.plan);

@@ -11,7 +11,7 @@ use failback::{
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use crate::support::{PLAN, at, claim, plans::Case, status};
+use crate::support::{PLAN, at, change_item, claim, decide_on, facts, plans::Case, status};
 
 fn failing(check: &str, gates: &[&str]) -> CheckStatus {
     CheckStatus {
@@ -33,6 +33,7 @@ fn ahead(case: &Case) -> failback::core::preview::Preview {
         found: &Default::default(),
         load: None,
         measured: &Measured::of(case.items.values().chain(&case.others)),
+        cancelled: &case.status.cancelled,
         now: case.now,
     })
 }
@@ -325,6 +326,7 @@ fn disks_that_other_plans_have_in_use_make_the_end_unknown() {
                 found: &Default::default(),
                 load: Some(input.load),
                 measured: input.measured,
+                cancelled: &[],
                 now: case.now,
             })
             .estimate
@@ -337,4 +339,42 @@ fn disks_that_other_plans_have_in_use_make_the_end_unknown() {
     (theirs.disks, theirs.target) = (Some(45), Some(target));
     case.others.push(theirs);
     assert!(unknown(&case).iter().any(|why| why.contains("other plans have disks attached")), "{:?}", unknown(&case));
+}
+
+#[test]
+fn one_that_stays_in_azure_has_no_steps_ahead_and_the_end_is_not_known() {
+    let mut case = Case::new("Committed", &[&[("a", Stage::FailedBack), ("b", Stage::FailedBack)]]);
+    case.pass();
+    assert!(case.pass().status.estimated_completion.is_some());
+    case.spec.cancel = serde_json::from_value(serde_json::json!([{ "items": ["a"], "reason": "It stays." }])).unwrap();
+    let preview = ahead(&case);
+    let [a, b] = preview.waves[0].machines.as_slice() else { panic!("{preview:?}") };
+    assert_eq!((a.calls.len(), a.steps.len(), a.blockers[0].reason.as_str()), (0, 0, "Cancelled"));
+    assert!(a.blockers[0].message.contains("It stays.") && !a.blockers[0].remedy.is_empty(), "{:?}", a.blockers);
+    assert!(b.blockers.is_empty() && !b.calls.is_empty(), "{b:?}");
+    assert_eq!((preview.totals().machines, preview.totals().blocked, preview.estimate.seconds), (1, 1, None));
+    assert_eq!(case.pass().status.estimated_completion, None);
+    // What is committed cannot be undone, and goes on.
+    case.move_to("a", Stage::HomeCommitted);
+    case.spec.desired_phase = DesiredPhase::Protected;
+    assert_eq!(ahead(&case).waves[0].machines[0].calls.len(), 1);
+    // What the plan undid by itself counts as well, under its retry token.
+    case.spec.cancel.clear();
+    let row = serde_json::json!([{ "item": "b", "reason": "ProbesFailed: web" }]);
+    case.status.cancelled = serde_json::from_value(row).unwrap();
+    assert_eq!(ahead(&case).waves[0].machines[1].blockers[0].reason, "Cancelled");
+    case.spec.retry_token = "again".to_owned();
+    assert!(ahead(&case).waves[0].machines[1].blockers.is_empty());
+}
+
+#[test]
+fn a_value_that_is_missing_is_told_before_anything_runs() {
+    let mut case = Case::new("Committed", &[&[("a", Stage::FailedOver), ("b", Stage::FailedOver)]]);
+    let mut lacking = facts(Stage::FailedOver, at(0));
+    change_item(&mut lacking, |item| item.log_storage_account_id = None);
+    case.items.insert("a".to_owned(), decide_on(&case.items["a"], &lacking, at(0)).status);
+    let totals = ahead(&case).totals();
+    let [blocker] = totals.blockers.as_slice() else { panic!("{totals:?}") };
+    assert_eq!((blocker.item.as_str(), blocker.reason.as_str()), ("a", "WaitingForInput"));
+    assert!(blocker.message.contains("spec.logStorageAccountId"), "{blocker:?}");
 }

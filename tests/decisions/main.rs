@@ -12,4 +12,5 @@ mod size;
 mod stories;
 #[path = "../support/mod.rs"]
 mod support;
+mod undo;
 mod ways;

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use failback::{
     api::{ApprovalStep, CheckResult, CheckStatus, Claim, DesiredPhase, ItemPhase, ReplicatedItemStatus},
-    core::{action::Verb, conditions, decide::Next, jobs::JobsSeen, stage::Stage, waiting::WaitingOn},
+    core::{
+        action::Verb, conditions, decide::Next, facts::ItemFacts, jobs::JobsSeen, stage::Stage, waiting::WaitingOn,
+    },
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
 
-use crate::support::{at, change_targets, claim, decide_on, facts, plans::Case, status};
+use crate::support::{at, change_item, change_targets, claim, decide_on, facts, plans::Case, status};
 
 const TWO: [(&str, Stage); 2] = [("a", Stage::FailedOver), ("b", Stage::FailedOver)];
 
@@ -100,6 +102,43 @@ fn one_whose_checks_forbid_its_step_holds_no_place_and_runs_no_hook() {
     // A check of the step after says nothing about a machine under way.
     case.move_to("a", Stage::SyncingToVMware);
     judge(case.items.get_mut("a").unwrap(), "MasterTargetHealthy", CheckResult::Failed);
+    case.pass();
+    assert!(goes(&case, "a"));
+}
+
+#[test]
+fn one_that_lacks_a_value_for_its_call_holds_no_place_until_it_has_it() {
+    let mut case = Case::new("Reprotected", &[&TWO]);
+    case.spec.waves[0].max_concurrent = 1;
+    case.spec.max_concurrent = Some(1);
+    case.limits.calls_per_vault = 1;
+    let mut lacking = facts(Stage::FailedOver, at(0));
+    change_item(&mut lacking, |item| item.log_storage_account_id = None);
+    let look = |case: &mut Case, facts: &ItemFacts| {
+        let seen = decide_on(&case.items["a"], facts, at(0)).status;
+        case.items.insert("a".to_owned(), seen);
+    };
+    // One that was let start gives its places back.
+    case.items.get_mut("a").unwrap().claim = Some(claim(DesiredPhase::Reprotected));
+    for _ in 0..3 {
+        look(&mut case, &lacking);
+        let ready = conditions::find(&case.items["a"].conditions, "Ready").unwrap();
+        assert_eq!(ready.reason, "WaitingForInput");
+        assert!(ready.message.contains("spec.logStorageAccountId"), "{}", ready.message);
+        case.pass();
+        assert_eq!(held(&case, "a"), at_rest("WaitingForInput"));
+        assert!(goes(&case, "b"));
+        assert_eq!(case.status.summary.moving, 1);
+    }
+    let mut other = Case::new("Reprotected", &[&[("c", Stage::FailedOver)]]);
+    other.limits.calls_per_vault = 1;
+    let theirs = Claim { plan_uid: "older".to_owned(), ..claim(DesiredPhase::Reprotected) };
+    other.others = vec![ReplicatedItemStatus { claim: Some(theirs), ..case.items["a"].clone() }];
+    other.pass();
+    assert!(goes(&other, "c"), "nor does it keep a place from other plans");
+    // It goes on once the value is there.
+    look(&mut case, &facts(Stage::FailedOver, at(0)));
+    case.move_to("b", Stage::ReadyToFailBack);
     case.pass();
     assert!(goes(&case, "a"));
 }

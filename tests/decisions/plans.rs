@@ -259,6 +259,21 @@ fn other_plans_and_unknown_machines() {
 }
 
 #[test]
+fn what_failed_in_another_plan_stops_nothing_in_this_one() {
+    let mut case = Case::new("Reprotected", &[&THREE]);
+    stalled(&mut case, "a");
+    let theirs = Claim { plan: "other".to_owned(), plan_uid: "other".to_owned(), ..claim(DesiredPhase::Protected) };
+    case.items.get_mut("a").unwrap().claim = Some(theirs);
+    case.pass();
+    assert_eq!((up_to(&case, "b"), case.status.summary.stalled), (DesiredPhase::Reprotected, 0));
+    assert!(case.status.issues.iter().any(|issue| issue.reason == "ItemClaimed"));
+    // Once the other plan has let it go, it is tried anew.
+    case.items.get_mut("a").unwrap().claim = None;
+    case.pass();
+    assert_eq!(up_to(&case, "c"), DesiredPhase::Reprotected);
+}
+
+#[test]
 fn consent_is_asked_again_before_a_call() {
     let mut case = Case::new("Committed", &[]);
     case.spec.waves = serde_json::from_value(json!([{ "name": "w", "items": ["a", "b"] }])).unwrap();

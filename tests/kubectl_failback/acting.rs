@@ -108,6 +108,34 @@ async fn retry_gives_a_new_token_each_time() {
     assert_eq!(stage.get("failbackplans", "web").await["spec"]["retryToken"], "retry-20260301T120000.000Z");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_tells_what_is_failed_back_again_and_which_hooks_run_again() {
+    let stage = Stage::half_way().await;
+    let failed = |wave: &str| {
+        json!({
+            "name": "drain", "wave": wave, "outcome": "Failed", "job": "drain-1", "beganAt": "2026-03-01T11:00:00Z",
+        })
+    };
+    let hooks = json!([{
+        "name": "drain", "when": "Before", "step": "FailBack", "scope": "Wave",
+        "jobTemplate": { "spec": { "template": { "spec": { "containers": [{ "name": "main", "image": "x" }] } } } },
+    }]);
+    let mut plan = crate::stage::plan("FailedBack");
+    plan["spec"]["hooks"] = hooks;
+    plan["spec"]["cancel"] = json!([{ "items": ["web-02"], "reason": "It stays." }]);
+    stage.apply(plan).await;
+    let undone = |item: &str| json!({ "item": item, "reason": "ProbesFailed: web" });
+    let status = json!({ "hooks": [failed("data")], "cancelled": [undone("web-01"), undone("web-02")] });
+    stage.patch_status("failbackplans", "web", &status).await;
+    stage.patch_status("replicateditems", "web-01", &json!({ "claim": { "hooks": [failed("")] } })).await;
+    let told = stage.run(&["retry", "web", "-o", "json"]).await.json();
+    let expected =
+        "; failed back again, where that was undone: web-01; hooks run again: drain of wave data, drain of web-01";
+    assert!(told["message"].as_str().unwrap().ends_with(expected), "{told}");
+    assert_eq!(told["undone"], json!(["web-01"]), "web-02 is still asked to stay");
+    assert_eq!(told["hooks"], json!(["drain of wave data", "drain of web-01"]));
+}
+
 /// Definitions in which plans have, or have not, `spec.cancel`.
 async fn stage_with_cancel(has: bool) -> Stage {
     let stage = Stage::with_definitions(|crd| {
@@ -145,6 +173,11 @@ async fn a_cancel_is_added_to_those_before_it() {
     let stranger = stage.run(&["cancel", "web", "--item", "db-99", "--reason", "x"]).await;
     assert_eq!(stranger.code, 2, "{stranger:?}");
     assert!(stranger.err.contains("no such machine. It has db-01, web-01, web-02."), "{stranger:?}");
+    let mut plan = crate::stage::plan("FailedBack");
+    plan["spec"]["skip"] = json!(["web-02"]);
+    stage.apply(plan).await;
+    let skipped = stage.run(&["cancel", "web", "--item", "web-02", "--reason", "x"]).await;
+    assert!(skipped.code == 2 && skipped.err.contains("It has db-01, web-01."), "{skipped:?}");
     let silent = stage.run(&["cancel", "web", "--reason", " "]).await;
     assert_eq!(silent.code, 2, "{silent:?}");
 }

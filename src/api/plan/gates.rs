@@ -44,7 +44,7 @@ pub enum OnProbeFailure {
     #[default]
     Hold,
     /// The failback is undone (modernized generation only): the machine runs in Azure again, and is not failed back
-    /// again before retryToken changes.
+    /// again before retryToken changes. A plan that is being deleted does not begin that by itself.
     Cancel,
 }
 

@@ -81,13 +81,17 @@ pub struct Cancelled {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Results {
-    /// When all machines were verified at home, for the first time.
+    /// When all of these machines were verified at home, for the first time.
     pub verified_at: Time,
     /// Seconds from the start of the plan until then: the recovery time.
     pub rto_seconds: i64,
     /// The largest loss of data by going back to an earlier recovery point, in seconds, where it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loss_seconds: Option<i64>,
+    /// How many machines that is about: all of the plan but those that were set aside or stayed in Azure then. It is
+    /// measured anew once more of them have come home.
+    #[serde(default)]
+    pub machines: i32,
 }
 
 /// Where the plan stands.

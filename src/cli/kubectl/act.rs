@@ -16,10 +16,18 @@ use super::{
     cluster::{APPROVALS, Cluster, ITEMS, PLANS},
     outcome::{Asked, Stop},
     pretty,
+    status::View,
 };
 use crate::{
-    api::{ABANDON_ANNOTATION, FailbackApproval, FailbackApprovalSpec, FailbackPlan, Reference, ReplicatedItem},
-    core::{conditions, found::STATUS_LOST, preview},
+    api::{
+        ABANDON_ANNOTATION, FailbackApproval, FailbackApprovalSpec, FailbackPlan, FailbackPlanSpec, HookOutcome,
+        HookStatus, OnHookFailure, Reference, ReplicatedItem,
+    },
+    core::{
+        conditions,
+        found::STATUS_LOST,
+        undo::{self, Undo},
+    },
 };
 
 /// Field manager of all changes.
@@ -121,28 +129,69 @@ pub(super) async fn suspend(cluster: &Cluster, plan: &str, wanted: bool) -> Resu
 pub(super) async fn retry(cluster: &Cluster, plan: &str) -> Result<Done, Stop> {
     let token = format!("retry-{}", cluster.clock.now().strftime("%Y%m%dT%H%M%S.%3fZ"));
     let (after, changed) = change(cluster, plan, |_| Ok(Some(json!({ "spec": { "retryToken": token } })))).await?;
-    let uid = after.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default();
-    let ours = cluster.items().await?.into_iter().filter_map(|item| {
-        let status = item.status?;
-        let ours = status.claim.as_ref().is_some_and(|claim| claim.plan_uid == uid);
-        let stalled = conditions::find(&status.conditions, "Stalled").filter(|stalled| stalled.status == "True")?;
-        ours.then_some((item.metadata.name?, stalled.reason == STATUS_LOST))
-    });
-    let (found, stalled): (Vec<_>, Vec<_>) = ours.partition(|(_, found)| *found);
-    let [found, stalled] = [found, stalled].map(|rows| rows.into_iter().map(|(name, _)| name).collect::<Vec<_>>());
-    let mut text = format!("plan {plan} has the retry token {token}; ");
-    match (stalled.is_empty(), found.is_empty()) {
-        (true, true) => text.push_str("no machine needs a person now"),
-        (false, _) => text.push_str(&format!("tried again: {}", stalled.join(", "))),
-        (true, false) => {}
+    let retried: FailbackPlan = serde_json::from_value(after).map_err(|error| {
+        Stop::failed(format!("plan {plan} was given another retry token, and cannot be read: {error}"))
+    })?;
+    let Again { stalled, found, undone, hooks } = Again::of(&retried, &cluster.items().await?);
+    let said = [
+        ("tried again", &stalled),
+        ("failed back again, where that was undone", &undone),
+        ("hooks run again", &hooks),
+        (&format!("released from {STATUS_LOST}, continuing from their current state"), &found),
+    ];
+    let said = said.into_iter().filter(|(_, names)| !names.is_empty());
+    let said: Vec<String> = said.map(|(what, names)| format!("{what}: {}", names.join(", "))).collect();
+    let said = if said.is_empty() { "no machine needs a person now".to_owned() } else { said.join("; ") };
+    let text = format!("plan {plan} has the retry token {token}; {said}");
+    let done = Done::new(cluster, "retry", plan, changed, text).with("retryToken", json!(token));
+    let done = done.with("items", json!(stalled)).with("found", json!(found));
+    Ok(done.with("undone", json!(undone)).with("hooks", json!(hooks)))
+}
+
+/// What a new retry token lets go on.
+#[derive(Default)]
+struct Again {
+    /// Machines that need a person.
+    stalled: Vec<String>,
+    /// Machines that no record explains.
+    found: Vec<String>,
+    /// Machines whose failback was undone, or is to be.
+    undone: Vec<String>,
+    /// Hooks that failed, and for what they ran.
+    hooks: Vec<String>,
+}
+
+impl Again {
+    fn of(plan: &FailbackPlan, items: &[ReplicatedItem]) -> Self {
+        let (uid, status) = (plan.uid().unwrap_or_default(), plan.status.clone().unwrap_or_default());
+        let holds = |row: &&HookStatus| {
+            let hook = plan.spec.hooks.iter().find(|hook| hook.name == row.name);
+            row.outcome == HookOutcome::Failed && hook.is_some_and(|hook| hook.on_failure == OnHookFailure::Hold)
+        };
+        // What the token before it kept from being made again.
+        let spec = FailbackPlanSpec { retry_token: status.retry_token.clone(), ..plan.spec.clone() };
+        let undo = Undo { uid: &uid, spec: &spec, cancelled: &status.cancelled };
+        let mut again = Self::default();
+        for row in status.hooks.iter().filter(holds) {
+            let of_wave = if row.wave.is_empty() { String::new() } else { format!(" of wave {}", row.wave) };
+            again.hooks.push(format!("{}{of_wave}", row.name));
+        }
+        for item in items {
+            let (name, Some(status)) = (item.name_any(), &item.status) else { continue };
+            let Some(claim) = status.claim.as_ref().filter(|claim| claim.plan_uid == uid) else { continue };
+            again.hooks.extend(claim.hooks.iter().filter(holds).map(|row| format!("{} of {name}", row.name)));
+            let stalled = conditions::find(&status.conditions, "Stalled").filter(|stalled| stalled.status == "True");
+            match stalled {
+                Some(stalled) if stalled.reason == STATUS_LOST => again.found.push(name),
+                Some(_) => again.stalled.push(name),
+                None if undo::asked(&spec, &name).is_none() && undo.why(&name, Some(status)).is_some() => {
+                    again.undone.push(name);
+                }
+                None => {}
+            }
+        }
+        again
     }
-    if !found.is_empty() {
-        let names = found.join(", ");
-        let and = if stalled.is_empty() { "" } else { "; " };
-        text.push_str(&format!("{and}released from {STATUS_LOST}, continuing from their current state: {names}"));
-    }
-    let done = Done::new(cluster, "retry", plan, changed, text);
-    Ok(done.with("retryToken", json!(token)).with("items", json!(stalled)).with("found", json!(found)))
 }
 
 pub(super) async fn cancel(cluster: &Cluster, flags: &CancelFlags) -> Result<Done, Stop> {
@@ -183,19 +232,13 @@ pub(super) async fn cancel(cluster: &Cluster, flags: &CancelFlags) -> Result<Don
     Ok(Done::new(cluster, "cancel", plan, changed, text).with("request", request))
 }
 
-/// The machines that a plan names, finds by their labels, or has claimed.
+/// The machines of a plan. For one that it skips nothing is done, and nothing undone.
 async fn machines(cluster: &Cluster, name: &str) -> Result<Vec<String>, Stop> {
-    let (plan, items) = (cluster.plan(name).await?, cluster.items().await?);
-    let labels = items.iter().map(|item| (item.name_any(), item.labels().clone())).collect();
-    let mut names: Vec<String> = plan.spec.waves.iter().flat_map(|wave| wave.items.iter().cloned()).collect();
-    names.extend(preview::found(&plan, &labels).into_values().flatten());
-    for item in items {
-        let claim = item.status.as_ref().and_then(|status| status.claim.as_ref());
-        let ours = claim.is_some_and(|claim| Some(&claim.plan_uid) == plan.metadata.uid.as_ref());
-        names.extend(item.metadata.name.filter(|_| ours));
-    }
+    let plan = cluster.plan(name).await?;
+    let view = View::of(&plan, &cluster.items().await?);
+    let skipped = |name: &&str| plan.spec.skip.iter().any(|skip| skip == name);
+    let mut names: Vec<String> = view.names().filter(|name| !skipped(name)).map(str::to_owned).collect();
     names.sort();
-    names.dedup();
     Ok(names)
 }
 

@@ -1,15 +1,13 @@
 //! What people hold a plan back by, or have to consent to.
 
-use std::collections::BTreeSet;
-
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::{
-    api::{Approval, ApprovalStep, Window},
+    api::Window,
     core::{
         action::Verb,
-        decide::plan::{Asked, PlanInput, why_invalid},
+        decide::plan::{PlanInput, consent_to},
         preview::Preview,
         schedule::window::{self, Opening},
     },
@@ -44,28 +42,16 @@ pub(super) fn gates(input: &PlanInput<'_>, ahead: &Preview) -> Vec<Gate> {
         let opens = opens(window, input.now).filter(|_| calls(Verb::FailBack) || calls(Verb::Commit));
         gate(told(window), opens.map(|at| format!("the window, which opens at {at}")));
     }
-    let wanted = |step: ApprovalStep| Verb::parse(step.as_str()).filter(|verb| verb.leads_to() <= spec.desired_phase);
-    for demanded in &spec.approvals {
-        let Some(verb) = wanted(demanded.step) else { continue };
-        let (step, count, given) = (demanded.step.as_str(), demanded.count, given(input, demanded));
+    for demanded in spec.approvals.iter().filter(|demanded| demanded.step.ends().1 <= spec.desired_phase) {
+        let (step, consent) = (demanded.step.as_str(), consent_to(input, demanded.step, |_| true));
         let others = if demanded.forbid_requester { ", the plan's requester not counted" } else { "" };
-        let lacks = calls(verb) && i32::try_from(given).unwrap_or(i32::MAX) < count.max(1);
+        let lacks = Verb::parse(step).is_some_and(calls) && !consent.is_enough();
         gate(
-            format!("{step} needs {count} approval(s){others}; {given} given."),
+            format!("{step} needs {} approval(s){others}; {} given.", consent.wanted, consent.by.len()),
             lacks.then(|| format!("approval of {step} (kubectl failback approve {} --step {step})", input.name)),
         );
     }
     gates
-}
-
-/// How many people approved the step.
-fn given(input: &PlanInput<'_>, demanded: &Approval) -> usize {
-    let asked = Asked { uid: input.uid, spec: input.spec, spec_hash: input.spec_hash, requester: input.requester };
-    let counts = input
-        .approvals
-        .iter()
-        .filter(|approval| approval.step == demanded.step && why_invalid(approval, &asked, input.now).is_none());
-    counts.map(|approval| approval.approver.as_str()).collect::<BTreeSet<_>>().len()
 }
 
 /// When a window opens that is closed.

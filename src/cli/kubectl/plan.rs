@@ -30,6 +30,7 @@ pub(super) async fn plan(cluster: &Cluster, flags: &PlanFlags, output: Output) -
     let mut spec = plan.spec.clone();
     spec.desired_phase = flags.up_to.unwrap_or(spec.desired_phase);
     let (name, uid) = (plan.name_any(), plan.metadata.uid.clone().unwrap_or_default());
+    let status = plan.status.clone().unwrap_or_default();
     let approvals = cluster.approvals(plan).await?;
     let now = cluster.clock.now();
     // What other plans have in use is the controller's to count.
@@ -41,6 +42,7 @@ pub(super) async fn plan(cluster: &Cluster, flags: &PlanFlags, output: Output) -
         found: &looked.found,
         load: None,
         measured: &measured,
+        cancelled: &status.cancelled,
         now,
     });
     let input = PlanInput {
@@ -49,7 +51,7 @@ pub(super) async fn plan(cluster: &Cluster, flags: &PlanFlags, output: Output) -
         generation: plan.metadata.generation,
         spec: &spec,
         spec_hash: &spec_hash(&spec, &looked.found),
-        status: &plan.status.clone().unwrap_or_default(),
+        status: &status,
         deleting: plan.metadata.deletion_timestamp.is_some(),
         abandon: None,
         requester: plan.annotations().get(REQUESTED_BY_ANNOTATION).map(String::as_str),

@@ -1,6 +1,6 @@
 //! Where a plan and its machines stand, wave by wave.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -32,12 +32,10 @@ impl View {
         let found = preview::found(plan, &labels);
         let mut left: BTreeMap<String, ReplicatedItemStatus> =
             items.iter().map(|item| (item.name_any(), item.status.clone().unwrap_or_default())).collect();
-        let mut seen: BTreeSet<String> = plan.spec.skip.iter().cloned().collect();
         let mut waves = Vec::new();
-        for wave in &plan.spec.waves {
-            let names = wave.items.iter().chain(found.get(&wave.name).into_iter().flatten());
-            let names = names.filter(|name| seen.insert((*name).clone()));
-            let mut machines: Vec<Machine> = names.map(|name| (name.clone(), left.remove(name))).collect();
+        for (wave, names) in preview::members(&plan.spec, &found) {
+            let mut machines: Vec<Machine> =
+                names.into_iter().map(|name| (name.to_owned(), left.remove(name))).collect();
             let claimed = |status: &ReplicatedItemStatus| {
                 status.claim.as_ref().is_some_and(|claim| claim.plan_uid == uid && claim.wave == wave.name)
             };
@@ -46,6 +44,11 @@ impl View {
             waves.push((wave.name.clone(), machines));
         }
         Self { plan: plan.clone(), waves }
+    }
+
+    /// The names of its machines.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.waves.iter().flat_map(|(_, machines)| machines).map(|(name, _)| name.as_str())
     }
 
     /// Whether the plan is where it should be (`true`), needs a person (`false`), or goes on.

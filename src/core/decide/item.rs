@@ -71,7 +71,12 @@ impl ItemDecision {
                 WaitingOn::Held { reason, .. } => {
                     matches!(
                         *reason,
-                        "NotVerified" | "WaitingForSoak" | "StepEnding" | "HookRunning" | "WaitingForChecks"
+                        "NotVerified"
+                            | "WaitingForSoak"
+                            | "StepEnding"
+                            | "HookRunning"
+                            | "WaitingForChecks"
+                            | "WaitingForInput"
                     )
                 }
                 WaitingOn::Observation(_)

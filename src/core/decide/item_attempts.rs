@@ -39,9 +39,7 @@ pub(super) fn attempts<'a>(
     claim: &'a Claim,
     verb: Verb,
 ) -> impl Iterator<Item = &'a OperationRecord> {
-    status.operation.iter().chain(&status.history).filter(move |record| {
-        record.verb == verb.as_str() && record.plan_uid == claim.plan_uid && record.retry_token == claim.retry_token
-    })
+    journal::attempts(status, &claim.plan_uid, &claim.retry_token, verb)
 }
 
 /// What the earlier attempts of a step mean for a new one.
@@ -66,7 +64,7 @@ pub(super) fn earlier_attempt(
         if replication.at().is_none_or(|at| at < ended + journal::SETTLE) {
             return Some(WaitingOn::Settling(verb));
         }
-        if verb == Verb::FailBack && cancelled_since(status, claim, ended) {
+        if verb == Verb::FailBack && journal::was_undone(status, &claim.plan_uid, &claim.retry_token) {
             return Some(WaitingOn::Cancelled("it was undone on request.".to_owned()));
         }
         return Some(WaitingOn::ExternalChange(format!(
@@ -110,13 +108,6 @@ pub(super) fn earlier_attempt(
 fn refused_in_a_row<'a>(last: &OperationRecord, mut attempts: impl Iterator<Item = &'a OperationRecord>) -> i32 {
     let made = attempts.find(|record| record.outcome != OperationOutcome::NotMade);
     last.attempt - made.map_or(0, |made| made.attempt)
-}
-
-/// Whether this operator undid, as asked, what had succeeded at that time.
-fn cancelled_since(status: &ReplicatedItemStatus, claim: &Claim, ended: Timestamp) -> bool {
-    attempts(status, claim, Verb::Cancel).any(|cancel| {
-        cancel.outcome == OperationOutcome::Succeeded && cancel.ended_at.as_ref().is_some_and(|time| time.0 >= ended)
-    })
 }
 
 /// Until when attempts that fail only because the agent has not registered yet are no failures: counted from the first.

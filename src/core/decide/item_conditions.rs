@@ -9,6 +9,7 @@ use crate::core::{
     facts::Machine,
     observed::{AzurePower, AzureVm, Health, Replication},
     probes::ProbeFact,
+    schedule::load::INPUT_MISSING,
     stage::Stage,
     waiting::{VAULT_UNREADABLE, WaitingOn},
 };
@@ -111,7 +112,7 @@ fn preflight(machine: &Machine<'_>, checks: &[CheckOutcome]) -> Draft {
             let names: Vec<_> = failing.iter().map(|outcome| outcome.check.name).collect();
             Draft::new(kind, false, "ChecksFailed", format!("{verb} is gated by: {}.", names.join(", ")))
         }
-        Some(on) => Draft::new(kind, false, "InputMissing", on.message()),
+        Some(on) => Draft::new(kind, false, INPUT_MISSING, on.message()),
     }
 }
 
@@ -164,15 +165,18 @@ fn verified(machine: &Machine<'_>, checks: &[CheckOutcome]) -> Draft {
     let stage = machine.stage;
     if stage == Stage::FailedBack {
         let failing = checks::blocking(checks, Verb::Commit);
+        // A failback may be undone on ProbesFailed, which is told whatever else fails. A probe that could not judge is no
+        // reason for that.
+        let says_no = |probe: &ProbeFact| probe.result == CheckResult::Failed;
+        let failed = machine.facts.probes.value().is_some_and(|probes| probes.iter().any(says_no));
+        let of_probes = failing.iter().find(|outcome| failed && outcome.check.name == checks::PROBES_PASSED);
         // Who else may act for it says nothing of the machine.
-        return match failing.iter().find(|outcome| outcome.check.name != checks::DESCRIBED_ONCE) {
+        let of_machine = || failing.iter().find(|outcome| outcome.check.name != checks::DESCRIBED_ONCE);
+        return match of_probes.or_else(of_machine) {
             None => Draft::new("Verified", true, "Reached", "The machine at home is the right one, runs and answers."),
             Some(first) => {
-                // A failback may be undone on ProbesFailed: a probe that could not judge is no reason for that.
-                let says_no = |probe: &ProbeFact| probe.result == CheckResult::Failed;
-                let failed = || machine.facts.probes.value().is_some_and(|probes| probes.iter().any(says_no));
                 let reason = match (first.check.name == checks::PROBES_PASSED, first.result) {
-                    (true, CheckResult::Failed) if failed() => "ProbesFailed",
+                    (true, CheckResult::Failed) if failed => "ProbesFailed",
                     (true, CheckResult::Failed) => "ProbesInconclusive",
                     (true, CheckResult::Passed | CheckResult::Unknown) => "ProbesPending",
                     (false, _) => "ChecksFailed",

@@ -16,12 +16,12 @@ use crate::{
     core::{
         action::Verb,
         checks::{self, CheckOutcome},
-        conditions,
         facts::{HomeIdentity, ItemFacts},
         found::{self, STATUS_LOST},
         guard::{Guarded, Precondition},
         journal,
         observed::{AzurePower, AzureVm, Generation, Job, JobState, Operation, Replication, Scenario},
+        probes,
         stage::{Stage, verb_of_job},
         waiting::{HELD_REASONS, WaitingOn},
     },
@@ -111,7 +111,7 @@ fn foreign_operation(input: &ItemInput<'_>, item: &Replication, stage: Stage) ->
     let running = jobs.iter().find(|job| job.occupies());
     if let (Some(job), Some(claim)) = (running, &input.status.claim)
         && let Some(verb) = verb_of_job(&job.scenario, item, stage)
-        && is_wanted(claim, verb)
+        && verb.is_wanted_by(claim)
         && !journal::knows(input.status.operation.iter().chain(&input.status.history), job)
     {
         let last = attempts(input.status, claim, verb).next();
@@ -124,15 +124,6 @@ fn foreign_operation(input: &ItemInput<'_>, item: &Replication, stage: Stage) ->
         (None, None) => return None,
     };
     Some(Idle::Next(Next::Wait(WaitingOn::AnotherOperation(what), SOON)))
-}
-
-/// Whether the claim leads to this step.
-fn is_wanted(claim: &Claim, verb: Verb) -> bool {
-    match verb {
-        Verb::Cancel => claim.cancel.is_some(),
-        Verb::FailBack | Verb::Commit if claim.cancel.is_some() => false,
-        Verb::Reprotect | Verb::FailBack | Verb::Commit | Verb::Protect => claim.up_to >= verb.leads_to(),
-    }
 }
 
 /// Undoes a failback that was not committed, which only the modernized generation can.
@@ -198,7 +189,7 @@ fn step(
         return Next::Wait(WaitingOn::Checks { step: verb, failing }, RESYNC);
     }
     if verb == Verb::Commit
-        && let Some(until_when) = soaking(input.status, claim, input.now)
+        && let Some(until_when) = soaking(input, claim)
     {
         return Next::Wait(WaitingOn::Soak { until: until_when }, until(until_when, input.now));
     }
@@ -239,7 +230,8 @@ fn step(
 /// What the plan has not noticed yet, or nobody gave their word for: the step is not taken on an older claim.
 fn unexplained(input: &ItemInput<'_>, stage: Stage, claim: &Claim, verb: Verb) -> Option<WaitingOn> {
     let seen = found::unexplained(input.status, input.facts, stage);
-    let step = found::step_in_doubt(input.status, seen.as_deref(), &claim.plan_uid, found::leaves(verb)?)?;
+    let (from, _) = verb.step()?.ends();
+    let step = found::step_in_doubt(input.status, seen.as_deref(), &claim.plan_uid, from)?;
     let noticed = claim.found.as_ref().filter(|found| found.step == step);
     noticed.is_none_or(|found| found.consent.is_none()).then(|| {
         let message =
@@ -312,12 +304,13 @@ fn committed_at(status: &ReplicatedItemStatus, facts: &ItemFacts) -> Option<Time
 }
 
 /// Until when verification must hold, if that is not over.
-fn soaking(status: &ReplicatedItemStatus, claim: &Claim, now: Timestamp) -> Option<Timestamp> {
-    let soak = SignedDuration::from_secs(claim.soak_seconds.max(0).into());
-    let verified = conditions::find(&status.conditions, "Verified").filter(|condition| condition.status == "True");
-    let until = verified.map_or(now + soak, |condition| condition.last_transition_time.0 + soak);
-    // Not recorded as verified yet: that comes first, in any case.
-    (verified.is_none() || until > now).then_some(until)
+fn soaking(input: &ItemInput<'_>, claim: &Claim) -> Option<Timestamp> {
+    let probes = input.facts.probes.value().map(Vec::as_slice).unwrap_or_default();
+    match probes::soaks_until(&input.status.conditions, probes, claim.soak_seconds) {
+        Some(until) => (until > input.now).then_some(until),
+        // Not recorded as verified yet: that comes first, in any case.
+        None => Some(input.now + SignedDuration::from_secs(claim.soak_seconds.max(0).into())),
+    }
 }
 
 fn synchronisation(item: &Replication) -> String {

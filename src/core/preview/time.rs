@@ -212,21 +212,9 @@ fn opens(window: Option<&Window>, now: Timestamp, ready: i64) -> Option<i64> {
     }
 }
 
-/// When the window closes that is open or opens next.
-fn closes(window: &Window, now: Timestamp) -> Option<Timestamp> {
-    match window::look(window, now).ok()? {
-        Opening::Open(closes) => Some(closes),
-        Opening::Opens(opens) => match window::look(window, opens).ok()? {
-            Opening::Open(closes) => Some(closes),
-            Opening::Opens(_) | Opening::Past => None,
-        },
-        Opening::Past => None,
-    }
-}
-
 fn overrun(input: &PreviewInput<'_>, schedule: &Schedule<'_>) -> Option<Overrun> {
     let window = input.spec.window.as_ref()?;
-    let closes = closes(window, input.now)?;
+    let closes = window::closes_next(window, input.now)?;
     let end = input.now.duration_until(closes).as_secs();
     let late = schedule.runs.iter().filter(|run| run.last_call.is_some_and(|call| call >= end)).map(|run| run.item);
     let never: Vec<&str> =
@@ -258,7 +246,8 @@ fn path_part(run: &schedule::Run<'_>) -> PathPart {
 
 /// Why it is not known how long a machine takes.
 fn why(machine: &MachinePreview) -> Option<&str> {
-    let elsewhere = ["ItemNotFound", "NotObserved", "ItemClaimed"];
+    // Of one that stays in Azure nobody knows whether it will come.
+    let elsewhere = ["ItemNotFound", "NotObserved", "ItemClaimed", "Cancelled"];
     let not_there = || machine.blockers.iter().find(|blocker| elsewhere.contains(&blocker.reason.as_str()));
     let unknown = machine.steps.iter().find(|step| step.time.is_none());
     unknown.map(|step| step.unknown.as_str()).or_else(|| not_there().map(|blocker| blocker.message.as_str()))

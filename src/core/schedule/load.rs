@@ -2,7 +2,7 @@
 //! themselves, so that nothing need be remembered.
 //!
 //! A slot is taken from the claim that lets a machine take its step until that step has ended, and given back while
-//! checks forbid the step; a slot for disks by the whole wave, from its first step until each of its machines is
+//! checks forbid the step or a value for it is missing; a slot for disks by the whole wave, from its first step until each of its machines is
 //! committed. A wave is failed back only once all of its machines replicate: two waves that had each begun with half of
 //! the disks would wait for each other for ever.
 
@@ -26,6 +26,8 @@ pub const STARTS_PER_HOST: u32 = 8;
 pub const MASTER_TARGET_FULL: &str = "MasterTargetFull";
 /// What a machine is held by while its master target, or that of another one of its wave, is not known.
 pub const WAITING_FOR_OBSERVATION: &str = "WaitingForObservation";
+/// The reason of the condition `PreflightPassed` of a machine that lacks a value for its next call.
+pub const INPUT_MISSING: &str = "InputMissing";
 const QUARANTINED: &str = "Quarantined";
 
 /// The limits.
@@ -218,24 +220,42 @@ pub fn phase_reached(status: &ReplicatedItemStatus) -> DesiredPhase {
 }
 
 /// Whether a claim lets the machine take a step that it has not ended yet. One that failed holds no slot: it starts
-/// anew, when a person has seen to it. Nor does one whose checks forbid the step: nobody knows for how long.
+/// anew, when a person has seen to it. Nor does one whose checks forbid the step, or that lacks a value for it: nobody
+/// knows for how long.
 pub fn granted(status: &ReplicatedItemStatus, claim: &Claim) -> bool {
-    claim.up_to > phase_reached(status)
-        && !conditions::is_true(&status.conditions, "Stalled")
-        && blocking(status).next().is_none()
+    claim.up_to > phase_reached(status) && !conditions::is_true(&status.conditions, "Stalled") && !is_obstructed(status)
 }
 
-/// The checks that keep a machine at rest from its next call, as they were observed last.
-pub fn blocking(status: &ReplicatedItemStatus) -> impl Iterator<Item = &CheckStatus> {
-    let next = match (status.phase, phase_reached(status)) {
+/// Whether a machine at rest cannot make its next call, as it was observed last: its checks forbid that, or a value is
+/// missing.
+pub fn is_obstructed(status: &ReplicatedItemStatus) -> bool {
+    blocking(status).next().is_some() || lacks_input(status).is_some()
+}
+
+/// The step that a machine at rest takes next. One that is under way, or not seen, shows checks and values of something
+/// else.
+fn next_of(status: &ReplicatedItemStatus) -> Option<Verb> {
+    match (status.phase, phase_reached(status)) {
         _ if status.operation.as_ref().is_some_and(journal::is_open) => None,
         (ItemPhase::FailedOver, DesiredPhase::Assessed) => Some(Verb::Reprotect),
         (ItemPhase::Reprotected, DesiredPhase::Reprotected) => Some(Verb::FailBack),
         (ItemPhase::FailedBack, DesiredPhase::FailedBack) => Some(Verb::Commit),
         (ItemPhase::Committed, DesiredPhase::Committed) => Some(Verb::Protect),
-        // Under way, or not seen: its checks are about something else.
         (_, _) => None,
-    };
+    }
+}
+
+/// What is said of a value that the next call of a machine at rest needs, and that is neither declared nor known. Its
+/// condition tells that whatever its claim lets it do.
+pub fn lacks_input(status: &ReplicatedItemStatus) -> Option<&str> {
+    next_of(status)?;
+    let preflight = conditions::find(&status.conditions, "PreflightPassed")?;
+    (preflight.status == "False" && preflight.reason == INPUT_MISSING).then_some(preflight.message.as_str())
+}
+
+/// The checks that keep a machine at rest from its next call, as they were observed last.
+pub fn blocking(status: &ReplicatedItemStatus) -> impl Iterator<Item = &CheckStatus> {
+    let next = next_of(status);
     status.checks.iter().filter(move |check| {
         let gates = next.is_some_and(|verb| check.gates.iter().any(|gate| gate == verb.as_str()));
         gates && check.result != CheckResult::Passed && check.waived.is_none()

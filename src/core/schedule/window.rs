@@ -34,16 +34,24 @@ pub fn look(window: &Window, now: Timestamp) -> Result<Opening, String> {
     }
 }
 
+/// How a window stands now, and from its next change on.
+fn ahead(window: &Window, now: Timestamp) -> impl Iterator<Item = Opening> {
+    let first = look(window, now).ok();
+    let next = match &first {
+        Some(Opening::Open(at) | Opening::Opens(at)) => look(window, *at).ok(),
+        Some(Opening::Past) | None => None,
+    };
+    first.into_iter().chain(next)
+}
+
 /// When a window opens next, also where it is open now; `None` where it does not open again.
 pub fn opens_next(window: &Window, now: Timestamp) -> Option<Timestamp> {
-    match look(window, now).ok()? {
-        Opening::Opens(at) => Some(at),
-        Opening::Past => None,
-        Opening::Open(closes) => match look(window, closes).ok()? {
-            Opening::Opens(at) => Some(at),
-            Opening::Open(_) | Opening::Past => None,
-        },
-    }
+    ahead(window, now).find_map(|opening| if let Opening::Opens(at) = opening { Some(at) } else { None })
+}
+
+/// When the window closes that is open or opens next.
+pub fn closes_next(window: &Window, now: Timestamp) -> Option<Timestamp> {
+    ahead(window, now).find_map(|opening| if let Opening::Open(at) = opening { Some(at) } else { None })
 }
 
 /// A time as people of the window's zone write it.

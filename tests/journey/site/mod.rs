@@ -135,6 +135,7 @@ impl Run {
             found: &preview::found(&plan, &labels),
             load: None,
             measured: &Default::default(),
+            cancelled: &[],
             now: self.stage.rehearsal.clock.now(),
         });
         let of_library: Calls = ahead

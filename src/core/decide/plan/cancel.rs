@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     api::{Cancelled, DesiredPhase, ItemPhase, OnProbeFailure},
-    core::{conditions, text::cut},
+    core::{conditions, text::cut, undo::Undo},
 };
 
 /// So many are remembered, in so many bytes of the status; a machine beyond that stays where it is, and is told of.
@@ -15,9 +15,7 @@ const MOST_BYTES: usize = 5 * 1024;
 
 /// Why the failback of a machine is to be undone, or not to be made.
 pub(super) fn why<'a>(input: &PlanInput<'a>, cancelled: &'a [Cancelled], item: &str) -> Option<&'a str> {
-    let asked = input.spec.cancel.iter().find(|ask| ask.items.is_empty() || ask.items.iter().any(|name| name == item));
-    let undone = || cancelled.iter().find(|row| row.item == item && row.retry_token == input.spec.retry_token);
-    asked.map(|ask| ask.reason.as_str()).or_else(|| undone().map(|row| row.reason.as_str()))
+    Undo { uid: input.uid, spec: input.spec, cancelled }.why(item, input.items.get(item))
 }
 
 /// The failbacks undone because of probes: those remembered, as long as the retry token stays, and those that fail now.
@@ -56,9 +54,10 @@ fn size(row: &Cancelled) -> usize {
 }
 
 /// Why the failback of a machine is to be undone by itself: its probes fail, and the plan says so. `ProbesFailed` is the
-/// machine's word only once as many looks in a row failed as the probe's failureThreshold says.
+/// machine's word only once as many looks in a row failed as the probe's failureThreshold says. A plan that is being deleted
+/// begins nothing by itself, and undoes only what a person names.
 fn fails(input: &PlanInput<'_>, machine: &Standing<'_>) -> Option<String> {
-    if input.spec.commit.on_probe_failure == OnProbeFailure::Hold {
+    if input.spec.commit.on_probe_failure == OnProbeFailure::Hold || input.deleting {
         return None;
     }
     let status = machine.status.filter(|_| machine.ours.is_some())?;

@@ -1,7 +1,7 @@
 //! The plan's word, asked once more right before a call.
 
 use super::{PlanInput, cancel, found, gates::ceiling, names_item};
-use crate::{api::DesiredPhase, core::action::Verb};
+use crate::{api::ApprovalStep, core::action::Verb};
 
 /// Whether a plan, read again right before a call, still wants a step of a machine.
 ///
@@ -9,7 +9,8 @@ use crate::{api::DesiredPhase, core::action::Verb};
 /// A sentence that says why not.
 pub fn may_still(input: &PlanInput<'_>, item: &str, verb: Verb) -> Result<(), String> {
     let spec = input.spec;
-    if input.deleting && verb != Verb::Commit {
+    // What is half-way is ended, or undone, as a person asks.
+    if input.deleting && !matches!(verb, Verb::Commit | Verb::Cancel) {
         return Err("The plan is being deleted.".to_owned());
     }
     if spec.suspend {
@@ -45,16 +46,10 @@ pub fn may_still(input: &PlanInput<'_>, item: &str, verb: Verb) -> Result<(), St
 /// A sentence that says why not.
 pub fn permits(input: &PlanInput<'_>, item: &str, verb: Verb) -> Result<(), String> {
     may_still(input, item, verb)?;
-    let before = match verb {
-        Verb::Reprotect => DesiredPhase::Assessed,
-        Verb::FailBack => DesiredPhase::Reprotected,
-        Verb::Commit => DesiredPhase::FailedBack,
-        Verb::Protect => DesiredPhase::Committed,
-        // Undoing what is not final needs no gate beside being asked for.
-        Verb::Cancel => return Ok(()),
-    };
+    // Undoing what is not final needs no gate beside being asked for.
+    let Some((before, after)) = verb.step().map(ApprovalStep::ends) else { return Ok(()) };
     let gate = ceiling(input, before);
-    if gate.up_to < verb.leads_to() {
+    if gate.up_to < after {
         return Err(gate.message);
     }
     let status = input.items.get(item);

@@ -1,15 +1,15 @@
 //! When a plan that is being deleted may go, and what it waits for until then.
 
 use super::{
-    PlanInput,
+    PlanInput, cancel,
     gates::{self, ceiling},
     status::{hold, of_hook},
     waves::Standing,
 };
 use crate::{
-    api::{DeletionPolicy, DesiredPhase, ItemPhase},
+    api::{Cancelled, DeletionPolicy, DesiredPhase, ItemPhase},
     core::{
-        conditions::{Draft, summary},
+        conditions::{self, Draft, summary},
         found::STATUS_LOST,
     },
 };
@@ -18,12 +18,7 @@ use crate::{
 pub(super) fn may_go(input: &PlanInput<'_>, standings: &[Standing<'_>]) -> bool {
     input.spec.deletion_policy == DeletionPolicy::Abandon
         || input.abandon == Some(input.uid)
-        || blocking(standings).is_empty()
-}
-
-/// Machines that keep a deleted plan: failing back, or failed back and not committed, under this plan.
-fn blocking<'a>(standings: &[Standing<'a>]) -> Vec<&'a str> {
-    standings.iter().filter(|standing| is_half_way(standing)).map(|standing| standing.name).collect()
+        || !standings.iter().any(is_half_way)
 }
 
 /// Whether it is failing back, or failed back and not committed, under this plan.
@@ -38,19 +33,65 @@ fn is_half_way(standing: &Standing<'_>) -> bool {
 }
 
 /// What a plan that is being deleted waits for.
-pub(super) fn readiness(input: &PlanInput<'_>, standings: &[Standing<'_>]) -> Vec<Draft> {
+pub(super) fn readiness(input: &PlanInput<'_>, standings: &[Standing<'_>], cancelled: &[Cancelled]) -> Vec<Draft> {
     if may_go(input, standings) {
         return summary(false, true, false, "Released", "The plan goes; its machines stay where they are.");
     }
-    let blocking = some_of(&blocking(standings));
+    let halfway = standings.iter().filter(|standing| is_half_way(standing));
+    let (undone, commits): (Vec<_>, Vec<_>) =
+        halfway.partition(|standing| cancel::why(input, cancelled, standing.name).is_some());
+    if commits.is_empty() {
+        return undoing(input, &undone);
+    }
+    // Their number alone: the message has room for the names of one kind.
+    let goes_back = match undone.len() {
+        0 => String::new(),
+        more => format!(" Of {more} more the failback is undone."),
+    };
+    let mut drafts = committing(input, standings, &commits);
+    drafts.iter_mut().for_each(|draft| draft.message.push_str(&goes_back));
+    drafts
+}
+
+/// What a plan waits for of which every machine that is half-way goes back to Azure.
+fn undoing(input: &PlanInput<'_>, undone: &[&Standing<'_>]) -> Vec<Draft> {
+    let (spec, names, abandon) = (input.spec, some_of(undone), abandon(input));
+    let closed = [(spec.suspend, "set spec.suspend to false"), (spec.dry_run, "set spec.dryRun to false")]
+        .map(|(is, remedy)| is.then_some(remedy));
+    let closed: Vec<&str> = closed.into_iter().flatten().collect();
+    let keep = "To keep them at home, take them out of spec.cancel, or change spec.retryToken where probes had failed: then their commit can be approved.";
+    let stalled = undone.iter().find_map(|standing| {
+        let shown = conditions::find(&standing.status?.conditions, "Stalled").filter(|shown| shown.status == "True")?;
+        Some(format!("{}: {}", standing.name, shown.message))
+    });
+    match (closed.as_slice(), stalled) {
+        ([], None) => {
+            let message =
+                format!("The plan is being deleted, and goes once the failback of these is undone: {names}. {keep}");
+            summary(false, true, false, "Cancelling", &message)
+        }
+        (closed, stalled) => {
+            let lacks = stalled.unwrap_or_else(|| format!("To undo it, {}.", and(closed)));
+            let message = format!(
+                "The plan is being deleted, and waits for {names}, whose failback is to be undone. {keep} Or let the plan go as it is with {abandon}. {lacks}"
+            );
+            summary(false, false, true, "DeletionBlocked", &message)
+        }
+    }
+}
+
+fn abandon(input: &PlanInput<'_>) -> String {
+    format!("kubectl failback abandon {} (the annotation failback.dev/abandon: {})", input.name, input.uid)
+}
+
+/// What a plan waits for of which machines are to be committed.
+fn committing(input: &PlanInput<'_>, standings: &[Standing<'_>], halfway: &[&Standing<'_>]) -> Vec<Draft> {
+    let blocking = some_of(halfway);
     if let Some((reason, message)) = standings.iter().filter_map(hold).find(|(reason, _)| *reason == STATUS_LOST) {
         return summary(false, false, true, reason, &message);
     }
-    let halfway = standings.iter().filter(|standing| is_half_way(standing));
-    let closed = gates::closed_to_commit(input);
-    let abandon =
-        format!("kubectl failback abandon {} (the annotation failback.dev/abandon: {})", input.name, input.uid);
-    if let Some((reason, message)) = halfway.filter_map(hold).find(|(reason, _)| of_hook(reason)) {
+    let (closed, abandon) = (gates::closed_to_commit(input), abandon(input));
+    if let Some((reason, message)) = halfway.iter().copied().filter_map(hold).find(|(reason, _)| of_hook(reason)) {
         let also = and(&[&closed[..], &["approve the commit of the changed plan"]].concat());
         let message = format!(
             "The plan is being deleted, and waits for {blocking}. {message} Take the hook out of spec.hooks (one that holds before a step takes the verb waive on failbackplans), {also}, or let the plan go as it is with {abandon}."
@@ -75,7 +116,7 @@ pub(super) fn readiness(input: &PlanInput<'_>, standings: &[Standing<'_>]) -> Ve
         _ => format!("{run} ({given} of {wanted} given)"),
     });
     let message = format!(
-        "The plan is being deleted, and waits for {blocking}: each was failed back and is not committed. To commit, {}; or let it go as it is with {abandon}.",
+        "The plan is being deleted, and waits for {blocking}: each was failed back and is not committed. To commit, {}; to undo the failback, name it in spec.cancel; or let it go as it is with {abandon}.",
         and(&closed.into_iter().chain(approve.as_deref()).collect::<Vec<_>>())
     );
     summary(false, false, true, "DeletionBlocked", &message)
@@ -91,12 +132,13 @@ fn and(all: &[&str]) -> String {
 }
 
 /// The first few names: a status has room for no list of all machines.
-fn some_of(names: &[&str]) -> String {
+fn some_of(machines: &[&Standing<'_>]) -> String {
     const MOST: usize = 20;
     const MOST_BYTES: usize = 900;
     let mut left = MOST_BYTES;
-    let fits = |name: &&&str| left.checked_sub(name.len() + 2).map(|rest| left = rest).is_some();
-    let first: Vec<&str> = names.iter().take(MOST).take_while(fits).copied().collect();
-    let (first, more) = (first.join(", "), names.len() - first.len());
+    let fits = |name: &&str| left.checked_sub(name.len() + 2).map(|rest| left = rest).is_some();
+    let names = machines.iter().map(|machine| machine.name);
+    let first: Vec<&str> = names.take(MOST).take_while(fits).collect();
+    let (first, more) = (first.join(", "), machines.len() - first.len());
     if more == 0 { first } else { format!("{first}, and {more} more") }
 }

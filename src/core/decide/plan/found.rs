@@ -5,11 +5,11 @@ use sha2::{Digest, Sha256};
 
 use super::{
     PlanInput,
-    gates::{Ceiling, approvers},
+    gates::{Ceiling, consent_to},
     waves::Standing,
 };
 use crate::{
-    api::{Approval, ApprovalStep, FailbackApprovalSpec, Found, ReplicatedItemStatus},
+    api::{ApprovalStep, FailbackApprovalSpec, Found, ReplicatedItemStatus},
     core::found::{STATUS_LOST, step_in_doubt},
 };
 
@@ -49,12 +49,9 @@ pub(super) fn consent(input: &PlanInput<'_>, found: &Found) -> Option<String> {
     if found.approvals.len() >= Found::MOST_APPROVALS {
         return None;
     }
-    let demanded = input.spec.approvals.iter().find(|approval| approval.step == found.step);
-    let count = demanded.map_or(1, |demanded: &Approval| demanded.count);
-    let approvers = approvers(input, found.step, |approval| !found.approvals.contains(&digest(approval)));
-    let enough = i32::try_from(approvers.len()).is_ok_and(|given| given >= count);
-    let names: Vec<&str> = approvers.into_iter().collect();
-    enough.then(|| format!("approval of {} by {}", found.step.as_str(), names.join(", ")))
+    let consent = consent_to(input, found.step, |approval| !found.approvals.contains(&digest(approval)));
+    let names = || consent.by.iter().copied().collect::<Vec<_>>().join(", ");
+    consent.is_enough().then(|| format!("approval of {} by {}", found.step.as_str(), names()))
 }
 
 /// The hold of a machine for which nobody gave their word.

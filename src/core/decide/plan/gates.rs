@@ -83,10 +83,8 @@ pub(super) fn closed_to_commit(input: &PlanInput<'_>) -> Vec<&'static str> {
 /// The approvals of the commit of a plan that is being deleted, given and wanted, where they are not enough: it needs
 /// one in any case.
 pub(super) fn lacking_for_commit(input: &PlanInput<'_>) -> Option<(usize, usize)> {
-    let demanded = input.spec.approvals.iter().find(|approval| approval.step == ApprovalStep::Commit);
-    let wanted = demanded.and_then(|demanded| usize::try_from(demanded.count).ok()).unwrap_or(1).max(1);
-    let given = approvers(input, ApprovalStep::Commit, |_| true).len();
-    (given < wanted).then_some((given, wanted))
+    let consent = consent_to(input, ApprovalStep::Commit, |_| true);
+    (!consent.is_enough()).then_some((consent.by.len(), consent.wanted))
 }
 
 /// The window's gate, before a failback and before a commit.
@@ -126,7 +124,8 @@ pub(super) fn unapproved(input: &PlanInput<'_>, reached: DesiredPhase) -> Option
     in_order(&input.spec.approvals).into_iter().find_map(|approval| {
         let step = approval.step;
         let (below, at) = step.ends();
-        let lacking = reached < at && input.spec.desired_phase >= at && !approved(input, &approval);
+        let ahead = reached < at && input.spec.desired_phase >= at;
+        let lacking = ahead && !consent_to(input, step, |_| true).is_enough();
         lacking.then(|| {
             let others = if approval.forbid_requester { ", the plan's requester not counted" } else { "" };
             let (count, step, plan) = (approval.count, step.as_str(), input.name);
@@ -145,22 +144,36 @@ fn in_order(approvals: &[Approval]) -> Vec<Approval> {
     ordered
 }
 
-/// Whether enough different people approved the step.
-fn approved(input: &PlanInput<'_>, demanded: &Approval) -> bool {
-    i32::try_from(approvers(input, demanded.step, |_| true).len()).is_ok_and(|found| found >= demanded.count.max(1))
+/// The consent to a step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Consent<'a> {
+    /// Who approved it.
+    pub by: BTreeSet<&'a str>,
+    /// How many different people must: one, where the plan does not demand it.
+    pub wanted: usize,
 }
 
-/// Who approved the step, by approvals that are valid and of which `counts`.
-pub(super) fn approvers<'a>(
+impl Consent<'_> {
+    /// Whether enough different people approved the step.
+    pub fn is_enough(&self) -> bool {
+        self.by.len() >= self.wanted
+    }
+}
+
+/// Who approved a step, by approvals that are valid and of which `counts`.
+pub fn consent_to<'a>(
     input: &PlanInput<'a>,
     step: ApprovalStep,
     counts: impl Fn(&FailbackApprovalSpec) -> bool,
-) -> BTreeSet<&'a str> {
+) -> Consent<'a> {
+    let demanded = input.spec.approvals.iter().find(|approval| approval.step == step);
+    let wanted = demanded.and_then(|demanded| usize::try_from(demanded.count).ok()).unwrap_or(1).max(1);
     let asked = Asked { uid: input.uid, spec: input.spec, spec_hash: input.spec_hash, requester: input.requester };
     let valid = |approval: &&FailbackApprovalSpec| {
         approval.step == step && why_invalid(approval, &asked, input.now).is_none() && counts(approval)
     };
-    input.approvals.iter().filter(valid).map(|approval| approval.approver.as_str()).collect()
+    let by = input.approvals.iter().filter(valid).map(|approval| approval.approver.as_str()).collect();
+    Consent { by, wanted }
 }
 
 /// What an approval is held against: the plan as it is.

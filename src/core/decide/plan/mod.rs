@@ -28,7 +28,7 @@ use sha2::{Digest, Sha256};
 pub use self::{
     consent::{may_still, permits},
     found::digest,
-    gates::{Asked, why_invalid},
+    gates::{Asked, Consent, consent_to, why_invalid},
     hooks::{HookRun, REFUSED_AGAIN},
     stops::stops,
     waves::names_item,
@@ -106,8 +106,8 @@ pub struct PlanDecision {
 
 /// Decides.
 pub fn decide(input: &PlanInput<'_>) -> PlanDecision {
-    let frozen = waves::frozen(input);
-    let mut waves = waves::resolve(input, &frozen);
+    let found = waves::found(input);
+    let mut waves = waves::resolve(input, &found);
     let invalid = validity::why_invalid(input, &waves);
     let cancelled = cancel::remembered(input, &waves);
     let mut hooks = Hooks::new(input, &mut waves, invalid.as_deref(), &cancelled);
@@ -198,6 +198,6 @@ fn recheck(input: &PlanInput<'_>, standings: &[Standing<'_>], hooks: &[HookStatu
     let jobs = hooks::next_look(hooks.iter().chain(of_items), input.now);
     let approvals = input.approvals.iter().map(|approval| approval.expires_at.0);
     let window = gates::window_changes(input);
-    let soaks = standings.iter().filter_map(|standing| starts::soaks_until(input, standing));
+    let soaks = standings.iter().filter_map(|standing| starts::soak_of(input, standing));
     approvals.chain(window).chain(soaks).chain(jobs).filter(|at| *at > input.now).min()
 }

@@ -1,6 +1,6 @@
 //! Which machines take their next step now, and why the others do not.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::{
     PlanInput, cancel, failures, found,
@@ -12,7 +12,9 @@ use crate::{
     api::{Cancelled, CheckStatus, Claim, ClaimWaiver, DesiredPhase, HookOutcome},
     core::{
         checks, conditions,
+        probes::soaks_until,
         schedule::load::{self, Full, Load, MASTER_TARGET_FULL, WAITING_FOR_OBSERVATION},
+        waiting::WaitingOn,
     },
 };
 
@@ -34,7 +36,8 @@ pub(super) fn standings<'a>(
         starts.waits_for = unsettled(input, waves, hooks, index);
         let before = || waves.iter().filter(|wave| starts.waits_for.contains(&wave.wave.name.as_str()));
         let machines = || before().flat_map(|wave| wave.counting(input));
-        starts.waits_behind = stuck(machines().count(), machines().filter(|machine| !is_verified(machine)));
+        let missing = machines().filter(|machine| !is_verified(machine));
+        starts.waits_behind = stuck(input, cancelled, machines().count(), missing);
         starts.stopped = stops.as_deref();
         starts.invalid = invalid;
         for machine in &wave.machines {
@@ -49,11 +52,11 @@ pub(super) fn standings<'a>(
 }
 
 /// Until when a machine's verification must hold, while that is all that it waits for.
-pub(super) fn soaks_until(input: &PlanInput<'_>, machine: &Standing<'_>) -> Option<Timestamp> {
+pub(super) fn soak_of(input: &PlanInput<'_>, machine: &Standing<'_>) -> Option<Timestamp> {
     let waits = machine.reached == DesiredPhase::FailedBack && input.spec.desired_phase > DesiredPhase::FailedBack;
     let status = machine.status.filter(|_| waits)?;
-    let verified = conditions::find(&status.conditions, "Verified").filter(|verified| verified.status == "True")?;
-    Some(verified.last_transition_time.0 + SignedDuration::from_secs(input.spec.commit.soak().max(0).into()))
+    // What single looks of probes saw the machine knows, which has the last word.
+    soaks_until(&status.conditions, &[], input.spec.commit.soak())
 }
 
 /// What is left for machines that start.
@@ -94,10 +97,12 @@ impl<'i, 'a> OfWave<'i, 'a> {
             stopped: None,
             waits_for: Vec::new(),
             waits_behind: String::new(),
-            recovery_points: wave.has_recovery_points(input, cancelled),
+            recovery_points: wave.without_recovery_point(input, cancelled).next().is_none(),
             pointless: stuck(
+                input,
+                cancelled,
                 wave.counting(input).count(),
-                wave.counting(input).filter(|machine| machine.reached < DesiredPhase::Reprotected),
+                wave.without_recovery_point(input, cancelled),
             ),
             had_begun: wave.has_begun(),
             begun: wave.has_begun(),
@@ -122,8 +127,6 @@ impl<'i, 'a> OfWave<'i, 'a> {
             Some(why) => Ceiling::new(DesiredPhase::Assessed, "InvalidSpec", why),
             None => ceiling(self.input, machine.reached),
         };
-        let open =
-            gate.up_to > DesiredPhase::Assessed || !matches!(gate.held_by, "Suspended" | "DryRun" | "PlanDeleted");
         let most = gate.up_to;
         let found = found::found(self.input, machine);
         // What is asked for by name needs no other word.
@@ -153,6 +156,8 @@ impl<'i, 'a> OfWave<'i, 'a> {
             // What was reached shows that its wave has begun, also while nothing may start.
             held.up_to = if self.begun { machine.reached.min(spec.desired_phase) } else { DesiredPhase::Assessed };
         }
+        // Undoing what is not final needs no gate beside being asked for, also while the plan is being deleted.
+        let open = !spec.suspend && !spec.dry_run;
         let cancel = undo.filter(|_| open && cancel::can_be_undone(machine)).map(str::to_owned);
         Some(Claim { found, hooks: hooks.records(machine.name), ..self.written(machine, held, cancel) })
     }
@@ -207,10 +212,10 @@ impl<'i, 'a> OfWave<'i, 'a> {
             let check = verified.and_then(|verified| verified.message.split(':').next()).unwrap_or("not observed");
             return Ceiling::new(at, "NotVerified", format!("The commit waits until it is verified at home: {check}."));
         }
-        match soaks_until(self.input, machine).filter(|until| *until > self.input.now) {
+        match soak_of(self.input, machine).filter(|until| *until > self.input.now) {
             Some(until) => {
-                let message = format!("Verified; the commit follows if it stays so until {until:.0}.");
-                Ceiling::new(at, "WaitingForSoak", message)
+                let soak = WaitingOn::Soak { until };
+                Ceiling::new(at, soak.reason(), soak.message())
             }
             None => match hooks.stop_after(at) {
                 Some(phase) => Ceiling::new(phase, "HookRunning", format!("Hooks run once it is {}.", phase.as_str())),
@@ -244,6 +249,9 @@ impl<'i, 'a> OfWave<'i, 'a> {
         // The disks are asked for of all plans first: who waits for them is in line, and not overtaken.
         if let Some(check) = blocking(machine).find(|check| check.name != checks::DISK_SLOTS) {
             return Some(forbids(check));
+        }
+        if let Some(lacking) = machine.status.and_then(load::lacks_input) {
+            return Some(("WaitingForInput", lacking.to_owned()));
         }
         if self.room == 0 {
             let most = self.wave.wave.max_concurrent;

@@ -54,12 +54,13 @@ pub(super) fn status(
         found: &found.collect(),
         load: Some(input.load),
         measured: input.measured,
+        cancelled: &run.cancelled,
         now: input.now,
     };
     let going = Going { moving: counts.moving > 0, held: is_held(input, standings) || !run.hooks_failed.is_empty() };
     let ahead = preview::for_status(&ahead, input.status, input.generation, going);
     let issues = issues(input, waves, standings, &run.cancelled, ahead.overrun.as_ref());
-    let seen = Seen { input, standings, invalid, counts: &counts, issues: &issues, hooks_failed: &run.hooks_failed };
+    let seen = Seen { input, standings, invalid, counts: &counts, issues: &issues, run: &run };
     let mut drafts = seen.drafts(run.completed_at.is_some());
     drafts.iter_mut().for_each(|draft| draft.message = cut(&draft.message, MOST_TEXT));
     fitted(FailbackPlanStatus {
@@ -68,7 +69,7 @@ pub(super) fn status(
         conditions: conditions::merge(&input.status.conditions, drafts, input.generation, input.now),
         waves: waves.iter().map(|wave| of_wave(wave, standings, run.started_at.is_some())).collect(),
         spec_hash: Some(input.spec_hash.to_owned()),
-        results: input.status.results.clone().or_else(|| results(input, standings, run.started_at.as_ref())),
+        results: kept(input.status.results.as_ref(), results(input, standings, run.started_at.as_ref())),
         started_at: run.started_at,
         completed_at: run.completed_at,
         cancelled: run.cancelled,
@@ -102,7 +103,8 @@ fn fitted(mut status: FailbackPlanStatus) -> FailbackPlanStatus {
 fn is_held(input: &PlanInput<'_>, standings: &[Standing<'_>]) -> bool {
     let by_person = |standing: &Standing<'_>| {
         let held = ceiling(input, standing.reached).held_by;
-        standing.stalled || standing.claimed_by.is_some() || !matches!(held, "" | "WindowClosed")
+        let cancelled = standing.claim.as_ref().is_some_and(|claim| claim.held_by == "Cancelled");
+        standing.stalled || standing.claimed_by.is_some() || cancelled || !matches!(held, "" | "WindowClosed")
     };
     standings.iter().filter(|standing| !standing.arrived).any(by_person)
 }
@@ -128,15 +130,23 @@ fn is_set_aside(standing: &Standing<'_>) -> bool {
     standing.claim.as_ref().is_some_and(|claim| matches!(claim.held_by.as_str(), "Quarantined" | "Cancelled"))
 }
 
+/// What the run had measured, until more machines have come home: those that were set aside, or whose failback was to be
+/// undone, count once they are tried again.
+fn kept(before: Option<&Results>, now: Option<Results>) -> Option<Results> {
+    let more = now.filter(|now| before.is_none_or(|before| now.machines > before.machines));
+    more.or_else(|| before.cloned())
+}
+
 /// What the run has measured, once all machines that come home are verified at home.
 fn results(input: &PlanInput<'_>, standings: &[Standing<'_>], started_at: Option<&Time>) -> Option<Results> {
     let started = started_at?;
     let lost = |standing: &Standing<'_>| standing.status?.recovery_point.as_ref()?.loss_seconds;
-    let mut home = standings.iter().filter(|standing| !is_set_aside(standing)).peekable();
-    (home.peek().is_some() && home.all(is_verified)).then(|| Results {
+    let home: Vec<_> = standings.iter().filter(|standing| !is_set_aside(standing)).collect();
+    (!home.is_empty() && home.iter().copied().all(is_verified)).then(|| Results {
         verified_at: Time(input.now),
         rto_seconds: started.0.duration_until(input.now).as_secs(),
-        loss_seconds: standings.iter().filter_map(lost).max(),
+        loss_seconds: home.iter().copied().filter_map(lost).max(),
+        machines: i32::try_from(home.len()).unwrap_or(i32::MAX),
     })
 }
 
@@ -168,7 +178,7 @@ struct Seen<'s, 'a> {
     invalid: Option<&'s str>,
     counts: &'s Summary,
     issues: &'s [Issue],
-    hooks_failed: &'s [String],
+    run: &'s Run,
 }
 
 impl Seen<'_, '_> {
@@ -201,7 +211,7 @@ impl Seen<'_, '_> {
         let Self { input, standings, counts, .. } = *self;
         let desired = input.spec.desired_phase.as_str();
         if input.deleting {
-            return deletion::readiness(input, standings);
+            return deletion::readiness(input, standings, &self.run.cancelled);
         }
         if completed {
             return summary(true, false, false, "Completed", "The plan is complete. A second failback is a new plan.");
@@ -216,7 +226,7 @@ impl Seen<'_, '_> {
             let message = format!("All {} machine(s) are {desired}.", counts.total);
             return summary(true, false, false, "PhaseReached", &message);
         }
-        if let Some(failed) = self.hooks_failed.first() {
+        if let Some(failed) = self.run.hooks_failed.first() {
             let remedy = waiting::remedy("HookFailed").unwrap_or_default().replace("PLAN", input.name);
             let message = format!("{failed} Remedy: {remedy}{}", self.also_retried());
             return summary(false, false, counts.moving == 0, "HookFailed", &message);

@@ -5,8 +5,8 @@ use super::{PlanInput, gates, hooks::Hold, validity, waves};
 /// What must be changed before the plan, or a wave of it, starts anything: reason and sentence. Gates that open, such as
 /// approvals and windows, are none.
 pub fn stops(input: &PlanInput<'_>) -> Vec<(&'static str, String)> {
-    let frozen = waves::frozen(input);
-    let waves = waves::resolve(input, &frozen);
+    let found = waves::found(input);
+    let waves = waves::resolve(input, &found);
     let machines = || waves.iter().flat_map(|wave| &wave.machines);
     let ahead = || machines().filter(|machine| !machine.arrived);
     if input.status.completed_at.is_some() && ahead().next().is_some() {

@@ -1,6 +1,6 @@
 //! The waves of a plan with their machines, and how those stand.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::{
     PlanInput, cancel, failures,
@@ -14,6 +14,7 @@ use crate::{
         conditions,
         found::STATUS_LOST,
         journal, names,
+        preview::{self, Found},
         schedule::{
             load::{self, Limits, begins, granted, phase_reached},
             order::depends_on,
@@ -67,39 +68,21 @@ pub(super) struct Resolved<'a> {
     pub(super) found: Option<Vec<&'a str>>,
 }
 
-/// What the selectors had found when the plan started, by the wave's name.
-pub(super) type Frozen = BTreeMap<String, Vec<String>>;
-
-pub(super) fn frozen(input: &PlanInput<'_>) -> Frozen {
-    let started = input.status.started_at.as_ref().map(|_| &input.status.waves);
-    let listed = started.into_iter().flatten().filter_map(|wave| Some((wave.name.clone(), wave.items.as_ref()?)));
-    listed.map(|(name, items)| (name, names::unfold(items))).collect()
+/// What the selectors find, or had found when the plan started, by the wave's name.
+pub(super) fn found(input: &PlanInput<'_>) -> Found {
+    let labels = input.declared.iter().map(|(name, declared)| (name, &declared.labels));
+    preview::found_among(input.spec, Some(input.status), labels)
 }
 
 /// Every wave with its machines. One that two waves name belongs to the first: the plan is not valid then, and nothing
 /// starts.
-pub(super) fn resolve<'a>(input: &PlanInput<'a>, frozen: &'a Frozen) -> Vec<Resolved<'a>> {
-    let mut seen = BTreeSet::new();
-    let skipped: BTreeSet<&str> = input.spec.skip.iter().map(String::as_str).collect();
-    let mut resolved = Vec::with_capacity(input.spec.waves.len());
-    for wave in &input.spec.waves {
-        let found = wave.selector.as_ref().map(|selector| match frozen.get(&wave.name) {
-            Some(names) => names.iter().map(String::as_str).collect(),
-            None => {
-                let finds = |(name, declared): (&'a String, &'a super::Declared)| {
-                    selector.finds(&declared.labels).then_some(name.as_str())
-                };
-                input.declared.iter().filter_map(finds).collect::<Vec<_>>()
-            }
-        });
-        let names = wave.items.iter().map(String::as_str).chain(found.iter().flatten().copied());
-        let machines = names
-            .filter(|name| !skipped.contains(name) && seen.insert(*name))
-            .map(|name| standing(input, wave, name))
-            .collect();
-        resolved.push(Resolved { wave, machines, found });
-    }
-    resolved
+pub(super) fn resolve<'a>(input: &PlanInput<'a>, found: &'a Found) -> Vec<Resolved<'a>> {
+    let of = |(wave, names): (&'a Wave, Vec<&'a str>)| Resolved {
+        wave,
+        machines: names.into_iter().map(|name| standing(input, wave, name)).collect(),
+        found: found.get(&wave.name).map(|names| names.iter().map(String::as_str).collect()),
+    };
+    preview::members(input.spec, found).into_iter().map(of).collect()
 }
 
 /// Whether a status says nothing of where its machine stands: before the first look, and while it cannot be read. Whether
@@ -120,6 +103,9 @@ fn standing<'a>(input: &PlanInput<'a>, wave: &'a Wave, name: &'a str) -> Standin
     let stalled_by = stalled_by.filter(|stalled| stalled.status == "True").map(|stalled| stalled.reason.as_str());
     // A hook that failed is the plan's own word, which it takes back itself.
     let stalled_by = stalled_by.filter(|reason| *reason != "HookFailed");
+    // What another plan's machine needs a person for is that plan's matter.
+    let claimed_by = claim.filter(|claim| claim.plan_uid != input.uid).map(|claim| claim.plan.as_str());
+    let stalled_by = stalled_by.filter(|_| claimed_by.is_none());
     let (stalled, waits_for_word) = (stalled_by.is_some(), stalled_by == Some(STATUS_LOST));
     let operating = status.and_then(|status| status.operation.as_ref()).is_some_and(journal::is_open);
     let granted = status.zip(ours).is_some_and(|(status, ours)| granted(status, ours));
@@ -133,13 +119,13 @@ fn standing<'a>(input: &PlanInput<'a>, wave: &'a Wave, name: &'a str) -> Standin
         arrived: observed && reached >= input.spec.desired_phase,
         stalled,
         waits_for_word,
-        failed: stalled && !waits_for_word && ours.is_none_or(|ours| ours.retry_token == input.spec.retry_token),
+        failed: stalled && !waits_for_word && ours.is_some_and(|ours| ours.retry_token == input.spec.retry_token),
         hook_failed: None,
         operating,
         moving: ours.is_some() && !stalled && (operating || granted),
         granted,
         ours,
-        claimed_by: claim.filter(|claim| claim.plan_uid != input.uid).map(|claim| claim.plan.as_str()),
+        claimed_by,
         claim: None,
     }
 }
@@ -161,10 +147,14 @@ impl<'a> Resolved<'a> {
         })
     }
 
-    /// Whether all of its machines have a recovery point, or are home already. Those that are to stay in Azure need none.
-    pub(super) fn has_recovery_points(&self, input: &PlanInput<'_>, cancelled: &[Cancelled]) -> bool {
+    /// Its machines that have no recovery point and are not home. Those that are to stay in Azure need none.
+    pub(super) fn without_recovery_point(
+        &self,
+        input: &PlanInput<'_>,
+        cancelled: &[Cancelled],
+    ) -> impl Iterator<Item = &Standing<'a>> {
         let stays = |machine: &Standing<'_>| cancel::why(input, cancelled, machine.name).is_some();
-        self.counting(input).all(|machine| machine.reached >= DesiredPhase::Reprotected || stays(machine))
+        self.counting(input).filter(move |machine| machine.reached < DesiredPhase::Reprotected && !stays(machine))
     }
 
     /// A machine that will come home with the wave, and of which no master target is known yet. One that was never seen in
@@ -245,17 +235,33 @@ pub(super) fn unsettled<'a>(
 
 /// Says which machines that others wait for do not go on by themselves. Only these: it is told in the claims of all that
 /// wait, which would be written anew for each machine that comes one step on.
-pub(super) fn stuck<'s, 'a: 's>(of: usize, missing: impl Iterator<Item = &'s Standing<'a>>) -> String {
+pub(super) fn stuck<'s, 'a: 's>(
+    input: &PlanInput<'_>,
+    cancelled: &[Cancelled],
+    of: usize,
+    missing: impl Iterator<Item = &'s Standing<'a>>,
+) -> String {
+    let stays = |machine: &Standing<'_>| cancel::why(input, cancelled, machine.name).is_some();
     let rests = |machine: &&Standing<'_>| {
         machine.stalled
             || machine.claimed_by.is_some()
-            || machine.status.is_none_or(|status| load::blocking(status).next().is_some())
+            || machine.status.is_none_or(load::is_obstructed)
+            || stays(machine)
     };
-    let names: Vec<&str> = missing.filter(rests).map(|machine| machine.name).collect();
-    let first = names.iter().take(3).copied().collect::<Vec<_>>().join(", ");
-    match names.len() {
+    let machines: Vec<_> = missing.filter(rests).collect();
+    let first = machines.iter().take(3).map(|machine| machine.name).collect::<Vec<_>>().join(", ");
+    let end = if machines.len() > 3 { ", ..." } else { "." };
+    let skip = match machines.iter().find(|machine| stays(machine)) {
+        None => String::new(),
+        // Only a person knows whether what depends on it can run at home without it.
+        Some(stays) => format!(
+            " The failback of {} is undone, or not made: name what stays in Azure in spec.skip, to go on without it.",
+            stays.name
+        ),
+    };
+    match machines.len() {
         0 => String::new(),
-        all => format!(" {all} of {of} cannot go on: {first}{}", if all > 3 { ", ..." } else { "." }),
+        all => format!(" {all} of {of} cannot go on: {first}{end}{skip}"),
     }
 }
 
