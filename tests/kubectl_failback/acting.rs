@@ -216,7 +216,10 @@ async fn a_machine_is_abandoned_by_its_own_name() {
     let ran = stage.typed(&["abandon", "--item", "web-01"], "web\n").await;
     assert!(ran.code == 1 && ran.err.contains("nothing was changed"), "{ran:?}");
     let done = stage.typed(&["abandon", "--item", "web-01"], "web-01\n").await;
-    assert!(ok(&done).ends_with("once it is deleted: kubectl delete rpi web-01 -n default"), "{done:?}");
+    assert!(
+        ok(&done).ends_with("no longer waits for the open call. To delete it: kubectl delete rpi web-01 -n default"),
+        "{done:?}"
+    );
     let item = stage.get("replicateditems", "web-01").await;
     assert_eq!(item["metadata"]["annotations"]["failback.dev/abandon"], item["metadata"]["uid"]);
     let both = stage.run(&["abandon", "web", "--item", "web-01"]).await;
