@@ -59,7 +59,7 @@ def test_without_the_right_to_read_a_secret_a_condition_says_so(tmp_path):
             return next((c["message"] for c in conditions if c["type"] == "Ready" and c["status"] == "False" and "Secret" in c["message"]), None)
 
         message = until("a condition", said)
-        assert 'Secret "vcenter" cannot be read' in message and "needs a Role for Secrets in this namespace" in message
+        assert 'must not read Secret "vcenter"' in message and "secretNamespaces" in message
         assert ("get", "", "secrets", "default", "vcenter") in stage.proxy.denied
         assert controller.process.poll() is None
 

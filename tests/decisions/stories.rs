@@ -450,6 +450,12 @@ fn a_failed_job_is_judged_by_its_errors_and_not_by_their_absence_from_the_list()
     jobs[0].errors.push(HealthError { code: "95226".to_owned(), ..HealthError::default() });
     story.pass("its errors were read");
     assert!(story.status.operation.as_ref().unwrap().agent_missing, "the agent is waited for");
+    // Longer while the vault denies it too.
+    story.later(6, Stage::FailedOver);
+    change_item(&mut story.facts, |item| item.agent_registered = Some(false));
+    assert!(!story.pass("the vault denies it"), "{:?}", reason(&story));
+    change_item(&mut story.facts, |item| item.agent_registered = Some(true));
+    assert!(story.pass("the vault does not deny it"), "{:?}", reason(&story));
 
     let mut story = begin(Details::Refused { since: at(4), why: "403 Forbidden.".to_owned() });
     assert_eq!(outcome(&story), OperationOutcome::Submitted, "refused for a minute");

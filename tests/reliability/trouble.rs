@@ -12,6 +12,8 @@ const RATE: f64 = 0.1;
 const ARMED: usize = 3000;
 /// One machine of five has a job that fails.
 const FAILING: f64 = 0.2;
+/// The code with which such a job fails.
+const ON_PURPOSE: &str = "150097";
 
 /// What was armed, and what is broken now.
 #[derive(Default)]
@@ -62,7 +64,7 @@ impl Trouble {
             self.cut_off = false;
             mend(world, Mend { vcenter_connected: Some(true), ..Mend::default() });
         }
-        if let Some(machine) = self.without_agent.pop() {
+        for machine in self.without_agent.drain(self.without_agent.len() / 3..) {
             mend(world, Mend { agent_registered: Some(true), ..of(&machine) });
         }
         match dice.random_range(0..9) {
@@ -92,6 +94,14 @@ impl Trouble {
         let failed = snapshot["jobs"].as_array().unwrap().iter().filter(|job| job["state"] == "Failed").count();
         (self.armed - left(world), failed)
     }
+}
+
+/// The machine of each job that failed because it was to.
+pub(crate) fn failed_on_purpose(world: &World) -> Vec<String> {
+    let snapshot = world.rehearsal.site.snapshot();
+    let jobs = snapshot["jobs"].as_array().unwrap().iter();
+    let meant = jobs.filter(|job| job["state"] == "Failed" && job["errors"][0]["code"] == ON_PURPOSE);
+    meant.filter_map(|job| job["target"].as_str()).map(str::to_owned).collect()
 }
 
 /// What is armed still, but for what every world has.
@@ -126,7 +136,7 @@ fn failing_job(machine: &str, dice: &mut StdRng) -> Fault {
 
 fn job_fails(machine: &str, path: &str, skip: u32) -> Fault {
     let effect =
-        Effect::JobFails { code: "150097".to_owned(), message: "It failed on purpose.".to_owned(), task: None };
+        Effect::JobFails { code: ON_PURPOSE.to_owned(), message: "It failed on purpose.".to_owned(), task: None };
     Fault { path: Some(path.to_owned()), machine: Some(machine.to_owned()), ..fault(skip, effect) }
 }
 

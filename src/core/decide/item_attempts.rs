@@ -28,8 +28,9 @@ const AFTER_FAILURE: Duration = Duration::from_secs(120);
 const AFTER_REFUSAL: Duration = Duration::from_secs(10);
 /// The longest wait between two attempts.
 const LONGEST: Duration = Duration::from_secs(900);
-/// Wait after an attempt for which the agent had not registered yet.
+/// Wait after an attempt for which the agent had not registered yet; and while the vault says so too.
 const AFTER_AGENT: SignedDuration = SignedDuration::from_mins(5);
+const WHILE_DENIED: SignedDuration = SignedDuration::from_mins(15);
 /// So long an agent may take before that counts as a failure: twice what the vendor's documents say.
 const AGENT_PATIENCE: SignedDuration = SignedDuration::from_mins(30);
 
@@ -78,7 +79,8 @@ pub(super) fn earlier_attempt(
         record.agent_missing && record.ended_at.as_ref().is_some_and(|time| Some(time.0) < patience_ends)
     };
     if is_waiting(last) {
-        let at = ended + AFTER_AGENT;
+        let denied = replication.value().is_some_and(|item| item.agent_registered == Some(false));
+        let at = ended + if denied { WHILE_DENIED } else { AFTER_AGENT };
         let message =
             format!("The mobility agent has not registered yet, which takes up to 15 minutes. {}", last.message);
         return (at > now).then_some(WaitingOn::Retry { verb, at, message });
