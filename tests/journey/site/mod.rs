@@ -50,14 +50,31 @@ fn speed() -> f64 {
 
 const WALL: Duration = Duration::from_secs(3000);
 
+/// A computer that has something else to do for a while makes a difference that is none of ours: so often it is measured
+/// anew.
+const TRIES: usize = 2;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_whole_site_comes_home_in_six_waves() {
+    let mut waited = Ok(());
+    for _ in 0..TRIES {
+        waited = comes_home().await;
+        match &waited {
+            Ok(()) => return,
+            Err(why) => println!("{why}"),
+        }
+    }
+    waited.unwrap();
+}
+
+/// Once; what is said where the schedule could have been better.
+async fn comes_home() -> Result<(), String> {
     let mut run = Run::prepare().await;
     let previewed = run.preview().await;
     let began = run.begin().await;
     run.play(all_but_the_failed).await;
     let first = Record::of(&run.stage.rehearsal.site.snapshot());
-    run.nothing_waited_for_us(&first, began).await;
+    let waited = run.nothing_waited_for_us(&first, began).await;
 
     run.retry().await;
     run.play(|plan| plan.completed_at.is_some()).await;
@@ -70,6 +87,7 @@ async fn a_whole_site_comes_home_in_six_waves() {
     let name = format!("{}_machines", machines().len());
     insta::assert_snapshot!(name, of_run(&first, &record, &run.timeline));
     run.stage.end().await;
+    waited
 }
 
 /// What `play` waits for in the first part.
@@ -216,10 +234,8 @@ impl Run {
     }
 
     /// What a list scheduler makes of the same limits and durations, as the controller measured them (from each call until
-    /// it saw the end), is beaten by no more than reactions cost. At this speed a moment on the wall is most of a minute,
-    /// so the list scheduler is given one such moment after each step: as long as it took, on average, until the end of a
-    /// job was seen. The way from there to the next call is not given to it.
-    async fn nothing_waited_for_us(&self, record: &Record, began: Timestamp) {
+    /// it saw the end), is beaten by no more than 3 %: the way from there to the next call is not given to it.
+    async fn nothing_waited_for_us(&self, record: &Record, began: Timestamp) -> Result<(), String> {
         let statuses = self.statuses().await;
         let protected = statuses.values().filter_map(|status| conditions::find(&status.conditions, "Protected"));
         let last = protected.filter(|it| it.status == "True").map(|it| it.last_transition_time.0).max().unwrap();
@@ -241,22 +257,17 @@ impl Run {
             ],
         };
         let ways: Vec<_> = machines().iter().map(|machine| way(machine, &statuses[&machine.name])).collect();
-        let moment = record.seen_late(&statuses);
-        let at_once = list_schedule::makespan(&limits, &ways);
-        let after_a_moment = list_schedule::makespan(&limits, &slower(&ways, moment.round() as i64));
-        let took = since(last);
-        let above = |least: i64| (took - least) as f64 * 100.0 / least as f64;
+        let (took, least) = (since(last), list_schedule::makespan(&limits, &ways));
         println!(
-            "at {:.0} times the speed: makespan {} min, {:.1} % above a list schedule, {:.1} % above one that reacts in {:.2} s on the wall; {:.0} s on the wall, {:.0} s of CPU",
+            "at {:.0} times the speed: makespan {} min, {:.1} % above a list schedule, the end of a job seen after {:.2} s on the wall; {:.0} s on the wall, {:.0} s of CPU",
             self.speed,
             took / 60,
-            above(at_once),
-            above(after_a_moment),
-            moment / self.speed,
+            (took - least) as f64 * 100.0 / least as f64,
+            record.seen_late(&statuses) / self.speed,
             took as f64 / self.speed,
             cpu_seconds(),
         );
-        assert!(took * 100 <= after_a_moment * 103, "{took} s; a list schedule takes {after_a_moment} s");
+        if took * 100 <= least * 103 { Ok(()) } else { Err(format!("{took} s; a list schedule takes {least} s")) }
     }
 
     /// One Job before the first machine moved, and one after each wave.
@@ -284,13 +295,6 @@ impl Run {
         assert_eq!(table["rows"].as_array().unwrap().len(), machines().len());
         assert!(took < Duration::from_secs(1), "{took:?}");
     }
-}
-
-/// The same ways, each step a moment longer.
-fn slower(ways: &[list_schedule::Way], moment: i64) -> Vec<list_schedule::Way> {
-    let leg = |leg: &list_schedule::Leg| list_schedule::Leg { call: leg.call + moment, ..*leg };
-    let way = |way: &list_schedule::Way| list_schedule::Way { legs: way.legs.iter().map(leg).collect(), ..way.clone() };
-    ways.iter().map(way).collect()
 }
 
 /// User and system time of this process, both servers and the controller in it.
