@@ -218,6 +218,11 @@ pub trait Connect: Send + Sync {
 pub trait Leadership: Send + Sync {
     /// True only while the lease is certain to be ours.
     fn is_valid_now(&self) -> bool;
+
+    /// Whether nobody had it for some minutes before: what was recorded then says nothing of that time.
+    fn was_vacant(&self) -> bool {
+        false
+    }
 }
 
 /// The time, so that a simulated run can go faster than the wall.

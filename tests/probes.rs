@@ -136,12 +136,31 @@ fn what_was_seen_does_not_grow_old_while_a_place_is_waited_for() {
     let mut fact = fact.after(&declared, good(), at(7201));
     assert_eq!(fact.result, CheckResult::Passed);
     fact.queued_since = Some(at(7231));
-    assert!(!fact.is_stale(at(10_000)));
-    fact.begins(at(10_000));
-    assert!(!fact.is_stale(at(10_031)), "the look that follows has its own time");
-    assert!(fact.is_stale(at(10_032)));
-    assert!(!fact.after(&declared, good(), at(10_032)).is_stale(at(10_093)));
-    assert!(fact.after(&declared, good(), at(10_032)).is_stale(at(10_094)), "the next one has waited for nothing yet");
+    assert!(
+        !fact.is_stale(at(8_162)) && fact.is_stale(at(8_163)),
+        "a commit rests on it: a quarter of an hour at most"
+    );
+    fact.begins(at(8_000));
+    assert!(!fact.is_stale(at(8_031)), "the look that follows has its own time");
+    assert!(fact.is_stale(at(8_032)));
+    assert!(!fact.after(&declared, good(), at(8_032)).is_stale(at(8_093)));
+    assert!(fact.after(&declared, good(), at(8_032)).is_stale(at(8_094)), "the next one has waited for nothing yet");
+}
+
+#[test]
+fn what_passed_for_another_process_passes_since_then_once_this_one_has_looked() {
+    let declared = probe(json!({ "tcp": { "port": 443 }, "successThreshold": 3 }));
+    let at = |seconds| Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds);
+    let taken_over = || ProbeFact::before_first(&declared).passed_before(&declared, at(0));
+    assert_eq!(taken_over().result, CheckResult::Unknown, "it has not looked");
+    let good = taken_over().after(&declared, ProbeSeen::Good("g".to_owned()), at(100));
+    assert_eq!((good.result, good.since), (CheckResult::Passed, Some(at(0))));
+    let bad = taken_over().after(&declared, ProbeSeen::Bad("b".to_owned()), at(100));
+    let mut fact = bad;
+    for second in 101..104 {
+        fact = fact.after(&declared, ProbeSeen::Good("g".to_owned()), at(second));
+    }
+    assert_eq!((fact.result, fact.since), (CheckResult::Passed, Some(at(103))), "it was broken");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use super::{
     action::Verb,
     facts::ItemFacts,
     failure::{Failure, FailureClass},
-    observed::{Details, Fact, Generation, Job, JobState},
+    observed::{Details, Fact, Generation, Job, JobState, Replication},
     stage::Stage,
     waiting::WaitingOn,
 };
@@ -222,7 +222,7 @@ fn follow_job(
     };
     let Some(job) = jobs.iter().find(|job| job.id.eq_ignore_ascii_case(job_id)) else {
         // An older list may not show it yet, and what shows may be left by a job that failed.
-        if verb.took_effect(stage) && when.settled {
+        if took_effect(verb, stage, facts) && when.settled {
             return ended(record, OperationOutcome::Succeeded, String::new(), now);
         }
         return if when.overdue {
@@ -231,9 +231,11 @@ fn follow_job(
             Progress::Open(verb, WaitingOn::Job { verb, job_id: job_id.to_owned(), task: String::new() })
         };
     };
+    // A machine is not taken for home, nor its copy in Azure for gone, on any other word than a success.
+    let is_doubtful = matches!(job.state, JobState::Other(_)) && matches!(verb, Verb::FailBack | Verb::Commit);
     match job.state {
-        JobState::Succeeded | JobState::Other(_) if !job.in_flight() => {
-            if verb.took_effect(stage) {
+        JobState::Succeeded | JobState::Other(_) if !job.in_flight() && !is_doubtful => {
+            if took_effect(verb, stage, facts) {
                 ended(record, OperationOutcome::Succeeded, String::new(), now)
             } else if job.ended.unwrap_or(record.intended_at.0) + EFFECT < now {
                 overdue(format!("Job {job_id} succeeded, and the item still does not show its effect."))
@@ -241,7 +243,7 @@ fn follow_job(
                 Progress::Open(verb, WaitingOn::Settling(verb))
             }
         }
-        JobState::Failed | JobState::Cancelled => {
+        JobState::Failed | JobState::Cancelled | JobState::Other(_) if !job.in_flight() => {
             // Which state a failed job leaves behind shows on the item only after it settled.
             if job.ended.is_some_and(|at| !seen_since(&facts.replication, at)) {
                 return Progress::Open(verb, WaitingOn::Settling(verb));
@@ -257,7 +259,12 @@ fn follow_job(
             ended(&record, OperationOutcome::Failed, job_message(job), now)
         }
         JobState::Suspended => Progress::Open(verb, WaitingOn::JobSuspended { verb, job_id: job_id.to_owned() }),
-        JobState::NotStarted | JobState::InProgress | JobState::Succeeded | JobState::Other(_) => {
+        JobState::NotStarted
+        | JobState::InProgress
+        | JobState::Succeeded
+        | JobState::Failed
+        | JobState::Cancelled
+        | JobState::Other(_) => {
             if record.intended_at.0 + JOB_DEADLINE < now {
                 return overdue(format!("Job {job_id} has been running for more than 48 hours."));
             }
@@ -265,6 +272,12 @@ fn follow_job(
             Progress::Open(verb, WaitingOn::Job { verb, job_id: job_id.to_owned(), task })
         }
     }
+}
+
+/// Whether the item shows the verb's effect. A failback that did not complete shows its stage, and is none.
+fn took_effect(verb: Verb, stage: Stage, facts: &ItemFacts) -> bool {
+    let incomplete = || facts.replication.value().is_some_and(Replication::failback_incomplete);
+    verb.took_effect(stage) && !(verb == Verb::FailBack && incomplete())
 }
 
 /// What keeps the errors of a job from us that they may yet be read of: what comes next depends on them.
@@ -307,7 +320,7 @@ fn find_job(
         }));
     }
     // Older readings may show the effect of an earlier run, and not yet its job.
-    if verb.took_effect(stage) && when.settled {
+    if took_effect(verb, stage, facts) && when.settled {
         return ended(record, OperationOutcome::Succeeded, "Its effect shows; its job was not found.".to_owned(), now);
     }
     let nothing_runs = item.is_some_and(|item| item.complete && item.scenario.is_none());

@@ -38,13 +38,18 @@ pub struct ProbeFact {
     pub counts_for: SignedDuration,
     /// How long it may take to tell anything.
     pub patience: SignedDuration,
-    /// Since when it waits for a place to look again: what it has seen does not grow old by that. The Jobs of a namespace
-    /// wait for each other, and a plan of hundreds of machines would never have looked at all of them in time.
+    /// Since when it waits for a place to look again: for [`QUEUED`], what it has seen does not grow old by that. The Jobs
+    /// of a namespace wait for each other, and a plan of hundreds of machines would never have looked at all of them in
+    /// time.
     pub queued_since: Option<Timestamp>,
+    /// Since when it passed for another process, until this one has looked.
+    pub passed_since: Option<Timestamp>,
 }
 
 /// A machine that has just booted may take so long to tell its address, or to be known by its name.
 const PATIENCE: SignedDuration = SignedDuration::from_mins(15);
+/// The longest wait for a place by which a look does not grow old: a commit rests on it.
+const QUEUED: SignedDuration = SignedDuration::from_mins(15);
 
 impl ProbeFact {
     /// Nothing was looked at yet.
@@ -66,26 +71,29 @@ impl ProbeFact {
             counts_for,
             patience: looks(probe.success_threshold.saturating_add(probe.failure_threshold)).max(PATIENCE),
             queued_since: None,
+            passed_since: None,
         }
     }
 
-    /// The same of a probe that passed when another process looked last: one good look says that it still does. It does
-    /// not pass before.
+    /// The same of a probe that has passed since then when another process looked last: one good look says that it still
+    /// does. It does not pass before.
     #[must_use]
-    pub fn passed_before(self, probe: &Probe) -> Self {
-        Self { successes: probe.success_threshold.saturating_sub(1).max(0), ..self }
+    pub fn passed_before(self, probe: &Probe, since: Timestamp) -> Self {
+        let successes = probe.success_threshold.saturating_sub(1).max(0);
+        Self { successes, passed_since: Some(since), ..self }
     }
 
     /// It has got the place that it waited for.
     pub fn begins(&mut self, now: Timestamp) {
-        let waited = self.queued_since.take().map_or(SignedDuration::ZERO, |since| since.duration_until(now));
-        self.counts_for = self.counts_for.saturating_add(waited);
+        let waited = self.waits(now);
+        self.queued_since = None;
+        self.counts_for = self.counts_for.saturating_add(waited.min(QUEUED));
         self.patience = self.patience.saturating_add(waited);
     }
 
-    /// The time by which it is judged: it stands while a place is waited for.
-    fn moment(&self, now: Timestamp) -> Timestamp {
-        self.queued_since.map_or(now, |since| since.min(now))
+    /// How long it has been waiting for a place.
+    fn waits(&self, now: Timestamp) -> SignedDuration {
+        self.queued_since.map_or(SignedDuration::ZERO, |since| since.duration_until(now).max(SignedDuration::ZERO))
     }
 
     /// While a look takes long: what the first one waits for. Later ones leave what was seen before them.
@@ -110,7 +118,8 @@ impl ProbeFact {
         } else {
             CheckResult::Unknown
         };
-        let since = self.since.filter(|_| result == self.result);
+        let stood = self.since.filter(|_| result == self.result);
+        let since = stood.or(self.passed_since.filter(|_| result == CheckResult::Passed));
         let fresh = Self::before_first(probe);
         let patience = since.map_or(fresh.patience, |_| self.patience);
         Self { result, message, successes, failures, since: since.or(Some(now)), at: Some(now), patience, ..fresh }
@@ -127,12 +136,13 @@ impl ProbeFact {
     /// Whether its looks have told nothing for so long that a person must see to it: neither good nor bad is said by a
     /// guest without an address, or by a name that is not known.
     pub fn is_inconclusive(&self, now: Timestamp) -> bool {
-        self.result == CheckResult::Unknown && self.since.is_some_and(|since| since + self.patience <= self.moment(now))
+        self.result == CheckResult::Unknown
+            && self.since.is_some_and(|since| since + self.patience + self.waits(now) <= now)
     }
 
     /// Whether the last look is too old to say anything.
     pub fn is_stale(&self, now: Timestamp) -> bool {
-        self.at.is_none_or(|at| at + self.counts_for < self.moment(now))
+        self.at.is_none_or(|at| at + self.counts_for + self.waits(now).min(QUEUED) < now)
     }
 }
 

@@ -2,7 +2,7 @@
 //! they were undone and nobody has said since to try again.
 
 use super::{journal, schedule::load::phase_reached};
-use crate::api::{Cancelled, DesiredPhase, FailbackPlanSpec, ReplicatedItemStatus};
+use crate::api::{Cancelled, DesiredPhase, FailbackPlanSpec, ItemPhase, ReplicatedItemStatus};
 
 /// What is said of a failback that was undone on request, once the request is taken back.
 const NOT_AGAIN: &str = "it was undone, and spec.retryToken is the one of that failback.";
@@ -27,10 +27,12 @@ impl<'a> Undo<'a> {
         }
         let token = &self.spec.retry_token;
         let failed = || self.cancelled.iter().find(|row| row.item == item && row.retry_token == *token);
-        // One that others failed back since is not ours to undo.
+        // One that others failed back since is not ours to undo, whether that came to its end or not.
         let stays = || {
-            status.is_some_and(|status| journal::was_undone(status, self.uid, token))
-                && reached == Some(DesiredPhase::Reprotected)
+            let undone = |status: &ReplicatedItemStatus| {
+                journal::was_undone(status, self.uid, token) && status.phase != ItemPhase::FailedBack
+            };
+            status.is_some_and(undone) && reached == Some(DesiredPhase::Reprotected)
         };
         asked(self.spec, item)
             .or_else(|| failed().map(|row| row.reason.as_str()))

@@ -5,7 +5,10 @@
 //! validity is counted from before a renewal was sent, so that it ends before anyone else may take over.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -67,7 +70,12 @@ pub struct Elector {
     timing: Timing,
     /// Until when the lease is certain to be ours, by both local clocks.
     valid_until: Mutex<Option<Moment>>,
+    /// Nobody renewed it for longer than [`VACANT`] before it was ours.
+    vacant: AtomicBool,
 }
+
+/// So long may a replica that takes over have needed. What happens in less time, the next look shows.
+const VACANT: SignedDuration = SignedDuration::from_mins(2);
 
 /// A point in time on the monotonic clock and on the wall's.
 ///
@@ -104,6 +112,7 @@ impl Elector {
             clock,
             timing,
             valid_until: Mutex::new(None),
+            vacant: AtomicBool::new(false),
         })
     }
 
@@ -187,6 +196,11 @@ impl Elector {
         };
         match tokio::time::timeout(self.timing.call, write).await? {
             Ok(_) => {
+                if !ours {
+                    let renewed = spec.renew_time.map(|time| time.0);
+                    let vacant = renewed.is_none_or(|at| at.duration_until(sent.wall) > VACANT);
+                    self.vacant.store(vacant, Ordering::Relaxed);
+                }
                 self.set_valid(Some(sent.later(self.timing.duration.saturating_sub(self.timing.margin))));
                 Ok(true)
             }
@@ -229,5 +243,9 @@ impl Leadership for Elector {
     fn is_valid_now(&self) -> bool {
         let until = *self.valid_until.lock().unwrap_or_else(PoisonError::into_inner);
         until.is_some_and(|until| Instant::now() < until.monotonic && self.clock.now() < until.wall)
+    }
+
+    fn was_vacant(&self) -> bool {
+        self.vacant.load(Ordering::Relaxed)
     }
 }

@@ -2,11 +2,12 @@
 //!
 //! What is recorded is then as true as it was a moment ago. Were it told Unknown until the first reading, each restart
 //! would move every `lastTransitionTime`, repeat events, and begin the soak before a commit anew. So such a status is
-//! left as it is, for a minute at most, and nothing is done by it meanwhile.
+//! left as it is, for a minute and while readings come, and nothing is done by it meanwhile. Where nobody looked for longer
+//! before, it is told at once: what was verified then is verified anew.
 
 use std::time::Duration;
 
-use super::context::Context;
+use super::context::{Context, key_of};
 use crate::{
     api::{MasterTarget, ReplicatedItem},
     inventory::{Key, patience},
@@ -16,8 +17,22 @@ use crate::{
 /// How soon is looked again in any case; who is waited for wakes when it was read.
 pub(super) const AGAIN: Duration = Duration::from_secs(5);
 
-/// Whether something of a machine is yet to be looked for by this process for the first time.
+/// Whether the recorded status of a machine stands until this process has looked at it for the first time.
 pub(super) fn awaits_item(context: &Context, key: &Key, item: &ReplicatedItem) -> bool {
+    !context.leadership.was_vacant() && is_unread(context, key, item)
+}
+
+/// Whether a machine of this plan is yet to be looked at: its record is not to be decided on, neither to go on with others
+/// nor to undo a failback.
+pub(super) fn awaits_machine_of(context: &Context, plan_uid: &str) -> bool {
+    let claimed = |item: &ReplicatedItem| {
+        item.status.as_ref().and_then(|status| status.claim.as_ref()).is_some_and(|claim| claim.plan_uid == plan_uid)
+    };
+    let unread = |item: &ReplicatedItem| key_of(item).is_ok_and(|key| is_unread(context, &key, item));
+    context.stores.items.state().iter().any(|item| claimed(item) && unread(item))
+}
+
+fn is_unread(context: &Context, key: &Key, item: &ReplicatedItem) -> bool {
     let beside = |name: &str| Key { namespace: key.namespace.clone(), name: name.to_owned() };
     let (vault, vcenter) = (beside(&item.spec.vault_ref.name), beside(&item.spec.vcenter_ref.name));
     let vault = match context.registry.vault(&vault) {
@@ -31,6 +46,7 @@ pub(super) fn awaits_item(context: &Context, key: &Key, item: &ReplicatedItem) -
 pub(super) fn awaits_target(context: &Context, key: &Key, target: &MasterTarget) -> bool {
     let vault = Key { namespace: key.namespace.clone(), name: target.spec.vault_ref.name.clone() };
     let vault = match context.registry.vault(&vault) {
+        _ if context.leadership.was_vacant() => return false,
         Some(inventory) => inventory.is_opening(),
         None => context.vault_object(&vault.namespace, &vault.name).is_some() && is_starting(context),
     };

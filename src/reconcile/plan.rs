@@ -14,7 +14,7 @@ use super::{
     context::{Context, key_of},
     hooks,
     ledger::Vaults,
-    master_target,
+    master_target, opening,
 };
 use crate::{
     api::{
@@ -42,6 +42,9 @@ use crate::{
 pub(super) async fn reconcile(plan: Arc<FailbackPlan>, context: Arc<Context>) -> Result<Action, Error> {
     let key = key_of(plan.as_ref())?;
     let uid = plan.uid().ok_or(Error::Malformed("uid"))?;
+    if opening::awaits_machine_of(&context, &uid) {
+        return Ok(Action::requeue(Duration::from_secs(1)));
+    }
     let before = plan.status.clone().unwrap_or_default();
     let jobs = context.stores.jobs.of_plan(&key, &plan, &uid, context.clock.now()).await;
     let (decision, objects) = decided(&context, &key, &plan, &uid, &before, &jobs);

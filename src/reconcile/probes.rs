@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use jiff::Timestamp;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
     task::JoinHandle,
@@ -62,15 +63,18 @@ fn came_home(seen: &Replication) -> bool {
 }
 
 /// The probes of a machine that is recorded as verified, as it is declared now: they passed when they looked last.
-pub(super) fn passed_before(item: &ReplicatedItem) -> Vec<String> {
-    let Some(status) = &item.status else { return Vec::new() };
-    let verified = conditions::is_true(&status.conditions, "Verified");
-    if !verified || status.observed_generation != item.metadata.generation {
-        return Vec::new();
-    }
+pub(super) fn passed_before(item: &ReplicatedItem) -> Passed {
+    let Some(status) = &item.status else { return Passed::new() };
+    let verified = conditions::find(&status.conditions, "Verified").filter(|verified| verified.status == "True");
+    let Some(verified) = verified.filter(|_| status.observed_generation == item.metadata.generation) else {
+        return Passed::new();
+    };
     let passed = status.probes.iter().filter(|row| row.result == CheckResult::Passed);
-    passed.map(|row| row.name.clone()).collect()
+    passed.map(|row| (row.name.clone(), verified.last_transition_time.0)).collect()
 }
+
+/// Probes by name, and since when they are recorded to pass.
+pub(super) type Passed = HashMap<String, Timestamp>;
 
 fn about(item: &ReplicatedItem, guest_ip: Option<&str>) -> Option<About> {
     let status = item.status.as_ref()?;
@@ -131,7 +135,7 @@ impl Board {
 
     /// Looks at a machine from now on, or not any more. Looks that are about the same go on. `passed` names the probes
     /// that are recorded to pass: that counts where this process has not looked before.
-    pub(super) fn watch(&self, key: &Key, subject: Option<Subject>, passed: &[String]) {
+    pub(super) fn watch(&self, key: &Key, subject: Option<Subject>, passed: &Passed) {
         let mut machines = self.machines.lock().unwrap_or_else(PoisonError::into_inner);
         match subject {
             None => drop(machines.remove(key)),
@@ -139,7 +143,7 @@ impl Board {
                 Some(watched) => drop(watched.subject.send_replace(subject)),
                 None => {
                     let first = self.begun.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone());
-                    let passed = if first { passed } else { &[] };
+                    let passed = if first { passed } else { &Passed::new() };
                     drop(machines.insert(key.clone(), self.start(key, subject, passed)));
                 }
             },
@@ -148,7 +152,7 @@ impl Board {
 
     /// The object is gone.
     pub(super) fn forget(&self, key: &Key) {
-        self.watch(key, None, &[]);
+        self.watch(key, None, &Passed::new());
         self.begun.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 
@@ -176,10 +180,13 @@ impl Board {
         }
     }
 
-    fn start(&self, key: &Key, subject: Subject, passed: &[String]) -> Watched {
-        let before = |probe: &Probe| match ProbeFact::before_first(probe) {
-            fact if passed.contains(&probe.name) => fact.passed_before(probe),
-            fact => fact,
+    fn start(&self, key: &Key, subject: Subject, passed: &Passed) -> Watched {
+        let before = |probe: &Probe| {
+            let fact = ProbeFact::before_first(probe);
+            match passed.get(&probe.name) {
+                Some(since) => fact.passed_before(probe, *since),
+                None => fact,
+            }
         };
         let before: Vec<ProbeFact> = subject.probes.iter().map(before).collect();
         let taken_over = (!passed.is_empty()).then(Instant::now);
@@ -278,7 +285,6 @@ fn of_probe<T>(seen: &Mutex<Vec<ProbeFact>>, probe: &Probe, with: impl FnOnce(&m
 #[cfg(test)]
 mod tests {
     use async_trait::async_trait;
-    use jiff::Timestamp;
     use serde_json::json;
 
     use super::*;
@@ -336,14 +342,14 @@ mod tests {
         let key = Key { namespace: "dr".to_owned(), name: "web-01".to_owned() };
         let first = subject("one", "FailingBack");
         let successes = || board.facts(&key, &first.probes).value().unwrap()[0].successes;
-        board.watch(&key, Some(first.clone()), &[]);
+        board.watch(&key, Some(first.clone()), &Passed::new());
         woken.recv().await.unwrap();
         assert_eq!(successes(), 1);
-        board.watch(&key, Some(subject("one", "FailedBack")), &[]);
+        board.watch(&key, Some(subject("one", "FailedBack")), &Passed::new());
         assert_eq!(successes(), 1, "the same machine");
         let told = board.machines.lock().unwrap()[&key].subject.borrow().about.clone().unwrap();
         assert_eq!(told.environment["FAILBACK_PHASE"], "FailedBack", "looks to come are told the latest");
-        board.watch(&key, Some(subject("two", "FailedBack")), &[]);
+        board.watch(&key, Some(subject("two", "FailedBack")), &Passed::new());
         assert_eq!(successes(), 0, "another machine of that name");
     }
 
@@ -354,7 +360,7 @@ mod tests {
         let mut first = subject("one", "FailedBack");
         first.probes[0].success_threshold = 3;
         let fact = || board.facts(&key, &first.probes).value().unwrap()[0].clone();
-        board.watch(&key, Some(first.clone()), &["port".to_owned()]);
+        board.watch(&key, Some(first.clone()), &Passed::from([("port".to_owned(), Timestamp::UNIX_EPOCH)]));
         assert!(board.awaits(&key));
         assert_eq!(fact().result, CheckResult::Unknown, "this process has not looked");
         woken.recv().await.unwrap();
@@ -362,7 +368,7 @@ mod tests {
         assert_eq!(fact().result, CheckResult::Passed);
         // What is recorded says nothing of another machine, nor of one that this process has looked at.
         let other = Subject { moref: "vm-2".to_owned(), ..first.clone() };
-        board.watch(&key, Some(other), &["port".to_owned()]);
+        board.watch(&key, Some(other), &Passed::from([("port".to_owned(), Timestamp::UNIX_EPOCH)]));
         assert!(!board.awaits(&key));
         woken.recv().await.unwrap();
         assert_eq!(fact().result, CheckResult::Unknown);
@@ -375,7 +381,7 @@ mod tests {
         let wanted = subject("one", "FailedBack");
         let queued = || board.facts(&key, &wanted.probes).value().unwrap()[0].queued_since.is_some();
         let others = Arc::clone(&board.looker.room).acquire_many_owned(u32::try_from(AT_ONCE).unwrap()).await.unwrap();
-        board.watch(&key, Some(wanted.clone()), &[]);
+        board.watch(&key, Some(wanted.clone()), &Passed::new());
         tokio::task::yield_now().await;
         assert!(queued());
         drop(others);

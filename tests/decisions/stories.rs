@@ -465,23 +465,27 @@ fn a_failed_job_is_judged_by_its_errors_and_not_by_their_absence_from_the_list()
     assert_eq!(message, "Job j1 ended as Failed, and its errors cannot be read: 403 Forbidden.");
 }
 
-/// `CompletedWithInformation` is read as a success; whatever other words there are, an end is one.
+/// `CompletedWithInformation` is read as a success. Of other words an end is one; what a step that cannot be taken back
+/// did is not concluded from them.
 #[test]
 fn a_job_that_ended_in_an_unknown_word_is_judged_by_its_effect() {
-    let end = |arrives: Stage| {
-        let mut story = story(Stage::ReadyToFailBack, to(DesiredPhase::FailedBack));
+    let end = |verb: Verb, from: Stage, arrives: Stage| {
+        let mut story = story(from, to(verb.leads_to()));
         assert!(story.pass("ready"));
         story.answered(Ok("j1"));
-        let job = job("j1", Verb::FailBack, JobState::Other("CompletedInANewWay".to_owned()), story.now());
+        let job = job("j1", verb, JobState::Other("PartiallySucceeded".to_owned()), story.now());
         list_job(&mut story.facts, Job { ended: Some(at(3)), ..job });
         story.later(10, arrives).pass("it ended");
         story
     };
-    assert_eq!(end(Stage::FailedBack).status.operation.unwrap().outcome, OperationOutcome::Succeeded);
-    let mut story = end(Stage::ReadyToFailBack);
+    let reprotected = end(Verb::Reprotect, Stage::FailedOver, Stage::SyncingToVMware);
+    assert_eq!(reprotected.status.operation.unwrap().outcome, OperationOutcome::Succeeded);
+    let mut story = end(Verb::Reprotect, Stage::FailedOver, Stage::FailedOver);
     assert_eq!(reason(&story).0, "WaitingForSettling");
-    story.later(10, Stage::ReadyToFailBack).pass("and has no effect");
+    story.later(10, Stage::FailedOver).pass("and has no effect");
     assert_eq!(reason(&story).0, "OperationOutcomeUnknown");
+    let failed_back = end(Verb::FailBack, Stage::ReadyToFailBack, Stage::FailedBack);
+    assert_eq!(failed_back.status.operation.unwrap().outcome, OperationOutcome::Failed);
 
     let mut past = self::story(Stage::ReadyToFailBack, to(DesiredPhase::FailedBack));
     let update = Scenario::Other("UpdateMobilityService".to_owned());

@@ -1,13 +1,13 @@
 //! Failbacks that are undone, or not made: beside a deletion, beside failing probes, and what they hold up.
 
 use failback::{
-    api::{ApprovalStep, Claim, DesiredPhase, OperationOutcome, VerificationSpec},
+    api::{ApprovalStep, Claim, DesiredPhase, OperationOutcome, ReplicatedItemStatus, VerificationSpec},
     core::{
         action::Verb,
         conditions,
         decide::Next,
         facts::ItemFacts,
-        observed::Fact,
+        observed::{AzureVm, Fact},
         probes::{ProbeFact, ProbeSeen},
         stage::Stage,
         waiting::WaitingOn,
@@ -100,6 +100,62 @@ fn a_deleted_plan_whose_undoing_needs_a_person_says_so() {
     let (reason, message) = ready(&mut case);
     assert_eq!(reason, "DeletionBlocked");
     assert!(message.contains("a: The failback cannot be undone") && message.contains("spec.cancel"), "{message}");
+}
+
+/// What can only be undone is not to be committed, whatever was approved.
+#[test]
+fn a_deleted_plan_with_a_failback_that_did_not_complete_says_what_can_be_done() {
+    let mut case = Case::new("Committed", &[&[("a", Stage::FailedBack)]]);
+    case.pass();
+    case.deleting = true;
+    case.approve(ApprovalStep::Commit, "ann");
+    assert_eq!(ready(&mut case).0, "CommitApproved");
+    let mut seen = facts(Stage::FailedBack, at(0));
+    crate::support::change_item(&mut seen, |item| item.allowed.retain(|word| word.to_string() == "CancelFailover"));
+    let stalled = decide_with(&spec(), &case.items["a"], &seen, at(0)).status;
+    case.items.insert("a".to_owned(), stalled);
+    let (reason, message) = ready(&mut case);
+    assert_eq!(reason, "DeletionBlocked");
+    assert!(message.contains("spec.cancel") && message.contains("a: The failback did not complete"), "{message}");
+}
+
+#[test]
+fn a_deleted_plan_stays_until_what_it_undid_is_seen_running() {
+    let mut case = Case::new("Committed", &[&[("a", Stage::FailedBack)]]);
+    case.spec.cancel = serde_json::from_value(json!([{ "reason": "It stays." }])).unwrap();
+    case.pass();
+    case.deleting = true;
+    case.move_to("a", Stage::ReadyToFailBack);
+    let item = case.items.get_mut("a").unwrap();
+    item.operation = Some(record(Verb::Cancel, OperationOutcome::Succeeded, at(-20)));
+    let mut seen = facts(Stage::ReadyToFailBack, at(0));
+    seen.azure_vm = Fact::seen(AzureVm::Absent, at(0));
+    let nowhere = decide_with(&spec(), &case.items["a"], &seen, at(0)).status;
+    case.items.insert("a".to_owned(), nowhere);
+    let decision = case.pass();
+    assert!(!decision.release);
+    assert!(ready(&mut case).1.contains("a: The Azure VM is not in its resource group"), "{:?}", ready(&mut case));
+    // Nor is that forgotten where the plan is gone.
+    let unclaimed = ReplicatedItemStatus { claim: None, ..case.items["a"].clone() };
+    let told = decide_with(&spec(), &unclaimed, &seen, at(0));
+    assert!(matches!(told.next, Next::Wait(WaitingOn::NotRunningInAzure(_), _)), "{:?}", told.next);
+    let running = decide_with(&spec(), &case.items["a"], &facts(Stage::ReadyToFailBack, at(0)), at(0)).status;
+    case.items.insert("a".to_owned(), running);
+    assert!(case.pass().release);
+}
+
+/// A failback that others made since, and that did not come to its end, is theirs to undo.
+#[test]
+fn an_incomplete_failback_of_others_is_not_undone_without_being_asked() {
+    let mut case = undone();
+    let mut seen = facts(Stage::FailedBack, at(0));
+    crate::support::change_item(&mut seen, |item| item.allowed.retain(|word| word.to_string() == "CancelFailover"));
+    let name = case.items.keys().next().unwrap().clone();
+    let incomplete = decide_with(&spec(), &case.items[&name], &seen, at(0)).status;
+    case.items.insert(name.clone(), incomplete);
+    case.pass();
+    assert_eq!(undo(&case, &name), None);
+    assert!(case.permits(&name, Verb::Cancel).is_err());
 }
 
 #[test]

@@ -14,6 +14,8 @@ use failback::{
     },
 };
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
 use crate::support::{
     AZURE_VM, DISK, change_item, claim, classic::classic, home_vm, job, list_job, plans::Case, replication, run_job,
     status, story::Story,
@@ -134,6 +136,14 @@ fn a_failback_that_did_not_complete_is_not_home_and_can_be_undone() {
     failed.message = "Job j2: The disks could not be reverted (code 1).".to_owned();
     let before = status(Stage::ReadyToFailBack, Some(claim(DesiredPhase::FailedBack)));
     let before = failback::api::ReplicatedItemStatus { operation: Some(failed), ..before };
+    // What is allowed may show one by one.
+    let mut early = before.clone();
+    early.operation.as_mut().unwrap().ended_at = Some(Time(crate::support::at(-1)));
+    let mut story = Story::begin(Stage::FailedBack, early);
+    only_to_be_undone(&mut story);
+    assert!(!story.pass("only to be undone, a moment after its end"));
+    assert!(!conditions::is_true(&story.status.conditions, "Stalled"));
+
     let mut story = Story::begin(Stage::FailedBack, before);
     for location in [ActiveLocation::Primary, ActiveLocation::Recovery] {
         change_item(&mut story.facts, |item| item.active_location = Some(location));

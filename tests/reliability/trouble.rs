@@ -20,12 +20,14 @@ const ON_PURPOSE: &str = "150097";
 pub(crate) struct Trouble {
     armed: usize,
     cut_off: bool,
-    without_agent: Vec<String>,
+    /// Machines whose agent registers late: those of each look that is still to come.
+    without_agent: Vec<Vec<String>>,
 }
 
 impl Trouble {
     pub(crate) fn begin(&mut self, world: &World, machines: &[String], dice: &mut StdRng) {
         self.arm(world, dice);
+        let mut without_agent = vec![Vec::new(), Vec::new()];
         for machine in machines {
             if dice.random_bool(FAILING) {
                 self.inject(world, failing_job(machine, dice));
@@ -33,9 +35,10 @@ impl Trouble {
             // Its agent registers later than the plan begins.
             if dice.random_bool(FAILING) {
                 mend(world, Mend { agent_registered: Some(false), ..of(machine) });
-                self.without_agent.push(machine.clone());
+                without_agent[dice.random_range(0..2)].push(machine.clone());
             }
         }
+        self.without_agent = without_agent;
         // So that every run has one of each kind.
         self.inject(world, job_fails(&machines[0], "*/reProtect", 1));
         self.inject(world, job_fails(&machines[1], "*/plannedFailover", 0));
@@ -64,7 +67,7 @@ impl Trouble {
             self.cut_off = false;
             mend(world, Mend { vcenter_connected: Some(true), ..Mend::default() });
         }
-        for machine in self.without_agent.drain(self.without_agent.len() / 3..) {
+        for machine in self.without_agent.pop().unwrap_or_default() {
             mend(world, Mend { agent_registered: Some(true), ..of(&machine) });
         }
         match dice.random_range(0..9) {

@@ -39,13 +39,13 @@ pub(crate) fn observe(value: Value, complete: bool) -> Result<Observed, Odd> {
 }
 
 /// Both spellings occur: `Cancelled` of jobs, `Canceled` of operations. `CompletedWithInformation` is the state of a job
-/// (recorded); the other two are known as descriptions of one. Whatever is short of a failure is no reason to wait: a
-/// step counts as done only when the item shows its effect.
+/// (recorded). Other words of an end, of which `PartiallySucceeded` and `Skipped` are known, are judged where it is known
+/// what the job was for.
 fn state(word: &str) -> JobState {
     match word {
         "NotStarted" => JobState::NotStarted,
         "InProgress" => JobState::InProgress,
-        "Succeeded" | "CompletedWithInformation" | "PartiallySucceeded" | "Skipped" => JobState::Succeeded,
+        "Succeeded" | "CompletedWithInformation" => JobState::Succeeded,
         "Failed" => JobState::Failed,
         "Cancelled" | "Canceled" => JobState::Cancelled,
         "Suspended" => JobState::Suspended,
@@ -163,9 +163,11 @@ mod tests {
             observe(json!({"name": "j", "properties": properties}), false).unwrap()
         };
         let (end, none) = ("2021-04-06T07:43:38Z", "0001-01-01T00:00:00");
-        for word in ["CompletedWithInformation", "PartiallySucceeded", "Skipped"] {
+        let remarked = job("CompletedWithInformation", end);
+        assert_eq!((remarked.state, remarked.details), (JobState::Succeeded, Details::Listed));
+        for word in ["PartiallySucceeded", "Skipped"] {
             let job = job(word, end);
-            assert_eq!((&job.state, job.occupies(), &job.details), (&JobState::Succeeded, false, &Details::Listed));
+            assert_eq!((&job.state, job.occupies()), (&JobState::Other(word.to_owned()), false));
         }
         assert!(!job("CompletedInANewWay", end).in_flight(), "an end time is an end");
         assert!(job("CompletedInANewWay", none).in_flight());

@@ -41,7 +41,10 @@ fn rule(view: &View<'_>) -> Verdict {
         return Verdict::unknown(open.sentence(), WAIT);
     }
     if let Some(stale) = probes.iter().find(|probe| probe.is_stale(view.now)) {
-        return Verdict::unknown(format!("Probe \"{}\": its last look is too old.", stale.name), WAIT);
+        return Verdict::unknown(
+            format!("Probe \"{}\": its last look is too old.", stale.name),
+            "Wait for the next look. Where many probes wait for each other, move fewer machines at a time (maxConcurrent), or make their Jobs shorter.",
+        );
     }
     match probes.len() {
         // What is declared was seen a moment ago, and no probe stands for it yet.

@@ -78,9 +78,10 @@ pub(super) fn earlier_attempt(
     let is_waiting = |record: &OperationRecord| {
         record.agent_missing && record.ended_at.as_ref().is_some_and(|time| Some(time.0) < patience_ends)
     };
+    let denied = replication.value().is_some_and(|item| item.agent_registered == Some(false));
+    let for_agent = if denied { WHILE_DENIED } else { AFTER_AGENT };
     if is_waiting(last) {
-        let denied = replication.value().is_some_and(|item| item.agent_registered == Some(false));
-        let at = ended + if denied { WHILE_DENIED } else { AFTER_AGENT };
+        let at = ended + for_agent;
         let message =
             format!("The mobility agent has not registered yet, which takes up to 15 minutes. {}", last.message);
         return (at > now).then_some(WaitingOn::Retry { verb, at, message });
@@ -88,7 +89,8 @@ pub(super) fn earlier_attempt(
     let failures = with(OperationOutcome::Failed).filter(|record| !is_waiting(record)).count();
     let retry = |times, first| {
         let wait = backoff::jittered(backoff::exponential(times, first, LONGEST), &last.key);
-        let at = ended + SignedDuration::try_from(wait).unwrap_or(SignedDuration::from_mins(15));
+        let wait = SignedDuration::try_from(wait).unwrap_or(SignedDuration::from_mins(15));
+        let at = ended + if last.agent_missing { wait.max(for_agent) } else { wait };
         (at > now).then(|| WaitingOn::Retry { verb, at, message: last.message.clone() })
     };
     let refused = refused_in_a_row(last, attempts(status, claim, verb));

@@ -16,6 +16,7 @@ use crate::{
     core::{
         action::Verb,
         checks::{self, CheckOutcome},
+        conditions,
         facts::{HomeIdentity, ItemFacts},
         found::{self, STATUS_LOST},
         guard::{Guarded, Precondition},
@@ -65,11 +66,12 @@ pub(super) fn idle(input: &ItemInput<'_>, item: Option<&Replication>, stage: Sta
         };
         return wait(on);
     }
-    let Some(claim) = &input.status.claim else { return wait(WaitingOn::Plan) };
-    if let Some(on) = commit_unsettled(input, stage) {
+    // Also where the plan has gone since.
+    if let Some(on) = cancel_unsettled(input, stage) {
         return Idle::Next(Next::Wait(on, SOON));
     }
-    if let Some(on) = cancel_unsettled(input, stage) {
+    let Some(claim) = &input.status.claim else { return wait(WaitingOn::Plan) };
+    if let Some(on) = commit_unsettled(input, stage) {
         return Idle::Next(Next::Wait(on, SOON));
     }
     if let Some(why) = &claim.cancel {
@@ -86,7 +88,12 @@ pub(super) fn idle(input: &ItemInput<'_>, item: Option<&Replication>, stage: Sta
         }
     }
     if item.failback_incomplete() {
-        return wait(WaitingOn::FailbackIncomplete(incomplete(input)));
+        // What is allowed may show one by one.
+        let shows = |at: Timestamp| input.facts.replication.at().is_some_and(|seen| seen >= at + journal::SETTLE);
+        return match ended(input.status, Verb::FailBack) {
+            Some(at) if !shows(at) => Idle::Next(Next::Wait(WaitingOn::Settling(Verb::FailBack), SOON)),
+            Some(_) | None => wait(WaitingOn::FailbackIncomplete(incomplete(input))),
+        };
     }
     if stage.reached().is_some_and(|reached| reached >= claim.up_to) {
         return match held(claim, stage, checks) {
@@ -291,16 +298,19 @@ fn incomplete(input: &ItemInput<'_>) -> String {
     format!("The failback did not complete, and was not reverted.{}", why.unwrap_or_default())
 }
 
-/// When the last commit ended: by the journal, or by the vault's jobs where somebody else made it.
+/// When the last commit ended: by the journal, or where somebody else made it by the vault's jobs, or by when it was
+/// seen to be so.
 fn committed_at(status: &ReplicatedItemStatus, facts: &ItemFacts) -> Option<Timestamp> {
-    let by_us = |record: &&OperationRecord| {
-        record.verb == Verb::Commit.as_str() && record.outcome == OperationOutcome::Succeeded
-    };
     let by_job = |job: &&Job| job.scenario == Scenario::Commit && job.state == JobState::Succeeded;
-    let records = status.operation.iter().chain(&status.history).filter(by_us);
-    let recorded = records.filter_map(|record| record.ended_at.as_ref()).map(|time| time.0).max();
     let listed = facts.jobs.value().into_iter().flatten().filter(by_job).filter_map(|job| job.ended).max();
-    recorded.max(listed)
+    let seen = || conditions::find(&status.conditions, "Committed").filter(|it| it.status == "True");
+    ended(status, Verb::Commit).max(listed).or_else(|| seen().map(|it| it.last_transition_time.0))
+}
+
+/// When a verb ended last, by the journal.
+fn ended(status: &ReplicatedItemStatus, verb: Verb) -> Option<Timestamp> {
+    let records = status.operation.iter().chain(&status.history).filter(|record| record.verb == verb.as_str());
+    records.filter_map(|record| record.ended_at.as_ref()).map(|time| time.0).max()
 }
 
 /// Until when verification must hold, if that is not over.

@@ -112,7 +112,7 @@ impl Job {
 
     /// Whether it ended in a way that only its errors explain.
     pub const fn is_to_be_explained(&self) -> bool {
-        matches!(self.state, JobState::Failed | JobState::Cancelled)
+        matches!(self.state, JobState::Failed | JobState::Cancelled | JobState::Other(_)) && !self.in_flight()
     }
 
     /// As the list shows it, with what was read of it by itself. An end is final, and what shows it is the later of

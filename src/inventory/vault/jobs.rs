@@ -74,7 +74,7 @@ impl VaultInventory {
         // A job that is overlooked counts as none, so that no list is better than one with gaps.
         let jobs = match self.port.jobs().await {
             Ok(listing) => match listing.whole("Jobs of the vault") {
-                Ok(jobs) => Fact::seen(self.with_followed(jobs, at).await?, at),
+                Ok(jobs) => Fact::seen(self.with_followed(jobs, at).await, at),
                 Err(why) => Fact::unknown(why),
             },
             Err(failure) if failure.class == FailureClass::Invalid => Fact::unknown(failure.message),
@@ -84,14 +84,15 @@ impl VaultInventory {
         Ok(())
     }
 
-    async fn with_followed(&self, mut jobs: Vec<Job>, now: Timestamp) -> Result<Vec<Job>, Failure> {
+    async fn with_followed(&self, mut jobs: Vec<Job>, now: Timestamp) -> Vec<Job> {
         let due = self.followed_due(&jobs, now);
         let mut reads =
             stream::iter(due).map(|id| async move { (self.port.job(&id).await, id) }).buffer_unordered(READS);
         let mut troubles = 0;
         while let Some((read, id)) = reads.next().await {
             match &read {
-                Err(failure) if concerns_all(failure.class) => return Err(failure.clone()),
+                // The others would say the same; what the list shows is shown in any case.
+                Err(failure) if concerns_all(failure.class) => break,
                 Err(failure) if failure.class == FailureClass::Transient => troubles += 1,
                 Ok(_) | Err(_) => troubles = 0,
             }
@@ -107,7 +108,7 @@ impl VaultInventory {
                 *job = followed.tell(job);
             }
         }
-        Ok(jobs)
+        jobs
     }
 
     /// The ids of the followed jobs that are to be read now. What nobody follows any more is forgotten.

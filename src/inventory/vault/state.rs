@@ -133,9 +133,11 @@ impl State {
 }
 
 impl State {
-    /// Whether a first reading is waited for.
+    /// Whether a first reading is waited for: for a minute, and while readings come.
     pub(super) fn is_patient(&self, clock: &dyn Clock) -> bool {
-        self.heard.elapsed() < patience(clock) && self.opened.elapsed() < clock.wall(LATE).max(patience(clock))
+        let (since, patience) = (self.opened.elapsed(), patience(clock));
+        let come = self.heard.elapsed() < patience && !matches!(self.link, Link::Down(_));
+        since < patience || come && since < clock.wall(LATE)
     }
 
     /// Who was not read yet, and looks at which machine.

@@ -7,10 +7,12 @@ use super::{
     waves::Standing,
 };
 use crate::{
-    api::{Cancelled, DeletionPolicy, DesiredPhase, ItemPhase},
+    api::{Cancelled, DeletionPolicy, DesiredPhase, ItemPhase, OperationOutcome, ReplicatedItemStatus},
     core::{
+        action::Verb,
         conditions::{self, Draft, summary},
         found::STATUS_LOST,
+        text::cut,
     },
 };
 
@@ -21,15 +23,24 @@ pub(super) fn may_go(input: &PlanInput<'_>, standings: &[Standing<'_>]) -> bool 
         || !standings.iter().any(is_half_way)
 }
 
-/// Whether it is failing back, or failed back and not committed, under this plan.
+/// Whether it is failing back, or failed back and not committed, under this plan; or its failback was undone, and it is
+/// not seen running in Azure again.
 fn is_half_way(standing: &Standing<'_>) -> bool {
-    standing.ours.is_some()
-        && standing.status.is_some_and(|status| {
-            matches!(
-                status.phase,
-                ItemPhase::FailingBack | ItemPhase::FailedBack | ItemPhase::Committing | ItemPhase::Cancelling
-            )
-        })
+    let is_between = |status: &ReplicatedItemStatus| {
+        matches!(
+            status.phase,
+            ItemPhase::FailingBack | ItemPhase::FailedBack | ItemPhase::Committing | ItemPhase::Cancelling
+        )
+    };
+    let runs_nowhere = |status: &ReplicatedItemStatus| {
+        let undone = status
+            .operation
+            .as_ref()
+            .is_some_and(|last| last.verb == Verb::Cancel.as_str() && last.outcome == OperationOutcome::Succeeded);
+        let in_azure = conditions::find(&status.conditions, "SourceStopped").is_some_and(|it| it.status == "False");
+        undone && !in_azure && status.phase == ItemPhase::Reprotected
+    };
+    standing.ours.is_some() && standing.status.is_some_and(|status| is_between(status) || runs_nowhere(status))
 }
 
 /// What a plan that is being deleted waits for.
@@ -60,10 +71,7 @@ fn undoing(input: &PlanInput<'_>, undone: &[&Standing<'_>]) -> Vec<Draft> {
         .map(|(is, remedy)| is.then_some(remedy));
     let closed: Vec<&str> = closed.into_iter().flatten().collect();
     let keep = "To keep them at home, take them out of spec.cancel, or change spec.retryToken where probes had failed: then their commit can be approved.";
-    let stalled = undone.iter().find_map(|standing| {
-        let shown = conditions::find(&standing.status?.conditions, "Stalled").filter(|shown| shown.status == "True")?;
-        Some(format!("{}: {}", standing.name, shown.message))
-    });
+    let stalled = stalled(undone);
     match (closed.as_slice(), stalled) {
         ([], None) => {
             let message =
@@ -78,6 +86,14 @@ fn undoing(input: &PlanInput<'_>, undone: &[&Standing<'_>]) -> Vec<Draft> {
             summary(false, false, true, "DeletionBlocked", &message)
         }
     }
+}
+
+/// What one of these machines needs a person for, in its own words.
+fn stalled(machines: &[&Standing<'_>]) -> Option<String> {
+    machines.iter().find_map(|standing| {
+        let shown = conditions::find(&standing.status?.conditions, "Stalled").filter(|shown| shown.status == "True")?;
+        Some(cut(&format!("{}: {}", standing.name, shown.message), 400))
+    })
 }
 
 fn abandon(input: &PlanInput<'_>) -> String {
@@ -97,6 +113,12 @@ fn committing(input: &PlanInput<'_>, standings: &[Standing<'_>], halfway: &[&Sta
             "The plan is being deleted, and waits for {blocking}. {message} Take the hook out of spec.hooks (one that holds before a step takes the verb waive on failbackplans), {also}, or let the plan go as it is with {abandon}."
         );
         return summary(false, false, true, reason, &message);
+    }
+    if let Some(stalled) = stalled(halfway) {
+        let message = format!(
+            "The plan is being deleted, and waits for {blocking}. To undo a failback, name its machine in spec.cancel; or let the plan go as it is with {abandon}. {stalled}"
+        );
+        return summary(false, false, true, "DeletionBlocked", &message);
     }
     let gate = ceiling(input, DesiredPhase::FailedBack);
     if gate.held_by == "WindowClosed" {
