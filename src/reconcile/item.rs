@@ -31,6 +31,8 @@ pub(super) async fn reconcile(item: Arc<ReplicatedItem>, context: Arc<Context>) 
     let key = key_of(item.as_ref())?;
     let Some(look) = context.stores.turns.look().await else { return Ok(Action::await_change()) };
     let before = item.status.clone().unwrap_or_default();
+    // Asked before the look too: what is read in between is not in it. Probes begin only with it.
+    let awaits = opening::awaits_item(&context, &key, &item);
     let facts = gather::facts(&context, &key, &item);
     let decision = decide(&ItemInput {
         spec: &item.spec,
@@ -42,7 +44,8 @@ pub(super) async fn reconcile(item: Arc<ReplicatedItem>, context: Arc<Context>) 
     });
     watch(&context, &key, &item, &decision);
     context.stores.probes.watch(&key, probes::subject(&item, &facts), &probes::passed_before(&item));
-    let awaited = opening::awaits_item(&context, &key, &item) && would_forget(&item, &before, &decision);
+    let awaits = awaits || opening::awaits_item(&context, &key, &item);
+    let awaited = awaits && would_forget(&item, &before, &decision);
 
     let api = context.api::<ReplicatedItem>(&key.namespace);
     if item.metadata.deletion_timestamp.is_some() {

@@ -25,6 +25,8 @@ use crate::{
 
 pub(super) async fn reconcile(target: Arc<MasterTarget>, context: Arc<Context>) -> Result<Action, Error> {
     let key = key_of(target.as_ref())?;
+    // Asked before the look: what is read in between is not in it.
+    let awaits = opening::awaits_target(&context, &key, &target);
     let found = described(&context, &key, &target);
     let surroundings = surroundings(&context, &key, &target, &found);
     let load = match found.value() {
@@ -43,7 +45,7 @@ pub(super) async fn reconcile(target: Arc<MasterTarget>, context: Arc<Context>) 
     });
     let of_this = before.observed_generation == target.metadata.generation;
     let less = of_this && forgets((&before.conditions, &before.checks), (&after.conditions, &after.checks));
-    if less && opening::awaits_target(&context, &key, &target) {
+    if less && awaits {
         return Ok(Action::requeue(opening::AGAIN));
     }
     context.write_status(&key, target.as_ref(), &before, &after).await?;
