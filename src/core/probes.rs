@@ -38,9 +38,9 @@ pub struct ProbeFact {
     pub counts_for: SignedDuration,
     /// How long it may take to tell anything.
     pub patience: SignedDuration,
-    /// Since when it waits for a place to look again: for [`QUEUED`], what it has seen does not grow old by that. The Jobs
-    /// of a namespace wait for each other, and a plan of hundreds of machines would never have looked at all of them in
-    /// time.
+    /// Since when it waits for a place to look again: for a quarter of an hour, what it has seen does not grow old
+    /// by that. The Jobs of a namespace wait for each other, and a plan of hundreds of machines would never have looked
+    /// at all of them in time.
     pub queued_since: Option<Timestamp>,
     /// Since when it passed for another process, until this one has looked.
     pub passed_since: Option<Timestamp>,

@@ -70,7 +70,7 @@ pub struct Elector {
     timing: Timing,
     /// Until when the lease is certain to be ours, by both local clocks.
     valid_until: Mutex<Option<Moment>>,
-    /// Nobody renewed it for longer than [`VACANT`] before it was ours.
+    /// Nobody renewed it for longer than `VACANT` before it was ours.
     vacant: AtomicBool,
 }
 
