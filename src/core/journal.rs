@@ -225,6 +225,9 @@ fn follow_job(
         if took_effect(verb, stage, facts) && when.settled {
             return ended(record, OperationOutcome::Succeeded, String::new(), now);
         }
+        if is_incomplete(verb, facts) && when.settled {
+            return incomplete(record, now);
+        }
         return if when.overdue {
             overdue(format!("Job {job_id} is not in the vault's list, and the item does not show its effect."))
         } else {
@@ -238,6 +241,9 @@ fn follow_job(
             if took_effect(verb, stage, facts) {
                 ended(record, OperationOutcome::Succeeded, String::new(), now)
             } else if job.ended.unwrap_or(record.intended_at.0) + EFFECT < now {
+                if is_incomplete(verb, facts) {
+                    return incomplete(record, now);
+                }
                 overdue(format!("Job {job_id} succeeded, and the item still does not show its effect."))
             } else {
                 Progress::Open(verb, WaitingOn::Settling(verb))
@@ -276,8 +282,17 @@ fn follow_job(
 
 /// Whether the item shows the verb's effect. A failback that did not complete shows its stage, and is none.
 fn took_effect(verb: Verb, stage: Stage, facts: &ItemFacts) -> bool {
-    let incomplete = || facts.replication.value().is_some_and(Replication::failback_incomplete);
-    verb.took_effect(stage) && !(verb == Verb::FailBack && incomplete())
+    verb.took_effect(stage) && !is_incomplete(verb, facts)
+}
+
+fn is_incomplete(verb: Verb, facts: &ItemFacts) -> bool {
+    verb == Verb::FailBack && facts.replication.value().is_some_and(Replication::failback_incomplete)
+}
+
+/// Whatever its job says: it can only be undone.
+fn incomplete(record: &OperationRecord, now: Timestamp) -> Progress {
+    let message = "The failback did not complete: site recovery offers only to cancel it.".to_owned();
+    ended(record, OperationOutcome::Failed, message, now)
 }
 
 /// What keeps the errors of a job from us that they may yet be read of: what comes next depends on them.
@@ -324,6 +339,9 @@ fn find_job(
         return ended(record, OperationOutcome::Succeeded, "Its effect shows; its job was not found.".to_owned(), now);
     }
     let nothing_runs = item.is_some_and(|item| item.complete && item.scenario.is_none());
+    if nothing_runs && when.settled && is_incomplete(verb, facts) {
+        return incomplete(record, now);
+    }
     if nothing_runs && when.settled && stage == verb.starts_from() {
         let message = "No job was started: neither the item nor the vault's list of jobs shows one.".to_owned();
         return ended(record, OperationOutcome::NotMade, message, now);

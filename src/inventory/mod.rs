@@ -87,7 +87,7 @@ pub fn patience(clock: &dyn Clock) -> Duration {
 }
 
 /// Readings older than this are late, unless they are declared to be rarer.
-const LATE: Duration = Duration::from_secs(900);
+pub(crate) const LATE: Duration = Duration::from_secs(900);
 
 /// How long ago something was; nothing for what lies ahead, after a clock was set back.
 fn age(at: Timestamp, now: Timestamp) -> Duration {

@@ -186,6 +186,10 @@ impl Elector {
         if !ours && !holder.is_empty() && observed.since.elapsed() < lasts {
             return Ok(false);
         }
+        // Before the write, whose answer may get lost. Without a lease there is nothing that was recorded under it.
+        if let Some(renewed) = spec.renew_time.as_ref().filter(|_| !ours) {
+            self.vacant.store(renewed.0.duration_until(sent.wall) > VACANT, Ordering::Relaxed);
+        }
         let wanted = self.wanted(lease, &spec, ours);
         let write = async {
             if wanted.metadata.resource_version.is_some() {
@@ -196,11 +200,6 @@ impl Elector {
         };
         match tokio::time::timeout(self.timing.call, write).await? {
             Ok(_) => {
-                if !ours {
-                    let renewed = spec.renew_time.map(|time| time.0);
-                    let vacant = renewed.is_none_or(|at| at.duration_until(sent.wall) > VACANT);
-                    self.vacant.store(vacant, Ordering::Relaxed);
-                }
                 self.set_valid(Some(sent.later(self.timing.duration.saturating_sub(self.timing.margin))));
                 Ok(true)
             }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::context::{Context, key_of};
 use crate::{
     api::{MasterTarget, ReplicatedItem},
-    inventory::{Key, patience},
+    inventory::{Key, LATE, patience},
     kube_io::feed::lookup,
 };
 
@@ -19,7 +19,7 @@ pub(super) const AGAIN: Duration = Duration::from_secs(5);
 
 /// Whether the recorded status of a machine stands until this process has looked at it for the first time.
 pub(super) fn awaits_item(context: &Context, key: &Key, item: &ReplicatedItem) -> bool {
-    !context.leadership.was_vacant() && is_unread(context, key, item)
+    !was_vacant(context) && is_unread(context, key, item)
 }
 
 /// Whether a machine of this plan is yet to be looked at: its record is not to be decided on, neither to go on with others
@@ -46,7 +46,7 @@ fn is_unread(context: &Context, key: &Key, item: &ReplicatedItem) -> bool {
 pub(super) fn awaits_target(context: &Context, key: &Key, target: &MasterTarget) -> bool {
     let vault = Key { namespace: key.namespace.clone(), name: target.spec.vault_ref.name.clone() };
     let vault = match context.registry.vault(&vault) {
-        _ if context.leadership.was_vacant() => return false,
+        _ if was_vacant(context) => return false,
         Some(inventory) => inventory.is_opening(),
         None => context.vault_object(&vault.namespace, &vault.name).is_some() && is_starting(context),
     };
@@ -64,6 +64,12 @@ fn awaits_vcenter(context: &Context, vcenter: &Key) -> bool {
             declared.is_some() && is_starting(context)
         }
     }
+}
+
+/// Whether what is recorded says nothing of the time before this process: it matters until all was read once.
+fn was_vacant(context: &Context) -> bool {
+    context.leadership.was_vacant()
+        && context.began.elapsed() < context.clock.wall(LATE).max(patience(context.clock.as_ref()))
 }
 
 /// Whether connections may be about to open: their passes read Secrets first.

@@ -484,6 +484,26 @@ fn a_job_that_ended_in_an_unknown_word_is_judged_by_its_effect() {
     assert_eq!(reason(&story).0, "WaitingForSettling");
     story.later(10, Stage::FailedOver).pass("and has no effect");
     assert_eq!(reason(&story).0, "OperationOutcomeUnknown");
+    // Nor does a success that can only be undone count as one, or wait without end.
+    let mut story = self::story(Stage::ReadyToFailBack, to(DesiredPhase::FailedBack));
+    assert!(story.pass("ready"));
+    story.answered(Ok("j1"));
+    let done = job("j1", Verb::FailBack, JobState::Succeeded, story.now());
+    list_job(&mut story.facts, Job { ended: Some(at(3)), ..done });
+    let only_to_be_undone = |story: &mut Story| {
+        change_item(&mut story.facts, |item| item.allowed.retain(|word| word.to_string() == "CancelFailover"));
+    };
+    only_to_be_undone(story.later(10, Stage::FailedBack));
+    story.pass("its job succeeded");
+    assert_eq!(story.status.operation.as_ref().unwrap().outcome, OperationOutcome::Submitted);
+    only_to_be_undone(story.later(10, Stage::FailedBack));
+    story.pass("it stays so");
+    assert_eq!(story.status.operation.as_ref().unwrap().outcome, OperationOutcome::Failed);
+    assert_eq!(reason(&story).0, "WaitingForSettling");
+    only_to_be_undone(story.later(10, Stage::FailedBack));
+    story.pass("and can be undone");
+    assert_eq!(reason(&story).0, "FailbackIncomplete");
+
     let failed_back = end(Verb::FailBack, Stage::ReadyToFailBack, Stage::FailedBack);
     assert_eq!(failed_back.status.operation.unwrap().outcome, OperationOutcome::Failed);
 

@@ -1,7 +1,7 @@
 //! Failbacks that are undone, or not made: beside a deletion, beside failing probes, and what they hold up.
 
 use failback::{
-    api::{ApprovalStep, Claim, DesiredPhase, OperationOutcome, ReplicatedItemStatus, VerificationSpec},
+    api::{ApprovalStep, Claim, DesiredPhase, OperationOutcome, VerificationSpec},
     core::{
         action::Verb,
         conditions,
@@ -135,10 +135,6 @@ fn a_deleted_plan_stays_until_what_it_undid_is_seen_running() {
     let decision = case.pass();
     assert!(!decision.release);
     assert!(ready(&mut case).1.contains("a: The Azure VM is not in its resource group"), "{:?}", ready(&mut case));
-    // Nor is that forgotten where the plan is gone.
-    let unclaimed = ReplicatedItemStatus { claim: None, ..case.items["a"].clone() };
-    let told = decide_with(&spec(), &unclaimed, &seen, at(0));
-    assert!(matches!(told.next, Next::Wait(WaitingOn::NotRunningInAzure(_), _)), "{:?}", told.next);
     let running = decide_with(&spec(), &case.items["a"], &facts(Stage::ReadyToFailBack, at(0)), at(0)).status;
     case.items.insert("a".to_owned(), running);
     assert!(case.pass().release);

@@ -43,7 +43,7 @@ fn rule(view: &View<'_>) -> Verdict {
     if let Some(stale) = probes.iter().find(|probe| probe.is_stale(view.now)) {
         return Verdict::unknown(
             format!("Probe \"{}\": its last look is too old.", stale.name),
-            "Wait for the next look. Where many probes wait for each other, move fewer machines at a time (maxConcurrent), or make their Jobs shorter.",
+            "Wait for the next look. Where many Jobs of probes wait for each other, make them shorter, or their intervalSeconds longer.",
         );
     }
     match probes.len() {

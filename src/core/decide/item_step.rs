@@ -66,12 +66,8 @@ pub(super) fn idle(input: &ItemInput<'_>, item: Option<&Replication>, stage: Sta
         };
         return wait(on);
     }
-    // Also where the plan has gone since.
-    if let Some(on) = cancel_unsettled(input, stage) {
-        return Idle::Next(Next::Wait(on, SOON));
-    }
     let Some(claim) = &input.status.claim else { return wait(WaitingOn::Plan) };
-    if let Some(on) = commit_unsettled(input, stage) {
+    if let Some(on) = commit_unsettled(input, stage).or_else(|| cancel_unsettled(input, stage)) {
         return Idle::Next(Next::Wait(on, SOON));
     }
     if let Some(why) = &claim.cancel {
@@ -298,13 +294,13 @@ fn incomplete(input: &ItemInput<'_>) -> String {
     format!("The failback did not complete, and was not reverted.{}", why.unwrap_or_default())
 }
 
-/// When the last commit ended: by the journal, or where somebody else made it by the vault's jobs, or by when it was
-/// seen to be so.
+/// When the last commit ended: by the journal, or where somebody else made it by the vault's jobs. Where nothing tells
+/// any more, not before the machine came home.
 fn committed_at(status: &ReplicatedItemStatus, facts: &ItemFacts) -> Option<Timestamp> {
     let by_job = |job: &&Job| job.scenario == Scenario::Commit && job.state == JobState::Succeeded;
     let listed = facts.jobs.value().into_iter().flatten().filter(by_job).filter_map(|job| job.ended).max();
-    let seen = || conditions::find(&status.conditions, "Committed").filter(|it| it.status == "True");
-    ended(status, Verb::Commit).max(listed).or_else(|| seen().map(|it| it.last_transition_time.0))
+    let home = || conditions::find(&status.conditions, "FailedBack").filter(|it| it.status == "True");
+    ended(status, Verb::Commit).max(listed).or_else(|| home().map(|it| it.last_transition_time.0))
 }
 
 /// When a verb ended last, by the journal.

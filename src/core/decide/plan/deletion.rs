@@ -20,27 +20,29 @@ use crate::{
 pub(super) fn may_go(input: &PlanInput<'_>, standings: &[Standing<'_>]) -> bool {
     input.spec.deletion_policy == DeletionPolicy::Abandon
         || input.abandon == Some(input.uid)
-        || !standings.iter().any(is_half_way)
+        || !standings.iter().any(|standing| is_half_way(input.uid, standing))
 }
 
 /// Whether it is failing back, or failed back and not committed, under this plan; or its failback was undone, and it is
 /// not seen running in Azure again.
-fn is_half_way(standing: &Standing<'_>) -> bool {
+fn is_half_way(uid: &str, standing: &Standing<'_>) -> bool {
     let is_between = |status: &ReplicatedItemStatus| {
         matches!(
             status.phase,
             ItemPhase::FailingBack | ItemPhase::FailedBack | ItemPhase::Committing | ItemPhase::Cancelling
         )
     };
-    let runs_nowhere = |status: &ReplicatedItemStatus| {
-        let undone = status
-            .operation
-            .as_ref()
-            .is_some_and(|last| last.verb == Verb::Cancel.as_str() && last.outcome == OperationOutcome::Succeeded);
-        let in_azure = conditions::find(&status.conditions, "SourceStopped").is_some_and(|it| it.status == "False");
-        undone && !in_azure && status.phase == ItemPhase::Reprotected
-    };
-    standing.ours.is_some() && standing.status.is_some_and(|status| is_between(status) || runs_nowhere(status))
+    standing.ours.is_some() && standing.status.is_some_and(|status| is_between(status) || runs_nowhere(uid, status))
+}
+
+/// Whether this plan undid its failback, and it was seen since that it does not run in Azure again.
+fn runs_nowhere(uid: &str, status: &ReplicatedItemStatus) -> bool {
+    let undone = status.operation.as_ref().is_some_and(|last| {
+        last.verb == Verb::Cancel.as_str() && last.outcome == OperationOutcome::Succeeded && last.plan_uid == uid
+    });
+    let source = conditions::find(&status.conditions, "SourceStopped");
+    let back = matches!(status.phase, ItemPhase::Reprotected | ItemPhase::Reprotecting);
+    undone && back && source.is_some_and(|source| source.status != "Unknown" && source.reason != "RunsInAzure")
 }
 
 /// What a plan that is being deleted waits for.
@@ -48,9 +50,11 @@ pub(super) fn readiness(input: &PlanInput<'_>, standings: &[Standing<'_>], cance
     if may_go(input, standings) {
         return summary(false, true, false, "Released", "The plan goes; its machines stay where they are.");
     }
-    let halfway = standings.iter().filter(|standing| is_half_way(standing));
-    let (undone, commits): (Vec<_>, Vec<_>) =
-        halfway.partition(|standing| cancel::why(input, cancelled, standing.name).is_some());
+    let halfway = standings.iter().filter(|standing| is_half_way(input.uid, standing));
+    let (undone, commits): (Vec<_>, Vec<_>) = halfway.partition(|standing| {
+        let nowhere = standing.status.is_some_and(|status| runs_nowhere(input.uid, status));
+        nowhere || cancel::why(input, cancelled, standing.name).is_some()
+    });
     if commits.is_empty() {
         return undoing(input, &undone);
     }
