@@ -145,18 +145,15 @@ impl Teller {
 
     async fn write(&self, name: &Name, word: &Word) -> Result<(), kube::Error> {
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &name.namespace, &self.resource);
-        let status = match word {
-            Word::Odd(generation, _) => {
-                json!({ "observedGeneration": generation, "conditions": self.conditions(word) })
-            }
-            Word::Mended => json!({}),
-        };
-        let body = json!({
+        let mut body = json!({
             "apiVersion": self.resource.api_version,
             "kind": self.resource.kind,
             "metadata": { "name": name.name },
-            "status": status,
         });
+        // Who applies nothing owns nothing; an empty status would still be owned.
+        if let Word::Odd(generation, _) = word {
+            body["status"] = json!({ "observedGeneration": generation, "conditions": self.conditions(word) });
+        }
         let params = PatchParams::apply(MANAGER).force();
         match in_time(api.patch_status(&name.name, &params, &Patch::Apply(&body))).await {
             Ok(written) if *word == Word::Mended && is_told(&written) => self.replace(&api, name, word).await,

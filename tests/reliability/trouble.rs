@@ -27,7 +27,8 @@ pub(crate) struct Trouble {
 impl Trouble {
     pub(crate) fn begin(&mut self, world: &World, machines: &[String], dice: &mut StdRng) {
         self.arm(world, dice);
-        let mut without_agent = vec![Vec::new(), Vec::new()];
+        let looks = if machines.len() > 20 { 2 } else { 1 };
+        let mut without_agent = vec![Vec::new(); looks];
         for machine in machines {
             if dice.random_bool(FAILING) {
                 self.inject(world, failing_job(machine, dice));
@@ -35,7 +36,7 @@ impl Trouble {
             // Its agent registers later than the plan begins.
             if dice.random_bool(FAILING) {
                 mend(world, Mend { agent_registered: Some(false), ..of(machine) });
-                without_agent[dice.random_range(0..2)].push(machine.clone());
+                without_agent[dice.random_range(0..looks)].push(machine.clone());
             }
         }
         self.without_agent = without_agent;
