@@ -151,8 +151,9 @@ impl Teller {
             "metadata": { "name": name.name },
         });
         // Who applies nothing owns nothing; an empty status would still be owned.
-        if let Word::Odd(generation, _) = word {
-            body["status"] = json!({ "observedGeneration": generation, "conditions": self.conditions(word) });
+        if let (Word::Odd(generation, _), Some(fields)) = (word, body.as_object_mut()) {
+            let status = json!({ "observedGeneration": generation, "conditions": self.conditions(word) });
+            fields.insert("status".to_owned(), status);
         }
         let params = PatchParams::apply(MANAGER).force();
         match in_time(api.patch_status(&name.name, &params, &Patch::Apply(&body))).await {
