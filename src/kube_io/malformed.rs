@@ -156,12 +156,20 @@ impl Teller {
             fields.insert("status".to_owned(), status);
         }
         let params = PatchParams::apply(MANAGER).force();
-        match in_time(api.patch_status(&name.name, &params, &Patch::Apply(&body))).await {
+        let patch = Patch::Apply(&body);
+        let apply = || in_time(api.patch_status(&name.name, &params, &patch));
+        match apply().await {
             Ok(written) if *word == Word::Mended && is_told(&written) => self.replace(&api, name, word).await,
             Ok(_) => Ok(()),
-            // An object that does not fit its definition cannot be applied to: its fields have no types.
+            // An object that does not fit its definition cannot be applied to: its fields have no types. Nor can what
+            // was told be let go of where another manager holds the key of such a condition: a part of it would stay.
             Err(kube::Error::Api(status)) if matches!(status.code, 400 | 422 | 500) => {
-                self.replace(&api, name, word).await
+                self.replace(&api, name, word).await?;
+                if *word == Word::Mended {
+                    // Nothing is told any more; without this, our name stays beside what others hold too.
+                    drop(apply().await);
+                }
+                Ok(())
             }
             Err(error) => Err(error),
         }

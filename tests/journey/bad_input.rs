@@ -350,8 +350,10 @@ async fn what_another_version_told_of_an_object_that_it_could_not_read_is_taken_
     stage
         .until(WALL, "it is taken back", || async {
             let item = stage.items().get("web-01").await.unwrap();
+            let managers = item.metadata.managed_fields.unwrap_or_default();
             let conditions = item.status.unwrap_or_default().conditions;
-            conditions::find(&conditions, "Stalled").is_none()
+            managers.iter().all(|entry| entry.manager.as_deref() != Some("failback-malformed"))
+                && conditions::find(&conditions, "Stalled").is_none()
                 && conditions.iter().all(|condition| condition.reason != "Malformed")
         })
         .await;
