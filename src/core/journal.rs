@@ -52,6 +52,11 @@ pub const fn is_open(record: &OperationRecord) -> bool {
     matches!(record.outcome, OperationOutcome::Intended | OperationOutcome::Submitted)
 }
 
+/// Whether a record is of a call of this verb that ended so.
+pub fn ended_as(record: &OperationRecord, verb: Verb, outcome: OperationOutcome) -> bool {
+    record.verb == verb.as_str() && record.outcome == outcome
+}
+
 /// Whether a record is about this job.
 pub fn knows<'a>(mut records: impl Iterator<Item = &'a OperationRecord>, job: &Job) -> bool {
     records.any(|record| record.job_id.as_ref().is_some_and(|id| id.eq_ignore_ascii_case(&job.id)))

@@ -44,9 +44,11 @@ fn is_unread(context: &Context, key: &Key, item: &ReplicatedItem) -> bool {
 
 /// The same of a master target, which may be looked for in any vCenter of its namespace.
 pub(super) fn awaits_target(context: &Context, key: &Key, target: &MasterTarget) -> bool {
+    if was_vacant(context) {
+        return false;
+    }
     let vault = Key { namespace: key.namespace.clone(), name: target.spec.vault_ref.name.clone() };
     let vault = match context.registry.vault(&vault) {
-        _ if was_vacant(context) => return false,
         Some(inventory) => inventory.is_opening(),
         None => context.vault_object(&vault.namespace, &vault.name).is_some() && is_starting(context),
     };

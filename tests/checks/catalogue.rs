@@ -9,7 +9,7 @@ use failback::{
         checks::CHECKS,
         facts::GroupMember,
         observed::{
-            AzureDisk, AzurePower, AzureVm, Fact, Generation, Health, HealthError, OnPremisesVm, Operation, OsFamily,
+            AzureDisk, AzurePower, AzureVm, Fact, Generation, Health, HealthError, OnPremisesVm, OsFamily,
             PlannedFailoverStatus, Power, Tools, VirtualMachine,
         },
         probes::{ProbeFact, ProbeSeen},
@@ -19,7 +19,9 @@ use failback::{
 
 use crate::{
     Case,
-    support::{AZURE_VM, at, change_fabric, change_home, change_item, change_site, change_targets, record},
+    support::{
+        AZURE_VM, at, change_fabric, change_home, change_item, change_site, change_targets, only_to_be_undone, record,
+    },
 };
 
 type Change = fn(&mut Case);
@@ -329,7 +331,7 @@ fn a_critical_replication_is_told_once_and_by_what_cannot_be_waived() {
 #[test]
 fn a_failback_that_can_only_be_undone_did_not_succeed() {
     let mut case = Case::at(FailedBack);
-    change_item(&mut case.facts, |item| item.allowed.retain(|word| *word == Operation::CancelFailover));
+    only_to_be_undone(&mut case.facts);
     let told = case.outcome("FailbackSucceeded").unwrap();
     assert_eq!(told.result, CheckResult::Failed);
     assert!(told.remedy.contains("kubectl failback cancel"), "{told:?}");

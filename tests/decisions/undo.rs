@@ -7,7 +7,7 @@ use failback::{
         conditions,
         decide::Next,
         facts::ItemFacts,
-        observed::{AzureVm, Fact},
+        observed::{AzureVm, Fact, Operation},
         probes::{ProbeFact, ProbeSeen},
         stage::Stage,
         waiting::WaitingOn,
@@ -16,7 +16,9 @@ use failback::{
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::support::{at, claim, decide_with, facts, plans::Case, record, spec, status};
+use crate::support::{
+    at, change_item, claim, decide_with, facts, only_to_be_undone, plans::Case, record, spec, status,
+};
 
 fn ready(case: &mut Case) -> (String, String) {
     case.pass();
@@ -34,6 +36,14 @@ fn up_to(case: &Case, name: &str) -> DesiredPhase {
 
 fn held_by(case: &Case, name: &str) -> String {
     case.items[name].claim.as_ref().unwrap().held_by.clone()
+}
+
+/// A machine is looked at, at a stage and with this difference.
+fn see(case: &mut Case, name: &str, stage: Stage, change: impl FnOnce(&mut ItemFacts)) {
+    let mut seen = facts(stage, at(0));
+    change(&mut seen);
+    let status = decide_with(&spec(), &case.items[name], &seen, at(0)).status;
+    case.items.insert(name.to_owned(), status);
 }
 
 /// Its probes say no.
@@ -93,10 +103,7 @@ fn a_deleted_plan_whose_undoing_needs_a_person_says_so() {
     case.spec.cancel = serde_json::from_value(json!([{ "reason": "It stays." }])).unwrap();
     case.deleting = true;
     case.pass();
-    let mut seen = facts(Stage::FailedBack, at(0));
-    crate::support::change_item(&mut seen, |item| item.allowed.retain(|word| word.to_string() == "Commit"));
-    let stalled = decide_with(&spec(), &case.items["a"], &seen, at(0)).status;
-    case.items.insert("a".to_owned(), stalled);
+    see(&mut case, "a", Stage::FailedBack, |seen| change_item(seen, |item| item.allowed = vec![Operation::Commit]));
     let (reason, message) = ready(&mut case);
     assert_eq!(reason, "DeletionBlocked");
     assert!(message.contains("a: The failback cannot be undone") && message.contains("spec.cancel"), "{message}");
@@ -110,10 +117,7 @@ fn a_deleted_plan_with_a_failback_that_did_not_complete_says_what_can_be_done() 
     case.deleting = true;
     case.approve(ApprovalStep::Commit, "ann");
     assert_eq!(ready(&mut case).0, "CommitApproved");
-    let mut seen = facts(Stage::FailedBack, at(0));
-    crate::support::change_item(&mut seen, |item| item.allowed.retain(|word| word.to_string() == "CancelFailover"));
-    let stalled = decide_with(&spec(), &case.items["a"], &seen, at(0)).status;
-    case.items.insert("a".to_owned(), stalled);
+    see(&mut case, "a", Stage::FailedBack, only_to_be_undone);
     let (reason, message) = ready(&mut case);
     assert_eq!(reason, "DeletionBlocked");
     assert!(message.contains("spec.cancel") && message.contains("a: The failback did not complete"), "{message}");
@@ -128,15 +132,10 @@ fn a_deleted_plan_stays_until_what_it_undid_is_seen_running() {
     case.move_to("a", Stage::ReadyToFailBack);
     let item = case.items.get_mut("a").unwrap();
     item.operation = Some(record(Verb::Cancel, OperationOutcome::Succeeded, at(-20)));
-    let mut seen = facts(Stage::ReadyToFailBack, at(0));
-    seen.azure_vm = Fact::seen(AzureVm::Absent, at(0));
-    let nowhere = decide_with(&spec(), &case.items["a"], &seen, at(0)).status;
-    case.items.insert("a".to_owned(), nowhere);
-    let decision = case.pass();
-    assert!(!decision.release);
+    see(&mut case, "a", Stage::ReadyToFailBack, |seen| seen.azure_vm = Fact::seen(AzureVm::Absent, at(0)));
+    assert!(!case.pass().release);
     assert!(ready(&mut case).1.contains("a: The Azure VM is not in its resource group"), "{:?}", ready(&mut case));
-    let running = decide_with(&spec(), &case.items["a"], &facts(Stage::ReadyToFailBack, at(0)), at(0)).status;
-    case.items.insert("a".to_owned(), running);
+    see(&mut case, "a", Stage::ReadyToFailBack, |_| ());
     assert!(case.pass().release);
 }
 
@@ -144,14 +143,10 @@ fn a_deleted_plan_stays_until_what_it_undid_is_seen_running() {
 #[test]
 fn an_incomplete_failback_of_others_is_not_undone_without_being_asked() {
     let mut case = undone();
-    let mut seen = facts(Stage::FailedBack, at(0));
-    crate::support::change_item(&mut seen, |item| item.allowed.retain(|word| word.to_string() == "CancelFailover"));
-    let name = case.items.keys().next().unwrap().clone();
-    let incomplete = decide_with(&spec(), &case.items[&name], &seen, at(0)).status;
-    case.items.insert(name.clone(), incomplete);
+    see(&mut case, "a", Stage::FailedBack, only_to_be_undone);
     case.pass();
-    assert_eq!(undo(&case, &name), None);
-    assert!(case.permits(&name, Verb::Cancel).is_err());
+    assert_eq!(undo(&case, "a"), None);
+    assert!(case.permits("a", Verb::Cancel).is_err());
 }
 
 #[test]

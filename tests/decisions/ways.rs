@@ -17,8 +17,8 @@ use failback::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::support::{
-    AZURE_VM, DISK, change_item, claim, classic::classic, home_vm, job, list_job, plans::Case, replication, run_job,
-    status, story::Story,
+    AZURE_VM, DISK, change_item, claim, classic::classic, home_vm, job, list_job, only_to_be_undone, plans::Case,
+    replication, run_job, status, story::Story,
 };
 
 fn cancelled(up_to: DesiredPhase) -> Option<Claim> {
@@ -126,10 +126,6 @@ fn what_is_allowed_tells_that_a_machine_came_home_whatever_the_active_location()
 }
 
 /// Site recovery could neither end the failback nor revert it.
-fn only_to_be_undone(story: &mut Story) {
-    change_item(&mut story.facts, |item| item.allowed = vec![Operation::CancelFailover]);
-}
-
 #[test]
 fn a_failback_that_did_not_complete_is_not_home_and_can_be_undone() {
     let mut failed = crate::support::record(Verb::FailBack, OperationOutcome::Failed, crate::support::at(-40));
@@ -140,14 +136,14 @@ fn a_failback_that_did_not_complete_is_not_home_and_can_be_undone() {
     let mut early = before.clone();
     early.operation.as_mut().unwrap().ended_at = Some(Time(crate::support::at(-1)));
     let mut story = Story::begin(Stage::FailedBack, early);
-    only_to_be_undone(&mut story);
+    only_to_be_undone(&mut story.facts);
     assert!(!story.pass("only to be undone, a moment after its end"));
     assert!(!conditions::is_true(&story.status.conditions, "Stalled"));
 
     let mut story = Story::begin(Stage::FailedBack, before);
     for location in [ActiveLocation::Primary, ActiveLocation::Recovery] {
         change_item(&mut story.facts, |item| item.active_location = Some(location));
-        only_to_be_undone(&mut story);
+        only_to_be_undone(&mut story.facts);
         assert!(!story.pass("only to be undone"));
         assert!(conditions::is_true(&story.status.conditions, "Stalled"));
         for condition in ["FailedBack", "Verified", "Committed"] {

@@ -18,7 +18,7 @@ use crate::{
 
 /// More machines need more of the processor for each simulated second, so less is simulated: the clock is slower, and jobs
 /// are shorter.
-const MANY: usize = 20;
+pub(crate) const MANY: usize = 20;
 fn speed(machines: usize) -> f64 {
     if machines > MANY { 100.0 } else { 200.0 }
 }

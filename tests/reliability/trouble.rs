@@ -4,7 +4,7 @@ use rand::{Rng, rngs::StdRng};
 use sim_apiserver::Match;
 use sim_site::{Effect, Fault, Mend};
 
-use crate::world::World;
+use crate::{soak::MANY, world::World};
 
 /// One call of ten to Azure and vCenter meets a fault.
 const RATE: f64 = 0.1;
@@ -27,7 +27,7 @@ pub(crate) struct Trouble {
 impl Trouble {
     pub(crate) fn begin(&mut self, world: &World, machines: &[String], dice: &mut StdRng) {
         self.arm(world, dice);
-        let looks = if machines.len() > 20 { 2 } else { 1 };
+        let looks = if machines.len() > MANY { 2 } else { 1 };
         let mut without_agent = vec![Vec::new(); looks];
         for machine in machines {
             if dice.random_bool(FAILING) {

@@ -300,6 +300,11 @@ pub fn change_item(facts: &mut ItemFacts, change: impl FnOnce(&mut Replication))
     change(value);
 }
 
+/// A failback that did not complete: all that is allowed is to undo it.
+pub fn only_to_be_undone(facts: &mut ItemFacts) {
+    change_item(facts, |item| item.allowed = vec![Operation::CancelFailover]);
+}
+
 /// Changes the VM at home as it was seen.
 pub fn change_home(facts: &mut ItemFacts, change: impl FnOnce(&mut VirtualMachine)) {
     let Fact::Seen { value: OnPremisesVm::Found(vm), .. } = &mut facts.on_premises else { panic!("no VM at home") };

@@ -7,6 +7,7 @@ use crate::{
     api::OperationOutcome,
     core::{
         action::Verb,
+        journal,
         observed::{AzureDisk, AzurePower, AzureVm, Direction, Generation, Replication},
         stage::Stage,
         waiting::by_waiver,
@@ -35,7 +36,7 @@ pub(super) const AZURE_VM_PRESENT: Check = Check {
 
 fn azure_vm_present(view: &View<'_>) -> Result<Verdict, Verdict> {
     Ok(match azure_vm(view)? {
-        AzureVm::Present { id, .. } => Verdict::passed(format!("Azure VM {} exists.", vm_name(id))),
+        AzureVm::Present { id, .. } => Verdict::passed(format!("Azure VM {} exists.", AzureVm::name_of(id))),
         AzureVm::Absent => Verdict::failed(
             "The failed-over Azure VM does not exist in its resource group.",
             "Move the VM back to the resource group that it was created in. A deleted VM cannot be failed back.",
@@ -61,7 +62,7 @@ fn azure_vm<'a>(view: &View<'a>) -> Result<&'a AzureVm, Verdict> {
             Err(Verdict::unknown(
                 format!(
                     "The vault does not name the Azure VM, and there is none by the derived name \"{}\".",
-                    vm_name(derived)
+                    AzureVm::name_of(derived)
                 ),
                 by_waiver!(
                     "Set spec.azureVmId to the ARM id of the failed-over VM: site recovery renames it on a clash of names."
@@ -87,7 +88,7 @@ fn azure_vm_running(view: &View<'_>) -> Result<Verdict, Verdict> {
     Ok(match azure_vm(view)? {
         AzureVm::Present { power: AzurePower::Running, .. } => Verdict::passed("The Azure VM is running."),
         AzureVm::Present { id, power, .. } => {
-            Verdict::failed(format!("Azure VM {} is {power}.", vm_name(id)), "Start the VM in Azure.")
+            Verdict::failed(format!("Azure VM {} is {power}.", AzureVm::name_of(id)), "Start the VM in Azure.")
         }
         AzureVm::Absent => Verdict::failed("The Azure VM does not exist.", "Do what the check AzureVmPresent says."),
     })
@@ -162,8 +163,7 @@ fn moved(item: &Replication) -> Option<Timestamp> {
 fn failed_back(view: &View<'_>) -> Option<Timestamp> {
     let at_home = matches!(view.stage, Stage::FailedBack | Stage::HomeCommitted);
     let mut records = view.status.operation.iter().chain(&view.status.history);
-    let last =
-        records.find(|record| record.verb == Verb::FailBack.as_str() && record.outcome == OperationOutcome::Succeeded);
+    let last = records.find(|record| journal::ended_as(record, Verb::FailBack, OperationOutcome::Succeeded));
     last.filter(|_| at_home)?.ended_at.as_ref().map(|time| time.0)
 }
 
@@ -188,7 +188,11 @@ fn disks_unchanged(view: &View<'_>) -> Result<Verdict, Verdict> {
         return Err(Verdict::unknown("The vault does not list the replicated disks.", "Wait for the item to be read."));
     }
     if disks.len() <= replicated.len() {
-        return Ok(Verdict::passed(format!("The {} disks of Azure VM {} are replicated.", disks.len(), vm_name(id))));
+        return Ok(Verdict::passed(format!(
+            "The {} disks of Azure VM {} are replicated.",
+            disks.len(),
+            AzureVm::name_of(id)
+        )));
     }
     let is_replicated =
         |disk: &&AzureDisk| replicated.iter().any(|other| other.name == disk.name || other.id == disk.name);
@@ -196,7 +200,7 @@ fn disks_unchanged(view: &View<'_>) -> Result<Verdict, Verdict> {
     Ok(Verdict::failed(
         format!(
             "Azure VM {} has {} disks, and {} are replicated. Not known to the replication: {}.",
-            vm_name(id),
+            AzureVm::name_of(id),
             disks.len(),
             replicated.len(),
             added.join(", ")
@@ -224,7 +228,7 @@ fn azure_vm_stopped(view: &View<'_>) -> Verdict {
             Verdict::failed(
                 format!(
                     "Azure VM {} is running while the machine was failed back: two copies may be live.",
-                    vm_name(id)
+                    AzureVm::name_of(id)
                 ),
                 "Find out who started it, and stop it in Azure before anything else.",
             )
@@ -262,8 +266,3 @@ pub(super) const NO_DELETE_LOCK: Check = Check {
         Err(why) => Verdict::unknown(why, "Reading locks needs Microsoft.Authorization/locks/read."),
     },
 };
-
-/// Last segment of an ARM id.
-fn vm_name(id: &str) -> &str {
-    id.rsplit('/').next().unwrap_or(id)
-}

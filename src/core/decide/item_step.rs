@@ -252,8 +252,7 @@ fn commit_unsettled(input: &ItemInput<'_>, stage: Stage) -> Option<WaitingOn> {
         Ok(AzureVm::Absent) => None,
         Ok(AzureVm::Present { id, .. }) => match committed_at(input.status, input.facts) {
             Some(since) if since + DELETED < input.now => {
-                let vm = id.rsplit('/').next().unwrap_or(id).to_owned();
-                Some(WaitingOn::AzureVmRemains { vm, since })
+                Some(WaitingOn::AzureVmRemains { vm: AzureVm::name_of(id).to_owned(), since })
             }
             Some(_) | None => Some(WaitingOn::Settling(Verb::Commit)),
         },
@@ -264,9 +263,7 @@ fn commit_unsettled(input: &ItemInput<'_>, stage: Stage) -> Option<WaitingOn> {
 /// A failback is undone once the machine is seen running in Azure again: that the job of the cancel succeeded is not
 /// enough, since Azure may have refused to start it.
 fn cancel_unsettled(input: &ItemInput<'_>, stage: Stage) -> Option<WaitingOn> {
-    let undone = |record: &&OperationRecord| {
-        record.verb == Verb::Cancel.as_str() && record.outcome == OperationOutcome::Succeeded
-    };
+    let undone = |record: &&OperationRecord| journal::ended_as(record, Verb::Cancel, OperationOutcome::Succeeded);
     let last = input.status.operation.as_ref().filter(undone)?;
     if !matches!(stage, Stage::ReadyToFailBack | Stage::SyncingToVMware) {
         return None;
@@ -275,7 +272,7 @@ fn cancel_unsettled(input: &ItemInput<'_>, stage: Stage) -> Option<WaitingOn> {
         Ok(AzureVm::Present { power: AzurePower::Running, .. }) => return None,
         Err(why) => return Some(WaitingOn::Observation(why.to_owned())),
         Ok(AzureVm::Present { id, power, .. }) => {
-            format!("Azure VM {} is {power}", id.rsplit('/').next().unwrap_or(id))
+            format!("Azure VM {} is {power}", AzureVm::name_of(id))
         }
         Ok(AzureVm::Absent) => "The Azure VM is not in its resource group".to_owned(),
     };
@@ -287,9 +284,7 @@ fn cancel_unsettled(input: &ItemInput<'_>, stage: Stage) -> Option<WaitingOn> {
 
 /// What is known of a failback that did not complete.
 fn incomplete(input: &ItemInput<'_>) -> String {
-    let failed = |record: &&OperationRecord| {
-        record.verb == Verb::FailBack.as_str() && record.outcome == OperationOutcome::Failed
-    };
+    let failed = |record: &&OperationRecord| journal::ended_as(record, Verb::FailBack, OperationOutcome::Failed);
     let why = input.status.operation.as_ref().filter(failed).map(|record| format!(" {}", record.message));
     format!("The failback did not complete, and was not reverted.{}", why.unwrap_or_default())
 }

@@ -48,6 +48,13 @@ pub enum AzureVm {
     },
 }
 
+impl AzureVm {
+    /// The name in its ARM id: the last segment.
+    pub fn name_of(id: &str) -> &str {
+        id.rsplit('/').next().unwrap_or(id)
+    }
+}
+
 /// A managed disk of an Azure VM.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AzureDisk {

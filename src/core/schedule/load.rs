@@ -2,9 +2,9 @@
 //! themselves, so that nothing need be remembered.
 //!
 //! A slot is taken from the claim that lets a machine take its step until that step has ended, and given back while
-//! checks forbid the step or a value for it is missing; a slot for disks by the whole wave, from its first step until each of its machines is
-//! committed. A wave is failed back only once all of its machines replicate: two waves that had each begun with half of
-//! the disks would wait for each other for ever.
+//! checks forbid the step or a value for it is missing; a slot for disks by the whole wave, from its first step until
+//! each of its machines is committed. A wave is failed back only once all of its machines replicate: two waves that had
+//! each begun with half of the disks would wait for each other for ever.
 
 use std::collections::{BTreeMap, BTreeSet};
 

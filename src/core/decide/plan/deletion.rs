@@ -12,6 +12,7 @@ use crate::{
         action::Verb,
         conditions::{self, Draft, summary},
         found::STATUS_LOST,
+        journal,
         text::cut,
     },
 };
@@ -37,9 +38,10 @@ fn is_half_way(uid: &str, standing: &Standing<'_>) -> bool {
 
 /// Whether this plan undid its failback, and it was seen since that it does not run in Azure again.
 fn runs_nowhere(uid: &str, status: &ReplicatedItemStatus) -> bool {
-    let undone = status.operation.as_ref().is_some_and(|last| {
-        last.verb == Verb::Cancel.as_str() && last.outcome == OperationOutcome::Succeeded && last.plan_uid == uid
-    });
+    let undone = status
+        .operation
+        .as_ref()
+        .is_some_and(|last| journal::ended_as(last, Verb::Cancel, OperationOutcome::Succeeded) && last.plan_uid == uid);
     let source = conditions::find(&status.conditions, "SourceStopped");
     let back = matches!(status.phase, ItemPhase::Reprotected | ItemPhase::Reprotecting);
     undone && back && source.is_some_and(|source| source.status != "Unknown" && source.reason != "RunsInAzure")
