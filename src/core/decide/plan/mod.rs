@@ -132,7 +132,7 @@ pub fn decide(input: &PlanInput<'_>) -> PlanDecision {
         hooks_failed,
     };
     let recheck = recheck(input, &standings, &run.hooks);
-    let status = status::status(input, &waves, &standings, invalid.as_deref(), run);
+    let status = status::status(input, &found, &waves, &standings, invalid.as_deref(), run);
     PlanDecision { status, claims, runs, release, recheck }
 }
 

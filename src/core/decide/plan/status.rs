@@ -15,7 +15,7 @@ use crate::{
         conditions::{self, Draft, Truth, summary},
         found::STATUS_LOST,
         names,
-        preview::{self, Going, PreviewInput},
+        preview::{self, Found, Going, PreviewInput},
         text::cut,
         waiting::{self, HELD_REASONS},
     },
@@ -37,21 +37,18 @@ const MOST_TEXT: usize = 1500;
 
 pub(super) fn status(
     input: &PlanInput<'_>,
+    found: &Found,
     waves: &[Resolved<'_>],
     standings: &[Standing<'_>],
     invalid: Option<&str>,
     run: Run,
 ) -> FailbackPlanStatus {
     let counts = counts(standings);
-    let found = waves.iter().filter_map(|wave| {
-        let names = wave.found.as_ref()?.iter().map(|name| (*name).to_owned()).collect();
-        Some((wave.wave.name.clone(), names))
-    });
     let ahead = PreviewInput {
         uid: input.uid,
         spec: input.spec,
         items: input.items,
-        found: &found.collect(),
+        found,
         load: Some(input.load),
         measured: input.measured,
         cancelled: &run.cancelled,
